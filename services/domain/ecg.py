@@ -1,0 +1,74 @@
+"""The 12-lead ECG as all rooms see it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEADS: tuple[str, ...] = (
+    "I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6",
+)  # fmt: skip
+"""Canonical lead order; every (12, samples) array in Cardex has it."""
+
+MIN_SECONDS = 2.0
+MAX_SECONDS = 600.0
+MIN_RATE_HZ = 50.0
+MAX_RATE_HZ = 4000.0
+
+Signal = NDArray[np.float32]
+Image = NDArray[np.uint8]
+Embedding = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Waveform:
+    """One 12-lead ECG.
+
+    Attributes:
+        signal: (12, samples) float32, mV, leads in the order of `LEADS`.
+        rate: samples per second, Hz.
+        source: the format the ECG was read from, for example "DICOM".
+    """
+
+    signal: Signal
+    rate: float
+    source: str = "samples"
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the record in seconds."""
+        return float(self.signal.shape[1] / self.rate)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedSamples:
+    """Samples as a client typed them, not yet checked.
+
+    Attributes:
+        leads: lead names, in any order.
+        values: one float32 array per lead, in `unit`.
+        rate: samples per second, Hz.
+        unit: "mV" or "uV".
+    """
+
+    leads: tuple[str, ...]
+    values: tuple[Signal, ...]
+    rate: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """One file of a clinical recording.
+
+    Attributes:
+        name: base name; matters only where one file names another, as in WFDB.
+        content: the bytes.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+EcgInput = TypedSamples | tuple[FilePart, ...]
+"""An ECG on its way in: typed samples, or the file or files of one recording."""

@@ -1,0 +1,167 @@
+"""Jobs and answers."""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from services.domain.errors import CardexError
+from services.domain.reports import Finding, Hit
+
+DISCLAIMER = "RESEARCH USE ONLY"
+MAX_TOP_K = 100
+DEFAULT_TOP_K = 10
+SHOWN_RECORD_IDS = 20
+
+
+class JobState(StrEnum):
+    """State of a job; it ends in exactly one of the last three."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        """True where no further change can come."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Priority(StrEnum):
+    """Queue of a job."""
+
+    STAT = "stat"
+    ROUTINE = "routine"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to do with an ECG.
+
+    Attributes:
+        top_k: how many reports to return, 1 to 100.
+    """
+
+    top_k: int = DEFAULT_TOP_K
+
+
+@dataclass(frozen=True, slots=True)
+class SignalWarning:
+    """A doubt about the signal.
+
+    Attributes:
+        code: stable code.
+        message: in words.
+        leads: the leads concerned; empty where it concerns the record.
+    """
+
+    code: str
+    message: str
+    leads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """Seconds that one stage took."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Cardex found for one question.
+
+    Attributes:
+        hits: the most similar reports, nearest first.
+        findings: statements that the hits agree on.
+        warnings: doubts about the signal.
+        model_version: version of the model behind question and index.
+        index_name: the collection that was searched.
+        index_generation: generation of its contents.
+        stages: time of each stage, in order.
+        from_cache: True where no stage ran for this request.
+        disclaimer: always `DISCLAIMER`.
+    """
+
+    hits: tuple[Hit, ...]
+    findings: tuple[Finding, ...]
+    warnings: tuple[SignalWarning, ...]
+    model_version: str
+    index_name: str
+    index_generation: str
+    stages: tuple[StageTime, ...] = ()
+    from_cache: bool = False
+    disclaimer: str = DISCLAIMER
+
+    def cached(self) -> "Answer":
+        """Return this answer marked as coming from the cache."""
+        return replace(self, from_cache=True)
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed, in the words of the error tree."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+    @classmethod
+    def of(cls, error: CardexError) -> "JobError":
+        """Take over an error of the tree."""
+        return cls(error.reason, error.message, error.field)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The record of one ECG on its way; times are Unix seconds.
+
+    Attributes:
+        job_id: id given at submission.
+        owner: name of the API key that submitted it.
+        state: where it stands.
+        priority: its queue.
+        payload: SHA-256 of the ECG's bytes, the claim check.
+        question: what is asked.
+        attempts: how often a worker began it.
+        submitted: when it became durable.
+        updated: when its state last changed.
+        answer: once SUCCEEDED.
+        error: once FAILED.
+    """
+
+    job_id: str
+    owner: str
+    state: JobState
+    priority: Priority
+    payload: str
+    question: Question
+    attempts: int
+    submitted: float
+    updated: float
+    answer: Answer | None = field(default=None, repr=False)
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job in a worker's hands.
+
+    Attributes:
+        job: the job, RUNNING.
+        token: proves the claim; a result under an older token is refused.
+    """
+
+    job: Job
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One queue now: waiting jobs, the age of the oldest in seconds, running jobs."""
+
+    priority: Priority
+    depth: int
+    oldest_age_s: float
+    running: int

@@ -1,0 +1,57 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Report(_message.Message):
+    __slots__ = ("report_id", "text", "language", "record_ids", "record_count", "statements")
+    REPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    RECORD_IDS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
+    report_id: str
+    text: str
+    language: str
+    record_ids: _containers.RepeatedScalarFieldContainer[str]
+    record_count: int
+    statements: _containers.RepeatedCompositeFieldContainer[Statement]
+    def __init__(self, report_id: _Optional[str] = ..., text: _Optional[str] = ..., language: _Optional[str] = ..., record_ids: _Optional[_Iterable[str]] = ..., record_count: _Optional[int] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ...) -> None: ...
+
+class Statement(_message.Message):
+    __slots__ = ("code", "description", "likelihood", "support")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LIKELIHOOD_FIELD_NUMBER: _ClassVar[int]
+    SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    description: str
+    likelihood: float
+    support: float
+    def __init__(self, code: _Optional[str] = ..., description: _Optional[str] = ..., likelihood: _Optional[float] = ..., support: _Optional[float] = ...) -> None: ...
+
+class Hit(_message.Message):
+    __slots__ = ("rank", "score", "report")
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    rank: int
+    score: float
+    report: Report
+    def __init__(self, rank: _Optional[int] = ..., score: _Optional[float] = ..., report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
+
+class Finding(_message.Message):
+    __slots__ = ("code", "description", "share", "report_ids")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    REPORT_IDS_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    description: str
+    share: float
+    report_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, code: _Optional[str] = ..., description: _Optional[str] = ..., share: _Optional[float] = ..., report_ids: _Optional[_Iterable[str]] = ...) -> None: ...
