@@ -1,0 +1,1 @@
+"""Bytes to waveform to image: readers, cleaning, quality, encodings and layouts. Pure functions."""

@@ -1,0 +1,49 @@
+"""Zipped recordings: unpacked in memory, with limits that a zip bomb cannot pass."""
+
+import io
+import zipfile
+import zlib
+
+from services.domain.ecg import FilePart
+from services.domain.errors import InvalidEcg
+
+ZIP_MAGIC = b"PK\x03\x04"
+MAX_FILES = 16
+MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+
+
+def unpack(parts: tuple[FilePart, ...]) -> tuple[FilePart, ...]:
+    """Return the files inside a single zip, or `parts` as they are.
+
+    Raises:
+        InvalidEcg: if the zip is damaged, encrypted or over the limits.
+    """
+    if len(parts) != 1 or not parts[0].content.startswith(ZIP_MAGIC):
+        return parts
+    try:
+        with zipfile.ZipFile(io.BytesIO(parts[0].content)) as archive:
+            return tuple(_members(archive))
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+        raise InvalidEcg(
+            f"the zip cannot be read: {error}", reason="TRUNCATED_ECG", field="ecg.file.content"
+        ) from error
+
+
+def _members(archive: zipfile.ZipFile) -> list[FilePart]:
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    if len(entries) > MAX_FILES:
+        raise _too_large(f"{len(entries)} files in the zip: at most {MAX_FILES}")
+    members = []
+    left = MAX_UNPACKED_BYTES
+    for entry in entries:
+        with archive.open(entry) as stream:
+            content = stream.read(left + 1)  # the size in the directory may lie
+        left -= len(content)
+        if left < 0:
+            raise _too_large(f"the zip unpacks to over {MAX_UNPACKED_BYTES} bytes")
+        members.append(FilePart(entry.filename.rsplit("/", 1)[-1], content))
+    return members
+
+
+def _too_large(message: str) -> InvalidEcg:
+    return InvalidEcg(message, reason="ZIP_LIMIT", field="ecg.file.content")

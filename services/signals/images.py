@@ -1,0 +1,110 @@
+"""The image that an encoder sees: which one (`ImageSpec`) and how it is made."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from services.domain.ecg import LEADS, Image, Signal, Waveform
+from services.signals.cleaning import centre_window, clean, seconds_to_samples
+from services.signals.encodings import gasf, markov_transition_field, paa, recurrence
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """Everything that makes an image out of a waveform; a model carries the one it was trained on.
+
+    Attributes:
+        layout: "all-grid": each lead is one tile, its channels are GASF, RP and MTF (P1, section 3).
+        rate: Hz to which the waveform is resampled.
+        window_s: seconds that one tile shows, from the middle of the record.
+        tile: side of a tile in pixels.
+        columns: tiles in a row of the grid.
+        bins: quantile bins of the MTF.
+    """
+
+    layout: Literal["all-grid"] = "all-grid"
+    rate: float = 100.0
+    window_s: float = 10.0
+    tile: int = 64
+    columns: int = 4
+    bins: int = 8
+
+    @property
+    def window(self) -> int:
+        """Samples in the window."""
+        return seconds_to_samples(self.window_s, self.rate)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the image."""
+        rows = -(-len(LEADS) // self.columns)
+        return rows * self.tile, self.columns * self.tile, 3
+
+    @property
+    def id(self) -> str:
+        """Stable short id of this specification."""
+        canonical = msgspec.json.encode(asdict(self), order="sorted")
+        return f"{self.layout}-{hashlib.sha256(canonical).hexdigest()[:12]}"
+
+    def to_json(self) -> str:
+        """Return the JSON form that travels in a model's configuration."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "ImageSpec":
+        """Read the JSON form.
+
+        Raises:
+            msgspec.ValidationError: if a field is missing, unknown or of another type.
+        """
+        return msgspec.json.decode(text, type=cls, strict=False)
+
+
+def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
+    """Clean one waveform and draw it: (height, width, 3) uint8."""
+    image: Image = draw(window_of(waveform, spec)[None], spec)[0]
+    return image
+
+
+def window_of(waveform: Waveform, spec: ImageSpec) -> Signal:
+    """Clean one waveform and cut its window: (12, window) float32, mV."""
+    return centre_window(clean(waveform, spec.rate), spec.window)
+
+
+def draw(windows: Signal, spec: ImageSpec) -> Image:
+    """Draw a batch of windows.
+
+    Args:
+        windows: (B, 12, window) float32, any unit: every channel is normalised per lead.
+        spec: the image to make.
+
+    Returns:
+        (B, height, width, 3) uint8. Channel 0 is GASF, [-1, 1] on 0..255; channel 1 is RP divided by
+        the lead's range; channel 2 is MTF, [0, 1].
+    """
+    reduced = paa(windows, spec.tile)  # (B, 12, tile)
+    span = np.ptp(reduced, axis=-1)[..., None, None]
+    batch, leads, tile = reduced.shape
+    tiles = np.empty((batch, leads, tile, tile, 3), dtype=np.uint8)
+    tiles[..., 0] = _to_uint8(gasf(reduced) * 0.5 + 0.5)
+    tiles[..., 1] = _to_uint8(recurrence(reduced) / np.where(span == 0.0, np.float32(1.0), span))
+    tiles[..., 2] = _to_uint8(markov_transition_field(windows, tile, spec.bins))
+    return _grid(tiles, spec.columns)
+
+
+def _to_uint8(unit: NDArray[np.floating]) -> Image:
+    levels: Image = (np.clip(unit, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return levels
+
+
+def _grid(tiles: Image, columns: int) -> Image:
+    """Lay (B, leads, tile, tile, C) out in rows of `columns` tiles."""
+    batch, leads, tile, _, channels = tiles.shape
+    rows = leads // columns
+    grid = tiles.reshape(batch, rows, columns, tile, tile, channels)
+    grid = grid.transpose(0, 1, 3, 2, 4, 5)  # (B, rows, tile, columns, tile, C)
+    return np.ascontiguousarray(grid.reshape(batch, rows * tile, columns * tile, channels))
