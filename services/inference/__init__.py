@@ -1,0 +1,1 @@
+"""The Triton client and the tokenizer, behind a small Encoder protocol."""

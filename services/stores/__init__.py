@@ -1,0 +1,1 @@
+"""Redis (jobs, payloads, cache) and Milvus (reports), each behind a small interface."""

@@ -1,0 +1,108 @@
+"""The cache Redis: answers and embeddings. Losing it loses time, never data."""
+
+import hashlib
+import logging
+from typing import cast
+
+import msgspec
+import numpy as np
+import redis as redis_py
+
+from services.domain.ecg import Embedding
+from services.domain.jobs import Answer, Question, SignalWarning
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "cardex:cache:"
+
+
+def answer_key(
+    payload_sha256: str, question: Question, model_version: str, index_generation: str
+) -> str:
+    """Return the key of an answer: everything that the answer depends on."""
+    parts = (
+        payload_sha256,
+        msgspec.json.encode(question).decode(),
+        model_version,
+        index_generation,
+    )
+    return f"{PREFIX}answer:{hashlib.sha256('|'.join(parts).encode()).hexdigest()}"
+
+
+class EmbeddedEcg(msgspec.Struct, frozen=True):
+    """What the models made of one ECG: its embedding as float32 bytes, and the doubts about it."""
+
+    vector: bytes
+    warnings: tuple[SignalWarning, ...]
+
+
+class Cache:
+    """Answers by question, embeddings by ECG. A cache that is down is an empty cache."""
+
+    def __init__(self, client: redis_py.Redis, ttl_s: float = 7 * 86_400.0) -> None:
+        """Use `client`; entries live for `ttl_s` seconds unless evicted before."""
+        self._client = client
+        self._ttl_ms = int(ttl_s * 1000)
+
+    def answers(self, keys: list[str]) -> list[Answer | None]:
+        """Return the stored answers, None where there is none."""
+        return [
+            msgspec.json.decode(stored, type=Answer).cached() if stored else None
+            for stored in self._get(keys)
+        ]
+
+    def put_answers(self, answers: dict[str, Answer]) -> None:
+        """Store answers by key."""
+        self._put({key: msgspec.json.encode(answer) for key, answer in answers.items()})
+
+    def embeddings(
+        self, payloads: list[str], model_version: str
+    ) -> list[tuple[Embedding, tuple[SignalWarning, ...]] | None]:
+        """Return embedding and warnings of each payload, None where there is none."""
+        found = self._get([_embedding_key(sha256, model_version) for sha256 in payloads])
+        decoded = (msgspec.msgpack.decode(s, type=EmbeddedEcg) if s else None for s in found)
+        return [
+            (np.frombuffer(ecg.vector, dtype=np.float32), ecg.warnings) if ecg else None
+            for ecg in decoded
+        ]
+
+    def put_embeddings(
+        self,
+        embedded: dict[str, tuple[Embedding, tuple[SignalWarning, ...]]],
+        model_version: str,
+    ) -> None:
+        """Store embedding and warnings by payload."""
+        self._put(
+            {
+                _embedding_key(sha256, model_version): msgspec.msgpack.encode(
+                    EmbeddedEcg(vector.astype(np.float32).tobytes(), warnings)
+                )
+                for sha256, (vector, warnings) in embedded.items()
+            }
+        )
+
+    def _get(self, keys: list[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        try:
+            found = self._client.mget(keys)
+        except redis_py.exceptions.RedisError as error:
+            logger.warning("the cache does not answer: %s", type(error).__name__)
+            return [None] * len(keys)
+        return cast("list[bytes | None]", found)
+
+    def _put(self, entries: dict[str, bytes]) -> None:
+        if not entries:
+            return
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for key, value in entries.items():
+                    pipeline.set(key, value, px=self._ttl_ms)
+                pipeline.execute()
+        except redis_py.exceptions.RedisError as error:
+            logger.warning("the cache does not take entries: %s", type(error).__name__)
+
+
+def _embedding_key(payload_sha256: str, model_version: str) -> str:
+    digest = hashlib.sha256(f"{payload_sha256}|{model_version}".encode()).hexdigest()
+    return f"{PREFIX}embedding:{digest}"
