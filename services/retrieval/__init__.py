@@ -1,0 +1,1 @@
+"""One question answered: embed, search, re-rank, findings. Knows no gRPC, Celery or FastAPI."""

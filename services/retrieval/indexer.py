@@ -1,0 +1,106 @@
+"""Reports into the index: embedded once, in batches, into the index in force or a new one."""
+
+import re
+from collections.abc import Sequence
+
+from services.domain.errors import InvalidReport
+from services.domain.reports import Report
+from services.inference.encoder import Encoder
+from services.retrieval.catalogue import Catalogue
+from services.retrieval.language import language_of
+from services.retrieval.ptbxl import normalise, report_id
+from services.stores.reports import IndexInfo, ReportStore
+
+MAX_TEXT = 20_000
+MAX_CHUNK = 1_000
+_REPORT_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+class Indexer:
+    """Writes reports into one index."""
+
+    def __init__(
+        self, encoder: Encoder, store: ReportStore, catalogue: Catalogue, *, rebuild: bool
+    ) -> None:
+        """Open the index in force, or a new one that answers after `commit`.
+
+        Raises:
+            IndexMissing: if none is in force and `rebuild` is False.
+            VersionMismatch: if the one in force belongs to another model and `rebuild` is False.
+            Unavailable: if Triton or Milvus is down.
+        """
+        self._encoder = encoder
+        self._store = store
+        self._catalogue = catalogue
+        self._rebuild = rebuild
+        self.stored = 0
+        if rebuild:
+            model = encoder.model()
+            self._index = store.create(model.version, model.dimension)
+        else:
+            self._index = catalogue.current().index
+
+    def add(self, reports: Sequence[Report]) -> None:
+        """Embed and store a chunk; among equal ids the last one stays.
+
+        Raises:
+            InvalidReport: naming the report; nothing of the chunk was stored.
+        """
+        by_id = {report.report_id: report for report in map(checked, reports)}
+        if not by_id:
+            return
+        chunk = list(by_id.values())
+        embeddings = self._encoder.embed_texts([report.text for report in chunk])
+        self._store.upsert(self._index, chunk, embeddings)
+        self.stored += len(chunk)
+        if not self._rebuild:
+            # Only now: a new generation must never stand for the old contents.
+            self._index = self._store.touch(self._index)
+
+    def commit(self) -> IndexInfo:
+        """Make the reports answer.
+
+        Raises:
+            InvalidReport: if a rebuild brought no report at all; the old index stays in force.
+        """
+        if self._rebuild:
+            if not self.stored:
+                self.abandon()
+                raise InvalidReport("no reports were sent: the index stays as it is")
+            self._index = self._store.switch(self._index)
+        self._catalogue.forget()
+        return self._index
+
+    def abandon(self) -> None:
+        """Remove a new index that will not be finished."""
+        if self._rebuild:
+            self._store.drop(self._index)
+
+
+def checked(report: Report) -> Report:
+    """Complete a report: id and language from its text where they are missing.
+
+    Raises:
+        InvalidReport: if the text is empty or too long, or the id has other characters.
+    """
+    text = normalise(report.text)
+    if not text or len(text) > MAX_TEXT:
+        raise InvalidReport(
+            f"report {report.report_id[:64]!r}: the text has {len(text)} characters,"
+            f" must have 1 to {MAX_TEXT}",
+            field="reports.text",
+        )
+    identity = report.report_id or report_id(text)
+    if not _REPORT_ID.fullmatch(identity):
+        raise InvalidReport(
+            f"report id {identity[:64]!r}: 1 to 64 letters, digits, '_', '.', ':' or '-'",
+            field="reports.report_id",
+        )
+    return Report(
+        report_id=identity,
+        text=text,
+        language=report.language or language_of(text),
+        record_ids=report.record_ids,
+        record_count=max(report.record_count, len(report.record_ids)),
+        statements=report.statements,
+    )

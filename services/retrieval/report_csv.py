@@ -1,0 +1,62 @@
+"""Reports of any other archive: one CSV row a record."""
+
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+from services.domain.errors import InvalidReport
+from services.domain.reports import Report
+from services.retrieval.language import language_of
+from services.retrieval.ptbxl import merge_statements, normalise, report_id
+
+COLUMNS = (
+    "record_id, text, and optionally language and codes (CODE or CODE:LIKELIHOOD, split by ';')"
+)
+
+
+def read_reports(path: Path) -> list[Report]:
+    """Read the distinct reports of a CSV file with a header row.
+
+    Raises:
+        InvalidReport: naming the file, the line and the column at fault.
+    """
+    texts: dict[str, list[dict[str, str]]] = defaultdict(list)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines)
+            if not {"record_id", "text"} <= set(rows.fieldnames or ()):
+                raise InvalidReport(f"{path}: needs a header row with {COLUMNS}", field="header")
+            for row in rows:
+                if text := normalise(row["text"] or ""):
+                    texts[text].append({**row, "line": str(rows.line_num)})
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidReport(f"{path}: {error}") from error
+    if not texts:
+        raise InvalidReport(f"{path} holds no report")
+    return [_report(text, rows, path) for text, rows in texts.items()]
+
+
+def _report(text: str, rows: list[dict[str, str]], path: Path) -> Report:
+    return Report(
+        report_id=report_id(text),
+        text=text,
+        language=rows[0].get("language") or language_of(text),
+        record_ids=tuple(row["record_id"] for row in rows),
+        record_count=len(rows),
+        statements=merge_statements(
+            [_codes(row.get("codes") or "", f"{path}, line {row['line']}") for row in rows], {}
+        ),
+    )
+
+
+def _codes(cell: str, where: str) -> dict[str, float]:
+    codes = {}
+    for part in filter(None, (item.strip() for item in cell.split(";"))):
+        code, _, likelihood = part.partition(":")
+        try:
+            codes[code.strip()] = float(likelihood or 0.0)
+        except ValueError as error:
+            raise InvalidReport(
+                f"{where}: codes: {likelihood!r} is no likelihood in per cent", field="codes"
+            ) from error
+    return codes
