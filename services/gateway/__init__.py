@@ -1,0 +1,1 @@
+"""The gRPC gateway: authenticates, admits, makes jobs durable, and wakes whoever waits."""

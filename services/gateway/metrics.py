@@ -1,0 +1,12 @@
+"""What the gateway counts. Labels are methods, reasons and queues, never patients."""
+
+from prometheus_client import Counter, Histogram
+
+REQUESTS = Counter("cardex_requests", "Calls by method and outcome", ["method", "outcome"])
+CACHE = Counter("cardex_answer_cache", "Look-ups of known answers", ["outcome"])
+RETRIEVE_SECONDS = Histogram(
+    "cardex_retrieve_seconds",
+    "From a Retrieve call to its answer",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0),
+)
+SWEPT = Counter("cardex_swept_jobs", "Jobs taken back from lost workers", ["queue", "outcome"])

@@ -1,0 +1,1 @@
+"""REST over the gateway: a thin client that decides nothing."""

@@ -1,0 +1,1 @@
+"""The Celery worker: takes jobs, has them answered, writes the results."""

@@ -1,0 +1,59 @@
+"""The worker process: Celery with a thread pool.
+
+Threads, not forks: gRPC clients do not survive a fork, and numpy, Triton and Milvus release the GIL.
+More throughput comes from more processes.
+"""
+
+import logging
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+
+from services.domain.jobs import Priority
+from services.domain.settings import Settings
+from services.process import mark_ready, serve_metrics
+from services.retrieval.assembly import assemble
+from services.stores.broker import TASK, Doorbell, celery_app
+from services.worker.drain import Drain
+
+logger = logging.getLogger(__name__)
+
+
+def run_worker(settings: Settings, queue: Priority, name: str) -> None:
+    """Serve one queue until SIGTERM; jobs in hand are finished first."""
+    app = worker_app(settings)
+    serve_metrics(settings)
+    app.worker_main(
+        [
+            "worker", "--pool=threads", f"--concurrency={settings.worker_threads}",
+            f"--queues={queue.value}", f"--hostname={name}@%h", "--without-gossip",
+            "--without-mingle", "--disable-prefetch", f"--loglevel={settings.log_level}",
+        ]
+    )  # fmt: skip
+
+
+def worker_app(settings: Settings) -> Celery:
+    """Return a Celery application whose task drains a queue."""
+    parts = assemble(settings)
+    app = celery_app(settings.state_url)
+    drain = Drain(
+        parts.jobs,
+        parts.retriever,
+        parts.catalogue,
+        Doorbell(app),
+        {Priority.STAT: settings.stat_batch, Priority.ROUTINE: settings.routine_batch},
+    )
+
+    @app.task(name=TASK)
+    def take(queue: str) -> None:
+        drain.run(Priority(queue))
+
+    @worker_ready.connect(weak=False)
+    def ready(**_: object) -> None:
+        mark_ready(settings)
+
+    @worker_shutting_down.connect(weak=False)
+    def stop(**_: object) -> None:
+        drain.stopping.set()
+
+    return app
