@@ -1,0 +1,234 @@
+"""The command line. Commands import what they need when they run, so that each starts fast."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from services.domain.errors import CardexError
+from services.domain.jobs import Priority
+from services.domain.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from services.client import GatewayClient
+
+app = typer.Typer(
+    help="Cardex: a card index of ECGs. RESEARCH USE ONLY.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+keys = typer.Typer(help="API keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+console = Console(stderr=True, highlight=False)
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Print an error of the tree as one message, and exit with 1."""
+    try:
+        yield
+    except CardexError as error:
+        console.print(f"[red]error[/] ({error.reason}): ", end="")
+        console.print(error.message, markup=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def _settings() -> Settings:
+    """Return the settings, pointed at the stack of this data folder where one runs."""
+    from services.stack.stack import running_endpoints
+
+    settings = load_settings()
+    endpoints = running_endpoints(settings)
+    if endpoints is None or "gateway_target" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"gateway_target": endpoints.gateway})
+
+
+def _client() -> "GatewayClient":
+    from services.client import GatewayClient
+
+    return GatewayClient(_settings())
+
+
+@app.command()
+def up(
+    gateway_port: Annotated[int, typer.Option(help="gRPC port; 0 takes a free one.")] = 0,
+    web_port: Annotated[int, typer.Option(help="HTTP port; 0 takes a free one.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    insecure: Annotated[bool, typer.Option(help="Serve others without TLS and keys.")] = False,
+) -> None:
+    """Run everything on this machine until Ctrl-C."""
+    from services.stack.commands import run_up
+
+    with _errors():
+        settings = load_settings()
+        if insecure:
+            settings = settings.model_copy(update={"insecure": True})
+        run_up(settings, gateway_port=gateway_port, web_port=web_port, host=host, console=console)
+
+
+@app.command()
+def demo() -> None:
+    """Index all PTB-XL reports and find the nearest ones for real ECGs."""
+    from services.stack.demo import run_demo
+
+    with _errors():
+        run_demo(load_settings(), Console(highlight=False))
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Say what is installed, what is missing and what to do."""
+    from services.stack.doctor import examine
+
+    with _errors():
+        checks = examine(load_settings())
+    if as_json:
+        print(json.dumps([check.as_dict() for check in checks], indent=2))
+    for check in () if as_json else checks:
+        console.print(
+            f"{'[green]ok[/]     ' if check.ok else '[red]missing[/]'} {check.name}: ", end=""
+        )
+        console.print(check.detail, markup=False, soft_wrap=True)
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+@app.command()
+def index(
+    ptbxl: Annotated[Path | None, typer.Option(help="Folder with PTB-XL's tables.")] = None,
+    reports: Annotated[
+        Path | None, typer.Option(help="CSV of reports; see docs/reports.md.")
+    ] = None,
+    merge: Annotated[bool, typer.Option(help="Add to the index instead of rebuilding it.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Build the report index and switch to it when it is complete."""
+    from services.commands import run_index
+
+    with _errors():
+        if (ptbxl is None) == (reports is None):
+            raise typer.BadParameter("give one of --ptbxl DIR and --reports CSV")
+        run_index(_client(), ptbxl, reports, merge=merge, as_json=as_json, console=console)
+
+
+@app.command()
+def submit(
+    paths: Annotated[list[Path], typer.Argument(help="ECG files, or folders of them.")],
+    stat: Annotated[bool, typer.Option(help="Ask one by one, as the bedside does.")] = False,
+    top_k: Annotated[int, typer.Option(help="How many reports for each.")] = 5,
+    as_json: JsonFlag = False,
+) -> None:
+    """Submit ECGs and print the nearest reports for each."""
+    from services.commands import run_submit
+
+    with _errors():
+        failed = run_submit(
+            _client(), paths, stat=stat, top_k=top_k, as_json=as_json, console=console
+        )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    top_k: Annotated[int, typer.Option(help="How many reports.")] = 5,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find reports by text."""
+    from services.commands import run_search
+
+    with _errors():
+        run_search(_client(), text, top_k, as_json=as_json)
+
+
+@app.command()
+def encode(
+    path: Annotated[Path, typer.Argument(help="An ECG file, for WFDB its .hea.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")],
+) -> None:
+    """Draw the image that the model sees."""
+    from services.commands import run_encode
+
+    with _errors():
+        run_encode(path, out)
+
+
+@app.command()
+def train(
+    ptbxl: Annotated[Path, typer.Option(help="PTB-XL in its official layout.")],
+    work: Annotated[Path, typer.Option(help="Folder for finished stages.")] = Path("runs/first"),
+    repository: Annotated[Path, typer.Option(help="Model repository to write.")] = Path(
+        "model_repository"
+    ),
+) -> None:
+    """Train both encoders on folds 1-8, measure them on fold 9 and export them. Needs torch."""
+    from services.training.commands import run_train
+
+    with _errors():
+        run_train(ptbxl, work, repository)
+
+
+@app.command()
+def gateway() -> None:
+    """Serve gRPC."""
+    from services.gateway.process import run_gateway
+
+    _serve(run_gateway)
+
+
+@app.command()
+def worker(
+    queue: Annotated[Priority, typer.Option(help="Which queue to serve.")],
+    name: Annotated[str, typer.Option(help="Name of this worker among others.")] = "",
+) -> None:
+    """Serve one queue."""
+    from services.worker.process import run_worker
+
+    _serve(lambda settings: run_worker(settings, queue, name or f"cardex-{queue.value}"))
+
+
+@app.command()
+def web() -> None:
+    """Serve REST."""
+    from services.web.process import run_web
+
+    _serve(run_web)
+
+
+def _serve(run: Callable[[Settings], None]) -> None:
+    from services.process import start_logging
+
+    with _errors():
+        settings = load_settings()
+        start_logging(settings)
+        run(settings)
+
+
+@keys.command("add")
+def add_key(
+    name: Annotated[str, typer.Option(help="Who will use it.")],
+    scope: Annotated[list[str], typer.Option(help="submit, search, index or admin; repeat it.")],
+    file: Annotated[Path, typer.Option(help="Key file; made if missing.")],
+) -> None:
+    """Make an API key: the file gets its hash, and the key is printed this once."""
+    from services.gateway.keys import add_to_file
+
+    with _errors():
+        print(add_to_file(file, name, scope))
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    app(prog_name="cardex")
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The embedded single-machine stack: starts, watches and stops every part."""

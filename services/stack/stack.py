@@ -1,0 +1,303 @@
+"""Everything on this machine: starts the parts in order, restarts what dies, stops all of them."""
+
+import fcntl
+import logging
+import secrets
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from services.domain.errors import ConfigurationError
+from services.domain.jobs import Priority
+from services.domain.settings import Settings
+from services.gateway.door import check_bind
+from services.process import MULTIPROC_DIR
+from services.stack.part import Part
+from services.stack.ports import HOST, check_free, free_ports, listening
+from services.stack.triton import inspect_runtime, triton_part
+from services.stack.valkey import ValkeyConfig, valkey_part
+
+logger = logging.getLogger(__name__)
+
+MIN_FREE_BYTES = 1024**3
+MAX_RESTARTS = 5
+RESTART_WINDOW_S = 60.0
+DESCRIPTION = "stack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the parts of a running stack are; kept in the data folder for the other commands.
+
+    Attributes:
+        gateway: gRPC target.
+        web: base URL.
+        triton: gRPC address of Triton.
+        triton_metrics: URL of Triton's metrics.
+        milvus: URI.
+        state: URL of the state store, with its password.
+        cache: URL of the cache, with its password.
+    """
+
+    gateway: str
+    web: str
+    triton: str
+    triton_metrics: str
+    milvus: str
+    state: str = field(repr=False)
+    cache: str = field(repr=False)
+
+
+class Stack:
+    """The parts of one data folder; a context manager that always stops what it started."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gateway_port: int = 0,
+        web_port: int = 0,
+        host: str = HOST,
+        say: Callable[[str], None] = logger.info,
+    ) -> None:
+        """Prepare a stack.
+
+        Args:
+            settings: of every process; addresses of the parts are chosen here.
+            gateway_port: 0 for a free one.
+            web_port: 0 for a free one.
+            host: address that gateway and web serve.
+            say: told of each step.
+        """
+        self._settings = settings
+        self._gateway_port = gateway_port
+        self._web_port = web_port
+        self._host = host
+        self._say = say
+        self._folder = settings.data_dir.resolve()
+        self._lock: IO[str] | None = None
+        self._restarts: deque[float] = deque()
+        self.parts: dict[str, Part] = {}
+        self.endpoints: Endpoints | None = None
+        self.gateway_bind = ""
+
+    def __enter__(self) -> "Stack":
+        """Start everything; on failure stop what was started."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop everything."""
+        self.stop()
+
+    def _start(self) -> None:
+        self._check_host()
+        self._take_folder()
+        self._check_disk()
+        groups, self.endpoints = self._plan()
+        for group in groups:
+            for name, part in group.items():
+                self.parts[name] = part
+                part.start()
+            for part in group.values():
+                start = time.monotonic()
+                part.wait_ready()
+                self._say(f"{part.name} is ready ({time.monotonic() - start:.1f} s)")
+        self._write_description()
+
+    def _check_host(self) -> None:
+        for port, option in (
+            (self._gateway_port, "--gateway-port"),
+            (self._web_port, "--web-port"),
+        ):
+            bind = f"{self._host}:{port}"
+            check_bind(bind, self._settings)
+            if port:
+                check_free(bind, option)
+
+    def _take_folder(self) -> None:
+        try:
+            (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+            self._folder.chmod(0o700)
+            self._lock = (self._folder / "lock").open("w")
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write the data folder {self._folder}: {error.strerror}; set CARDEX_DATA_DIR"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            self._lock = None
+            raise ConfigurationError(
+                f"another stack runs on {self._folder}: stop it, or set CARDEX_DATA_DIR to another"
+                " folder",
+                reason="FOLDER_TAKEN",
+            ) from error
+
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < MIN_FREE_BYTES:
+            raise ConfigurationError(
+                f"{self._folder} has {free // 2**20} MiB free: the append-only file and the index need"
+                f" {MIN_FREE_BYTES // 2**20} MiB; make room, or set CARDEX_DATA_DIR",
+                reason="DISK_FULL",
+            )
+
+    def _plan(self) -> tuple[list[dict[str, Part]], Endpoints]:
+        """Return the parts in groups that start together, and where they will be."""
+        settings, folder, logs = self._settings, self._folder, self._folder / "logs"
+        state_port, cache_port, milvus, http, grpc, metrics, gateway, web = free_ports(8)
+        gateway, web = self._gateway_port or gateway, self._web_port or web
+        self.gateway_bind = f"{self._host}:{gateway}"
+        state = ValkeyConfig(
+            "state", state_port, secrets.token_hex(16), folder / "state",
+            settings.state_maxmemory, settings.state_fsync,
+        )  # fmt: skip
+        cache = ValkeyConfig(
+            "cache", cache_port, secrets.token_hex(16), folder / "cache", settings.cache_maxmemory
+        )
+        scheme = "https" if settings.tls_cert else "http"
+        endpoints = Endpoints(
+            gateway=f"unix:{folder / 'gateway.sock'}",
+            web=f"{scheme}://{self._host}:{web}",
+            triton=f"{HOST}:{grpc}",
+            triton_metrics=f"http://{HOST}:{metrics}/metrics",
+            milvus=f"http://{HOST}:{milvus}",
+            state=state.url,
+            cache=cache.url,
+        )
+        env = self._environment(endpoints, web)
+        groups = [
+            {
+                "state": valkey_part(state, logs / "state.log"),
+                "cache": valkey_part(cache, logs / "cache.log"),
+                "milvus": self._milvus(milvus),
+                "triton": triton_part(
+                    inspect_runtime(settings.triton_python),
+                    settings.model_repository,
+                    folder / "triton",
+                    (http, grpc, metrics),
+                    logs / "triton.log",
+                ),
+            },
+            {
+                "gateway": self._own("gateway", ["gateway"], env),
+                **{
+                    f"worker-{queue.value}": self._own(
+                        f"worker-{queue.value}", ["worker", "--queue", queue.value], env
+                    )
+                    for queue in Priority
+                },
+            },
+            {"web": self._own("web", ["web"], env)},
+        ]
+        return groups, endpoints
+
+    def _environment(self, endpoints: Endpoints, web: int) -> dict[str, str]:
+        """Return the settings of the processes, which read nothing else."""
+        metrics = self._folder / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir()
+        return {
+            "CARDEX_STATE_URL": endpoints.state,
+            "CARDEX_CACHE_URL": endpoints.cache,
+            "CARDEX_MILVUS_URI": endpoints.milvus,
+            "CARDEX_TRITON_URL": endpoints.triton,
+            "CARDEX_GATEWAY_BIND": self.gateway_bind,
+            "CARDEX_GATEWAY_SOCKET": str(self._folder / "gateway.sock"),
+            "CARDEX_GATEWAY_TARGET": endpoints.gateway,
+            "CARDEX_WEB_BIND": f"{self._host}:{web}",
+            "CARDEX_INSECURE": str(self._settings.insecure).lower(),
+            MULTIPROC_DIR: str(metrics),
+        }
+
+    def _milvus(self, port: int) -> Part:
+        program = Path(sys.executable).parent / "milvus-lite"
+        data = self._folder / "milvus"
+        return Part(
+            name="Milvus Lite",
+            argv=[str(program), "server", "--data-dir", str(data), "--host", HOST,
+                  "--port", str(port)],
+            log=self._folder / "logs" / "milvus.log",
+            ready=lambda: listening(port),
+            remedy=f"Only one process may use {data}. Deleting it loses the index: `cardex index`.",
+        )  # fmt: skip
+
+    def _own(self, name: str, arguments: list[str], env: Mapping[str, str]) -> Part:
+        ready = self._folder / f"{name}.ready"
+        ready.unlink(missing_ok=True)
+        return Part(
+            name=name,
+            argv=[sys.executable, "-m", "services.cli", *arguments],
+            log=self._folder / "logs" / f"{name}.log",
+            ready=ready.exists,
+            env={**env, "CARDEX_READY_FILE": str(ready)},
+            cleanup=lambda: ready.unlink(missing_ok=True),
+        )
+
+    def _write_description(self) -> None:
+        path = self._folder / DESCRIPTION
+        path.touch(mode=0o600)
+        path.write_bytes(msgspec.json.encode(self.endpoints))
+
+    def watch(self) -> None:
+        """Restart parts that die, until interrupted.
+
+        Raises:
+            ConfigurationError: if a part dies again and again.
+        """
+        while True:
+            self.tend()
+            time.sleep(0.2)
+
+    def tend(self) -> None:
+        """Restart the parts that died since the last call; raises as `watch`."""
+        for part in self.parts.values():
+            if (code := part.exit_code()) is not None:
+                self._say(f"{part.name} ended with status {code}: starting it again")
+                self._allow_restart(part)
+                part.stop()
+                part.start()
+                part.wait_ready()
+
+    def _allow_restart(self, part: Part) -> None:
+        now = time.monotonic()
+        self._restarts.append(now)
+        while now - self._restarts[0] > RESTART_WINDOW_S:
+            self._restarts.popleft()
+        if len(self._restarts) > MAX_RESTARTS:
+            raise ConfigurationError(
+                f"{part.name} ended {MAX_RESTARTS} times within {RESTART_WINDOW_S:g} s: see {part.log}",
+                reason="PART_KEEPS_DYING",
+            )
+
+    def stop(self) -> None:
+        """Stop every part, the last started first."""
+        for part in reversed(self.parts.values()):
+            part.stop()
+        self.parts.clear()
+        if self._lock is not None:
+            (self._folder / DESCRIPTION).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+
+def running_endpoints(settings: Settings) -> Endpoints | None:
+    """Return where the stack of this data folder is, None if none runs."""
+    path = settings.data_dir / DESCRIPTION
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Endpoints)
+    except (OSError, msgspec.DecodeError):
+        return None
