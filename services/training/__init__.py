@@ -1,0 +1,1 @@
+"""Models, data, training, evaluation and export. The only room that imports torch."""
