@@ -67,12 +67,15 @@ def _channel(settings: Settings) -> grpc.aio.Channel:
 
 
 async def _refuse_large(request: Request, call_next: Any) -> Response:  # noqa: ANN401
-    """Refuse a body over the limit before it is read."""
+    """Refuse a body that is over the limit, or does not say its length, before it is read."""
     limit = request.app.state.settings.max_payload_bytes + FORM_MARGIN_BYTES
-    length = request.headers.get("content-length", "0")
+    unsaid = "" if request.method == "POST" else "0"
+    length = request.headers.get("content-length", unsaid)
     if not length.isdigit() or int(length) > limit:
         error = PayloadTooLarge(
-            f"the request has {length[:20]} bytes: at most {limit}", field="files"
+            f"the request has {length[:20] or 'an unknown number of'} bytes: send Content-Length,"
+            f" at most {limit}",
+            field="files",
         )
         return await refused_here(request, error)
     response: Response = await call_next(request)

@@ -1,0 +1,85 @@
+# Cardex. `make` alone shows what there is.
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+APP := .venv
+TRITON := .venv-triton
+TRAIN := .venv-train
+PIP := -m pip install --quiet --disable-pip-version-check
+BIN := $(APP)/bin
+
+.PHONY: help setup demo up test unit lint format proto lock bench train doctor clean distclean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(APP)/.ready $(TRITON)/.ready ## Make both environments: .venv (Cardex) and .venv-triton (the model server)
+
+demo: setup ## Index 21,837 real reports, find the nearest for real ECGs, stop again
+	$(BIN)/cardex demo
+
+up: setup ## Run everything on this machine until Ctrl-C
+	$(BIN)/cardex up
+
+test: setup $(APP)/.dev ## Run every test, with the real parts
+	$(BIN)/pytest
+
+unit: $(APP)/.dev ## Run the unit tests only
+	$(BIN)/pytest tests/unit
+
+lint: $(APP)/.dev ## ruff, mypy strict, generated code against proto/
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python tools/generate_pb.py --check
+
+format: $(APP)/.dev ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+proto: $(APP)/.dev ## Generate services/pb from proto/
+	$(BIN)/python tools/generate_pb.py
+
+bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
+	$(BIN)/python -m loadtest.bench
+
+train: $(TRAIN)/.ready ## Train both encoders on PTB=../shared/ptbxl and export them
+	$(TRAIN)/bin/python -m services.cli train --ptbxl $(or $(PTB),../shared/ptbxl)
+
+doctor: setup ## Say what is missing and what to do
+	$(BIN)/cardex doctor
+
+lock: ## Resolve pyproject.toml anew into requirements/*.lock
+	for extra in app dev triton train; do \
+	  folder=$$(mktemp -d) && $(PYTHON) -m venv $$folder && \
+	  $$folder/bin/python tools/requirements.py $$extra > $$folder/top && \
+	  $$folder/bin/python $(PIP) -r $$folder/top && \
+	  $$folder/bin/python -m pip freeze --local | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' > requirements/$$extra.lock && \
+	  rm -rf $$folder || exit 1; done
+
+clean: ## Remove caches and the stack's data
+	rm -rf .cardex .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the environments too
+	rm -rf $(APP) $(TRITON) $(TRAIN)
+
+$(APP)/.ready: requirements/app.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(APP)
+	$(BIN)/python $(PIP) -r requirements/app.lock
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(APP)/.dev: requirements/dev.lock $(APP)/.ready
+	$(BIN)/python $(PIP) -r requirements/dev.lock
+	touch $@
+
+$(TRITON)/.ready: requirements/triton.lock
+	test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/python $(PIP) -r requirements/triton.lock
+	touch $@
+
+$(TRAIN)/.ready: requirements/train.lock
+	test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python $(PIP) -r requirements/train.lock
+	touch $@

@@ -1,0 +1,201 @@
+"""Parts are killed while jobs run: every job ends once, whatever dies."""
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import grpc
+import pytest
+import redis
+
+from services.client import GatewayClient
+from services.domain.jobs import JobState
+from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
+from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, job_pb2
+from services.stores.jobs import EVENTS
+from tests.support import Refusal, build_index, refusal, reports, running_stack, variant
+
+JOBS = 200
+FINAL = {state.value for state in JobState if state.final}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fault")
+    with running_stack(folder, lease_s=2.0, latch_s=1.0) as (stack, settings):
+        build_index(settings, reports(1500))
+        yield stack, settings
+
+
+@pytest.fixture
+def stack(running):
+    return running[0]
+
+
+@pytest.fixture
+def settings(running):
+    return running[1]
+
+
+@pytest.fixture
+def ecgs(settings):
+    with grpc.insecure_channel(settings.gateway_target) as channel:
+        yield ecg_retrieval_pb2_grpc.EcgRetrievalStub(channel)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leases():
+    """Let the workers' and the gateway's leases be short, as the stack's settings say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARDEX_LEASE_S", "2.0")
+        patch.setenv("CARDEX_LATCH_S", "1.0")
+        yield
+
+
+def events(settings) -> dict[str, list[str]]:
+    client = redis.Redis.from_url(settings.state_url)
+    found: dict[str, list[str]] = {}
+    for _, fields in client.xrange(EVENTS):
+        found.setdefault(fields[b"job"].decode(), []).append(fields[b"state"].decode())
+    return found
+
+
+def submit(settings, first: int, count: int) -> list[str]:
+    requests = (
+        pb.SubmitBatchRequest(item_id=str(number), ecg=variant(first + number))
+        for number in range(count)
+    )
+    with GatewayClient(settings) as client:
+        return [response.job.job_id for response in client.submit(requests)]
+
+
+def kill(stack, name: str) -> None:
+    """Kill a part and its children, as the kernel would."""
+    os.killpg(stack.parts[name].process.pid, signal.SIGKILL)
+
+
+def mend(stack, seconds: float) -> None:
+    """Do what `cardex up` does: start again what died."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        stack.tend()
+        time.sleep(0.1)
+
+
+def wait_final(stack, settings, ids: list[str], seconds: float = 120) -> Counter[str]:
+    deadline = time.monotonic() + seconds
+    while True:
+        stack.tend()
+        seen = events(settings)
+        last = Counter(seen[job_id][-1] for job_id in ids)
+        if set(last) <= FINAL:
+            return last
+        assert time.monotonic() < deadline, last
+        time.sleep(0.3)
+
+
+def test_200_jobs_survive_the_death_of_every_part(stack, settings, ecgs):
+    ids = submit(settings, 0, JOBS)
+    assert len(set(ids)) == JOBS
+    for name in ("worker-routine", "triton", "milvus", "state"):
+        before = sum(states[-1] in FINAL for states in events(settings).values())
+        assert before < JOBS, "all were done before the kill"
+        kill(stack, name)
+        mend(stack, 1.0)
+    assert wait_final(stack, settings, ids) == {"SUCCEEDED": JOBS}
+    seen = events(settings)
+    for job_id in ids:
+        ends = [state for state in seen[job_id] if state in FINAL]
+        assert ends == ["SUCCEEDED"]
+    with GatewayClient(settings) as client:
+        answers = {job.job_id: job.answer for job in client.finished(ids, 60)}
+    assert len(answers) == JOBS
+    assert all(answer.hits for answer in answers.values())
+
+
+def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, settings, ecgs):
+    os.killpg(stack.parts["triton"].process.pid, signal.SIGSTOP)
+    try:
+        os.killpg(stack.parts["triton"].process.pid, signal.SIGKILL)
+        found = _until_refused(ecgs)
+        assert found.code == grpc.StatusCode.UNAVAILABLE
+        assert found.retry_s > 0
+        job = ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=variant(3001)), timeout=20).job
+        assert job.state == job_pb2.JOB_STATE_QUEUED
+        assert _health(settings) == "NOT_SERVING"
+    finally:
+        stack.tend()
+    assert wait_final(stack, settings, [job.job_id]) == {"SUCCEEDED": 1}
+    _until(lambda: _health(settings) == "SERVING")
+
+
+def test_a_stopped_milvus_is_a_clear_word_too(stack, settings, ecgs):
+    kill(stack, "milvus")
+    stack.parts["milvus"].process.wait()
+    found = _until_refused(ecgs)
+    assert found.code == grpc.StatusCode.UNAVAILABLE
+    assert found.retry_s > 0
+    stack.tend()
+    _until(lambda: _health(settings) == "SERVING")
+    assert ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(3100)), timeout=30).answer.hits
+
+
+def test_a_cache_that_dies_costs_time_and_nothing_else(stack, settings, ecgs):
+    kill(stack, "cache")
+    stack.parts["cache"].process.wait()
+    assert ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(3200)), timeout=30).answer.hits
+    stack.tend()
+
+
+def test_a_gateway_that_dies_loses_no_acknowledged_job(stack, settings):
+    ids = submit(settings, 4000, 30)
+    kill(stack, "gateway")
+    mend(stack, 1.0)
+    assert wait_final(stack, settings, ids) == {"SUCCEEDED": 30}
+
+
+def test_jobs_whose_wake_ups_are_lost_are_found(stack, settings):
+    stack.parts["worker-routine"].stop()
+    ids = submit(settings, 5000, 5)
+    client = redis.Redis.from_url(settings.state_url)
+    client.delete(*[key for key in client.keys("*celery*") if b"_kombu" not in key] or ["none"])
+    stack.parts["worker-routine"].start()
+    stack.parts["worker-routine"].wait_ready()
+    assert wait_final(stack, settings, ids) == {"SUCCEEDED": 5}
+
+
+def test_a_worker_that_is_asked_to_stop_finishes_what_it_holds(stack, settings):
+    ids = submit(settings, 6000, 60)
+    worker = stack.parts["worker-routine"]
+    worker.process.send_signal(signal.SIGTERM)
+    try:
+        worker.process.wait(30)
+    except subprocess.TimeoutExpired:
+        pytest.fail("the worker does not stop")
+    running = [job for job, states in events(settings).items() if states[-1] == "RUNNING"]
+    assert running == []
+    mend(stack, 0.5)
+    assert wait_final(stack, settings, ids) == {"SUCCEEDED": 60}
+
+
+def _until_refused(ecgs) -> Refusal:
+    request = pb.RetrieveRequest(ecg=variant(3000 + int(time.time()) % 50))
+    return refusal(ecgs.Retrieve, request, timeout=30)
+
+
+def _health(settings) -> str:
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with grpc.insecure_channel(settings.gateway_target) as channel:
+        request = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrieval")
+        status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+
+
+def _until(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -1,0 +1,44 @@
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from services.domain.settings import Settings
+from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
+from services.stack.stack import Stack
+from tests.support import build_index, reports, running_stack
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Settings]]:
+    """The whole stack with all distinct PTB-XL reports indexed."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as (stack, settings):
+        build_index(settings, reports())
+        yield stack, settings
+
+
+@pytest.fixture(scope="session")
+def stack(running: tuple[Stack, Settings]) -> Stack:
+    return running[0]
+
+
+@pytest.fixture(scope="session")
+def settings(running: tuple[Stack, Settings]) -> Settings:
+    return running[1]
+
+
+@pytest.fixture(scope="session")
+def channel(settings: Settings) -> Iterator[grpc.Channel]:
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(settings.gateway_target, options) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def ecgs(channel: grpc.Channel) -> ecg_retrieval_pb2_grpc.EcgRetrievalStub:
+    return ecg_retrieval_pb2_grpc.EcgRetrievalStub(channel)
+
+
+@pytest.fixture(scope="session")
+def index(channel: grpc.Channel) -> report_index_pb2_grpc.ReportIndexStub:
+    return report_index_pb2_grpc.ReportIndexStub(channel)

@@ -1,0 +1,112 @@
+"""`cardex up` as an operator uses it, as a process."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CARDEX = [sys.executable, "-m", "services.cli"]
+
+
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    env = {**os.environ, "CARDEX_DATA_DIR": str(folder)}
+    return subprocess.Popen(
+        [*CARDEX, "up", *options],
+        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def wait_up(process: subprocess.Popen[str]) -> str:
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of processes whose arguments or environment name the folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                text = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            except OSError:
+                continue
+            if str(folder).encode() in text and (process / "cmdline").exists():
+                found.append(text[:80].decode(errors="replace"))
+    return found
+
+
+def wait_gone(folder: Path) -> None:
+    deadline = time.monotonic() + 30
+    while left := processes_of(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_it_ends_no_process_is_left(tmp_path, number):
+    process = start(tmp_path)
+    try:
+        assert "REST on http://127.0.0.1:" in wait_up(process)
+        assert len(processes_of(tmp_path)) >= 8
+        process.send_signal(number)
+        code = process.wait(40)
+        wait_gone(tmp_path)
+        assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+        assert not list(Path("/dev/shm").glob("cardex_*")) or number == signal.SIGKILL
+    finally:
+        process.kill()
+
+
+def test_a_taken_port_stops_the_start_with_its_number(tmp_path):
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        process = start(tmp_path, "--gateway-port", str(port))
+        assert process.wait(60) == 1
+    said = process.stderr.read()
+    assert "PORT_TAKEN" in said
+    assert str(port) in said
+    assert "--gateway-port" in said
+    wait_gone(tmp_path)
+
+
+def test_a_part_that_does_not_come_up_is_named_with_its_log(tmp_path):
+    (tmp_path / "milvus").write_text("not a folder")
+    process = start(tmp_path)
+    assert process.wait(90) == 1
+    said = process.stderr.read()
+    assert "Milvus Lite" in said
+    assert "milvus.log" in said
+    wait_gone(tmp_path)
+
+
+def test_a_second_stack_on_the_same_folder_is_refused(tmp_path, stack, settings):
+    process = start(settings.data_dir)
+    assert process.wait(60) == 1
+    assert "FOLDER_TAKEN" in process.stderr.read()
+    assert all(part.exit_code() is None for part in stack.parts.values())
+
+
+def test_an_address_that_others_reach_is_refused(tmp_path):
+    process = start(tmp_path, "--host", "0.0.0.0")
+    assert process.wait(60) == 1
+    assert "DOOR_OPEN" in process.stderr.read()
+
+
+def test_a_triton_environment_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("CARDEX_TRITON_PYTHON", str(tmp_path / "nowhere" / "python"))
+    process = start(tmp_path / "data")
+    assert process.wait(60) == 1
+    said = process.stderr.read()
+    assert "nowhere/python" in said.replace("\n", "")
+    assert "make setup" in said

@@ -1,0 +1,101 @@
+import httpx
+import pytest
+
+from tests.support import demo_data, dicom
+
+
+@pytest.fixture(scope="module")
+def web(stack):
+    with httpx.Client(base_url=stack.endpoints.web, timeout=30) as client:
+        yield client
+
+
+def test_an_uploaded_file_gets_an_answer(web):
+    response = web.post(
+        "/v1/ecgs:retrieve", files={"files": ("a.dcm", dicom().read_bytes())}, data={"top_k": "4"}
+    )
+    assert response.status_code == 200
+    answer = response.json()["answer"]
+    assert len(answer["hits"]) == 4
+    assert answer["disclaimer"] == "RESEARCH USE ONLY"
+    assert answer["hits"][0]["report"]["text"]
+
+
+def test_a_wfdb_recording_is_uploaded_as_two_files(web):
+    header = demo_data().cpsc[0]
+    signals = header.with_suffix(".mat")
+    for order in ([header, signals], [signals, header]):
+        files = [("files", (path.name, path.read_bytes())) for path in order]
+        response = web.post("/v1/ecgs:retrieve", files=files)
+        assert response.status_code == 200, response.text
+
+
+def test_a_job_is_looked_up(web):
+    files = {"files": ("a.dcm", dicom().read_bytes())}
+    made = web.post("/v1/ecgs:retrieve", files=files, data={"top_k": "6", "priority": "ROUTINE"})
+    job_id = made.json()["job_id"]
+    job = web.get(f"/v1/jobs/{job_id}").json()["job"]
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(job["answer"]["hits"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "status", "reason", "field"),
+    [
+        (b"no ecg", {}, 400, "NOT_AN_ECG", "ecg.file.content"),
+        (b"", {}, 400, "EMPTY_PAYLOAD", "ecg.file.content"),
+        (b"no ecg", {"top_k": "0"}, 400, "TOP_K", "question.top_k"),
+        (b"no ecg", {"top_k": "99999999999"}, 400, "TOP_K", "question.top_k"),
+        (b"no ecg", {"priority": "SOON"}, 400, "PRIORITY", "priority"),
+    ],
+)
+def test_a_bad_upload_is_refused_with_reason_and_field(web, files, data, status, reason, field):
+    response = web.post("/v1/ecgs:retrieve", files={"files": ("x", files)}, data=data)
+    error = response.json()["error"]
+    assert (response.status_code, error["reason"], error["field"]) == (status, reason, field)
+
+
+def test_a_large_upload_is_refused_before_it_is_read(web):
+    files = {"files": ("x", b"x" * (17 * 1024 * 1024))}
+    response = web.post("/v1/ecgs:retrieve", files=files)
+    assert (response.status_code, response.json()["error"]["reason"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_an_upload_without_length_or_form_is_refused(web):
+    assert web.post("/v1/ecgs:retrieve", content=iter([b"x"])).status_code == 413
+    assert web.post("/v1/ecgs:retrieve", content=b"x").status_code == 422
+
+
+def test_an_unknown_job_is_404(web):
+    response = web.get("/v1/jobs/000")
+    assert (response.status_code, response.json()["error"]["reason"]) == (404, "JOB_NOT_FOUND")
+
+
+def test_reports_are_searched_by_text(web):
+    query = {"text": "sinus tachycardia", "top_k": 2}
+    response = web.post("/v1/reports:search", json=query)
+    assert len(response.json()["answer"]["hits"]) == 2
+
+
+def test_the_probes_and_the_contract_answer(web):
+    assert web.get("/healthz").json() == {"status": "alive"}
+    assert web.get("/readyz").json() == {"status": "SERVING"}
+    paths = web.get("/openapi.json").json()["paths"]
+    assert "/v1/ecgs:retrieve" in paths
+    assert web.get("/v1/server").json()["model_version"].startswith("cardex-")
+
+
+def test_the_metrics_tell_stages_queues_cache_and_batches(web):
+    for _ in range(2):
+        web.post("/v1/ecgs:retrieve", files={"files": ("a.dcm", dicom().read_bytes())})
+    text = web.get("/metrics").text
+    for stage in ("queue", "read", "clean", "encode", "inference", "search"):
+        assert f'cardex_stage_seconds_count{{stage="{stage}"}}' in text
+    for name in (
+        'cardex_queue_depth{queue="stat"}',
+        'cardex_queue_oldest_age_seconds{queue="routine"}',
+        'cardex_answer_cache_total{outcome="hit"}',
+        'cardex_batch_size_count{queue="stat"}',
+        'cardex_requests_total{method="/cardex.v1.EcgRetrieval/Retrieve",outcome="OK"}',
+    ):
+        assert name in text

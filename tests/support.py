@@ -1,0 +1,126 @@
+"""What stack and fault tests share: a running stack, real ECGs, and calls of the gateway."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import numpy as np
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_status import rpc_status
+
+from services.client import GatewayClient, ecg_of_files
+from services.domain.ecg import LEADS, FilePart
+from services.domain.reports import Report
+from services.domain.settings import Settings
+from services.pb.cardex.v1 import ecg_pb2
+from services.records import recordings
+from services.retrieval.ptbxl import distinct_reports
+from services.signals.readers import read
+from services.stack.dataset import DemoData, fetch
+from services.stack.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def demo_data() -> DemoData:
+    """Return the pinned real data, fetched once into the project's data folder."""
+    return fetch(ROOT / ".cardex" / "data", print)
+
+
+def dicom() -> Path:
+    import pydicom
+
+    return Path(pydicom.__file__).parent / "data" / "test_files" / "waveform_ecg.dcm"
+
+
+def dicom_ecg() -> ecg_pb2.Ecg:
+    return ecg_of_files([dicom()])
+
+
+def real_signal() -> np.ndarray:
+    """Return the DICOM's leads: (12, 10000) float32, mV, 1000 Hz."""
+    return read((FilePart("", dicom().read_bytes()),)).signal
+
+
+def typed_ecg(signal: np.ndarray, rate: float = 1000.0, unit: int = 1) -> ecg_pb2.Ecg:
+    leads = [
+        ecg_pb2.Lead(name=name, values=row) for name, row in zip(LEADS, signal, strict=False)
+    ]
+    return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=leads, rate_hz=rate, unit=unit))
+
+
+def variant(number: int) -> ecg_pb2.Ecg:
+    """Return the real ECG cut at another place, so that no cache knows it."""
+    return typed_ecg(real_signal()[:, 100 + number : 9100 + number])
+
+
+def cpsc_ecgs() -> list[ecg_pb2.Ecg]:
+    return [ecg_of_files(files) for files in recordings(demo_data().cpsc)]
+
+
+def reports(count: int | None = None) -> list[Report]:
+    return distinct_reports(demo_data().ptbxl)[:count]
+
+
+@contextmanager
+def running_stack(folder: Path, **settings: object) -> Iterator[tuple[Stack, Settings]]:
+    """Run a stack on a folder of its own; yields it with the settings that reach it."""
+    base = Settings(data_dir=folder, **settings)
+    with Stack(base) as stack:
+        endpoints = stack.endpoints
+        yield (
+            stack,
+            base.model_copy(
+                update={
+                    "gateway_target": endpoints.gateway,
+                    "state_url": endpoints.state,
+                    "cache_url": endpoints.cache,
+                    "milvus_uri": endpoints.milvus,
+                    "triton_url": endpoints.triton,
+                }
+            ),
+        )
+
+
+def build_index(settings: Settings, some: list[Report]) -> None:
+    with GatewayClient(settings) as client:
+        list(client.upsert(some, rebuild=True))
+
+
+class Refusal:
+    """A gRPC error, unpacked."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        self.code = error.code()
+        self.message = error.details()
+        self.reason = ""
+        self.field = ""
+        self.retry_s: float | None = None
+        status = rpc_status.from_call(error)
+        for detail in status.details if status else ():
+            info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
+            if detail.Unpack(info):
+                self.reason = info.reason
+            elif detail.Unpack(bad):
+                self.field = bad.field_violations[0].field
+            elif detail.Unpack(retry):
+                self.retry_s = retry.retry_delay.ToTimedelta().total_seconds()
+
+
+def refusal(call, *args, **kwargs) -> Refusal:
+    """Return how a call is refused; fails where it is not."""
+    try:
+        result = call(*args, **kwargs)
+        if hasattr(result, "__iter__"):
+            result = list(result)
+    except grpc.RpcError as error:
+        return Refusal(error)
+    raise AssertionError(f"not refused: {result}")
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
