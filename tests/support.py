@@ -45,9 +45,7 @@ def real_signal() -> np.ndarray:
 
 
 def typed_ecg(signal: np.ndarray, rate: float = 1000.0, unit: int = 1) -> ecg_pb2.Ecg:
-    leads = [
-        ecg_pb2.Lead(name=name, values=row) for name, row in zip(LEADS, signal, strict=False)
-    ]
+    leads = [ecg_pb2.Lead(name=name, values=row) for name, row in zip(LEADS, signal, strict=False)]
     return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=leads, rate_hz=rate, unit=unit))
 
 

@@ -17,12 +17,12 @@ from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.gateway.keys import add_to_file
+from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.pb.cardex.v1 import (
     ecg_retrieval_pb2_grpc,
     report_index_pb2,
     report_index_pb2_grpc,
 )
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from tests.support import dicom_ecg, free_port, refusal, variant
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED

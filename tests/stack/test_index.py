@@ -87,7 +87,9 @@ def test_an_index_of_another_model_is_refused_with_both_names(ecgs, settings):
     wrong = parts.reports.create("cardex-of-yesterday", right.dimension)
     parts.reports._call(lambda client: client.alter_alias(wrong.name, "reports"))
     try:
-        with pytest.raises(VersionMismatch, match=f"(?s){right.model_version}.*cardex-of-yesterday"):
+        with pytest.raises(
+            VersionMismatch, match=f"(?s){right.model_version}.*cardex-of-yesterday"
+        ):
             assemble(settings).catalogue.current()
         _wait(lambda: _refused_with(ecgs, "VERSION_MISMATCH"))
         found = refusal(ecgs.SubmitEcg, pb.SubmitEcgRequest(ecg=variant(20)), timeout=10)

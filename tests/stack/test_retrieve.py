@@ -85,9 +85,7 @@ def test_a_file_name_does_not_make_another_ecg(ecgs):
 
 
 def test_a_submitted_job_is_watched_to_its_answer(ecgs):
-    jobs = [
-        ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=ecg), timeout=30).job for ecg in cpsc_ecgs()[:4]
-    ]
+    jobs = [ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=ecg), timeout=30).job for ecg in cpsc_ecgs()[:4]]
     ids = [job.job_id for job in jobs]
     seen: dict[str, list[int]] = {job_id: [] for job_id in ids}
     for change in ecgs.WatchJobs(pb.WatchJobsRequest(job_ids=ids, with_answers=True), timeout=60):
@@ -123,15 +121,14 @@ def test_a_request_id_makes_a_submission_idempotent(ecgs):
     )
     assert (other.code, other.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     assert other.field == "request_id"
-    waited = ecgs.Retrieve(
-        pb.RetrieveRequest(ecg=variant(5), request_id="order-17"), timeout=30
-    )
+    waited = ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(5), request_id="order-17"), timeout=30)
     assert waited.answer.hits
 
 
 def test_a_batch_takes_the_good_and_refuses_the_bad_item_by_item(ecgs):
     items = [
-        pb.SubmitBatchRequest(item_id=str(number), ecg=ecg) for number, ecg in enumerate(cpsc_ecgs())
+        pb.SubmitBatchRequest(item_id=str(number), ecg=ecg)
+        for number, ecg in enumerate(cpsc_ecgs())
     ]
     items.insert(3, pb.SubmitBatchRequest(item_id="empty"))
     items.insert(

@@ -1,0 +1,1 @@
+"""Measurements of the whole way and of its parts."""
