@@ -81,23 +81,42 @@ def markov_transition_field(series: Floats, size: int, bins: int) -> Floats:
         (..., size, size) float32 in [0, 1].
     """
     flat = series.reshape(-1, series.shape[-1])
+    rows, samples = flat.shape
     labels = quantile_bins(flat, bins)  # (B, samples)
-    one_hot = (labels[..., None] == np.arange(bins)).astype(np.float32)  # (B, samples, bins)
-    counts = one_hot[:, :-1].transpose(0, 2, 1) @ one_hot[:, 1:]  # (B, bins, bins)
+    pairs = labels[:, :-1] * bins + labels[:, 1:]
+    counts = _histogram(pairs, bins * bins).reshape(rows, bins, bins)
     totals = counts.sum(axis=-1, keepdims=True)
-    transitions = counts / np.where(totals == 0.0, 1.0, totals)
-    bounds = segment_bounds(flat.shape[-1], size)
-    shares = np.add.reduceat(one_hot, bounds[:-1], axis=1)  # (B, size, bins)
-    shares /= np.diff(bounds)[:, None].astype(np.float32)
-    field = shares @ transitions @ shares.transpose(0, 2, 1)
+    transitions = counts / np.maximum(totals, np.float32(1.0))
+    lengths = np.diff(segment_bounds(samples, size))
+    segments = np.repeat(np.arange(size), lengths)  # (samples,)
+    shares = _histogram(segments * bins + labels, size * bins).reshape(rows, size, bins)
+    shares /= lengths[:, None].astype(np.float32)
+    field = (shares @ transitions) @ np.ascontiguousarray(shares.transpose(0, 2, 1))
     blocks: Floats = field.reshape(*series.shape[:-1], size, size)
     return blocks
 
 
+def _histogram(labels: NDArray[np.int64], count: int) -> Floats:
+    """Count each label per row: (B, n) int64 in [0, count) to (B, count) float32."""
+    rows = labels.shape[0]
+    offsets = np.arange(rows)[:, None] * count
+    found = np.bincount((labels + offsets).ravel(), minlength=rows * count)
+    return found.reshape(rows, count).astype(np.float32)
+
+
 def quantile_bins(series: Floats, bins: int) -> NDArray[np.int64]:
-    """Return the quantile bin of each sample: (B, samples) int64 in [0, bins)."""
-    edges = np.quantile(series, np.linspace(0.0, 1.0, bins + 1)[1:-1], axis=-1)  # (bins-1, B)
-    labels: NDArray[np.int64] = (series[..., None] > edges.T[:, None, :]).sum(axis=-1)
+    """Return the quantile bin of each sample: (B, samples) int64 in [0, bins).
+
+    Edges are linearly interpolated quantiles; a sample on an edge belongs to the bin below it.
+    """
+    ordered = np.sort(series, axis=-1)
+    places = np.linspace(0.0, series.shape[-1] - 1, bins + 1)[1:-1]
+    below = places.astype(np.int64)
+    low, high = ordered[:, below], ordered[:, below + 1]
+    edges = low + (high - low) * (places - below)  # (B, bins - 1) float64
+    labels = np.zeros(series.shape, dtype=np.int64)
+    for edge in edges.T:
+        labels += series > edge[:, None]
     return labels
 
 

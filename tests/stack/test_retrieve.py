@@ -166,7 +166,7 @@ def _file(content: bytes) -> ecg_pb2.Ecg:
 
 
 BAD_ECGS = {
-    "nothing": (lambda: ecg_pb2.Ecg(), "EMPTY_PAYLOAD", "ecg"),
+    "nothing": (ecg_pb2.Ecg, "EMPTY_PAYLOAD", "ecg"),
     "empty file": (lambda: _file(b""), "EMPTY_PAYLOAD", "ecg.file.content"),
     "a text": (lambda: _file(b"To whom it may concern"), "NOT_AN_ECG", "ecg.file.content"),
     "half a DICOM": (
