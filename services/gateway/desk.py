@@ -11,6 +11,7 @@ from services.domain.errors import (
     InvalidQuestion,
     JobCancelled,
     JobFailed,
+    Overloaded,
     Unavailable,
     VersionMismatch,
 )
@@ -103,6 +104,18 @@ class Desk:
         if answer is None:
             self._refuse_what_cannot_end()
         return await asyncio.to_thread(self._submit, submission, answer)
+
+    async def submit_patiently(self, submission: Submission) -> Job:
+        """Submit an item of a stream; a full queue or store holds the stream up instead of refusing.
+
+        Raises:
+            CardexError: what `submit` raises, but for Overloaded.
+        """
+        while True:
+            try:
+                return await self.submit(submission)
+            except Overloaded as error:
+                await asyncio.sleep(error.retry_after_s or 1.0)
 
     def _refuse_what_cannot_end(self) -> None:
         """A part that is down comes back and the job waits; a mismatch needs the operator."""

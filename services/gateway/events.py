@@ -11,8 +11,10 @@ from typing import Any
 import redis.asyncio as redis
 from redis.exceptions import RedisError
 
+from services.domain.errors import InvalidQuestion, Unavailable
 from services.domain.jobs import JobState
 from services.stores.jobs import EVENTS
+from services.stores.redis import mapped
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class Events:
                 read: Any = await self._redis.xread({EVENTS: self._latest}, CHUNK, BLOCK_MS)
                 if read:
                     await self._take(_events(read[0][1]))
-            except (RedisError, OSError) as error:
+            except (Unavailable, RedisError, OSError) as error:
                 logger.warning("the job events cannot be read: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
 
@@ -88,13 +90,30 @@ class Events:
 
     async def latest(self) -> str:
         """Return the cursor of the newest event."""
-        newest = await self._redis.xrevrange(EVENTS, count=1)
+        with mapped("the state store"):
+            newest = await self._redis.xrevrange(EVENTS, count=1)
         return _events(newest)[0].cursor if newest else "0-0"
+
+    async def check(self, cursor: str) -> None:
+        """Check that every event after a cursor is still there.
+
+        Raises:
+            InvalidQuestion: if some were dropped.
+        """
+        with mapped("the state store"):
+            oldest = _events(await self._redis.xrange(EVENTS, count=1))
+        if oldest and _place(cursor) < _place(oldest[0].cursor):
+            raise InvalidQuestion(
+                f"the events after cursor {cursor} are gone: ask for the jobs by their ids",
+                reason="CURSOR_EXPIRED",
+                field="cursor",
+            )
 
     async def after(self, cursor: str) -> list[Event]:
         """Return the next events after a cursor, waiting for at least one."""
         while True:
-            entries = await self._redis.xrange(EVENTS, min=f"({cursor}", count=CHUNK)
+            with mapped("the state store"):
+                entries = await self._redis.xrange(EVENTS, min=f"({cursor}", count=CHUNK)
             if entries:
                 return _events(entries)
             async with self._news:
@@ -107,6 +126,11 @@ class Events:
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
+
+
+def _place(cursor: str) -> tuple[int, int]:
+    milliseconds, _, number = cursor.partition("-")
+    return int(milliseconds), int(number)
 
 
 def _events(entries: Any) -> list[Event]:  # noqa: ANN401  the client's types know no RESP version

@@ -1,6 +1,7 @@
 """The EcgRetrieval service: translates and calls."""
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import AsyncIterator
@@ -27,6 +28,8 @@ from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc
 from services.retrieval.assembly import Parts
 from services.wire.jobs import PRIORITIES, answer_message, error_message, job_message
+
+logger = logging.getLogger(__name__)
 
 MAX_WATCHED = 10_000
 IN_FLIGHT = 64
@@ -90,7 +93,8 @@ class EcgRetrieval(ecg_retrieval_pb2_grpc.EcgRetrievalServicer):
 
     async def _item(self, request: pb.SubmitBatchRequest, who: Principal) -> pb.SubmitBatchResponse:
         try:
-            job = await self._desk.submit(self._desk.submission(request, who, Priority.ROUTINE))
+            submission = self._desk.submission(request, who, Priority.ROUTINE)
+            job = await self._desk.submit_patiently(submission)
         except CardexError as error:
             refused = error_message(JobError.of(error))
             return pb.SubmitBatchResponse(item_id=request.item_id, error=refused)
@@ -116,6 +120,8 @@ class EcgRetrieval(ecg_retrieval_pb2_grpc.EcgRetrievalServicer):
         """Send the jobs as they are, then every change, until all named ones are final."""
         who = caller()
         watched = _watched(request)
+        if request.cursor:
+            await self._events.check(request.cursor)
         cursor = request.cursor or await self._events.latest()
         open_jobs = set(watched)
         for job in await self._jobs(watched, who):
@@ -181,11 +187,13 @@ class EcgRetrieval(ecg_retrieval_pb2_grpc.EcgRetrievalServicer):
             index = self._parts.reports.current()
             info.index_name, info.index_generation = index.name, index.generation
             info.index_model_version = index.model_version
-        except CardexError:
-            info.index_name = ""
-        info.queues.extend(
-            _queue_message(self._parts.jobs.queue(priority)) for priority in Priority
-        )
+        except CardexError as error:
+            logger.debug("server info lacks a part: %s", error.reason)
+        try:
+            queues = [self._parts.jobs.queue(priority) for priority in Priority]
+            info.queues.extend(map(_queue_message, queues))
+        except CardexError as error:
+            logger.debug("server info lacks the queues: %s", error.reason)
 
 
 def _watched(request: pb.WatchJobsRequest) -> list[str]:

@@ -4,6 +4,7 @@ Formats are told by content. ecgdatakit parses; what it leaves open is settled h
 canonical order by label, missing limb leads are derived, and nothing implausible passes.
 """
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from services.signals.archives import unpack
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
 MAX_ABS_MV = 100.0
 FLAT_MV = 1e-6
+MAX_HEADER_BYTES = 256 * 1024
 
 # Einthoven (III, aVR, aVL, aVF from I and II) and Goldberger.
 _DERIVED: Mapping[str, Callable[[Signal, Signal], Signal]] = {
@@ -38,6 +40,7 @@ _DERIVED: Mapping[str, Callable[[Signal, Signal], Signal]] = {
     "aVL": lambda i, ii: i - np.float32(0.5) * ii,
     "aVF": lambda i, ii: ii - np.float32(0.5) * i,
 }
+_WFDB_HEADER = re.compile(rb"[\w./-]+ \d+ \d+(\.\d+)?(/\S+)?( \d+)?\s*\n")
 _CANONICAL = {lead.upper(): lead for lead in LEADS}
 
 
@@ -89,7 +92,8 @@ def _from_files(parts: tuple[FilePart, ...]) -> Waveform:
 
 
 def _write(folder: Path, part: FilePart, number: int) -> Path:
-    path = folder / (Path(part.name).name or f"part{number}")
+    suffix = ".hea" if _WFDB_HEADER.match(part.content[:200]) else ""
+    path = folder / (Path(part.name).name or f"part{number}{suffix}")
     path.write_bytes(part.content)
     return path
 
@@ -98,6 +102,7 @@ def _entry(paths: list[Path]) -> Path:
     """Return the file to open: the header where a recording has one, else the only file."""
     headers = [path for path in paths if path.suffix.lower() == ".hea"]
     if len(headers) == 1:
+        _check_companions(headers[0], {path.name for path in paths})
         return headers[0]
     if len(paths) == 1:
         return paths[0]
@@ -106,6 +111,19 @@ def _entry(paths: list[Path]) -> Path:
         reason="NOT_AN_ECG",
         field="ecg.file.companions",
     )
+
+
+def _check_companions(header: Path, sent: set[str]) -> None:
+    """Refuse a WFDB header that names a file which was not sent, be it elsewhere on this machine."""
+    lines = header.read_bytes()[:MAX_HEADER_BYTES].decode("latin-1").splitlines()
+    signals = [line for line in lines if line.strip() and not line.startswith("#")][1:]
+    missing = sorted({line.split()[0] for line in signals} - sent)
+    if missing:
+        raise InvalidEcg(
+            f"the header names {missing[0][:80]!r}, which was not sent: send it as a companion",
+            reason="MISSING_FILE",
+            field="ecg.file.companions",
+        )
 
 
 def _parse(path: Path) -> Waveform:

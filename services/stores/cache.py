@@ -10,6 +10,7 @@ import redis as redis_py
 
 from services.domain.ecg import Embedding
 from services.domain.jobs import Answer, Question, SignalWarning
+from services.stores.jobs import packed, unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +47,11 @@ class Cache:
 
     def answers(self, keys: list[str]) -> list[Answer | None]:
         """Return the stored answers, None where there is none."""
-        return [
-            msgspec.json.decode(stored, type=Answer).cached() if stored else None
-            for stored in self._get(keys)
-        ]
+        return [unpacked(stored).cached() if stored else None for stored in self._get(keys)]
 
     def put_answers(self, answers: dict[str, Answer]) -> None:
         """Store answers by key."""
-        self._put({key: msgspec.json.encode(answer) for key, answer in answers.items()})
+        self._put({key: packed(answer) for key, answer in answers.items()})
 
     def embeddings(
         self, payloads: list[str], model_version: str

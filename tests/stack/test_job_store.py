@@ -221,6 +221,19 @@ def test_payloads_and_final_jobs_expire(store, client):
     assert 0 < client.pttl(request_key) <= 86_400_000
 
 
+def test_an_ecg_is_forgotten_when_its_last_job_is_final(store, client):
+    store.submit(submission(b"shared"))
+    second = store.submit(submission(b"shared")).job_id
+    first_claim, second_claim = store.claim(ROUTINE, 2).claims
+    store.finish([(first_claim, ANSWER)])
+    assert store.payloads([second_claim.job]) == [b"shared"]
+    store.cancel(second)
+    assert store.payloads([second_claim.job]) == [None]
+    store.submit(submission(b"known"), ANSWER)
+    assert not list(client.scan_iter("cardex:payload:*"))
+    assert not list(client.scan_iter("cardex:uses:*"))
+
+
 def test_the_queue_tells_depth_age_and_running(store):
     store.submit(submission(b"a"))
     time.sleep(0.2)

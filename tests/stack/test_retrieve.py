@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -8,6 +9,7 @@ from services.pb.cardex.v1 import ecg_pb2, job_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from tests.support import (
     cpsc_ecgs,
+    demo_data,
     dicom,
     dicom_ecg,
     real_signal,
@@ -172,6 +174,10 @@ BAD_ECGS = {
     "half a DICOM": (
         lambda: _file(dicom().read_bytes()[:40_000]), "TRUNCATED_ECG", "ecg.file.content",
     ),
+    "a header that names another file": (
+        lambda: _file(Path(demo_data().cpsc[0]).read_bytes()), "MISSING_FILE",
+        "ecg.file.companions",
+    ),
     "ten leads": (lambda: typed_ecg(real_signal()[:10]), "LEAD_SET", "ecg.samples.leads"),
     "NaN": (lambda: typed_ecg(_nan()), "NOT_FINITE", "ecg.samples.leads"),
     "all flat": (lambda: typed_ecg(real_signal() * 0), "ALL_LEADS_FLAT", "ecg.samples.leads"),
@@ -237,6 +243,11 @@ def test_a_bad_cursor_is_refused(ecgs, cursor):
         "CURSOR",
         "cursor",
     )
+
+
+def test_a_cursor_whose_events_are_gone_is_refused(ecgs):
+    found = refusal(ecgs.WatchJobs, pb.WatchJobsRequest(cursor="1-0"), timeout=30)
+    assert (found.reason, found.field) == ("CURSOR_EXPIRED", "cursor")
 
 
 def test_a_too_long_request_id_is_refused(ecgs):

@@ -5,17 +5,25 @@ local function job_key(id) return P .. 'job:' .. id end
 local function queue_key(priority) return P .. 'queue:' .. priority end
 local function running_key(priority) return P .. 'running:' .. priority end
 local function latch_key(priority) return P .. 'wake:' .. priority end
+local function payload_key(sha) return P .. 'payload:' .. sha end
+local function uses_key(sha) return P .. 'uses:' .. sha end
 
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- An ECG's bytes are kept until the last job that needs them is final.
+local function let_payload_go(sha)
+  if redis.call('DECR', uses_key(sha)) <= 0 then redis.call('DEL', uses_key(sha), payload_key(sha)) end
+end
 
 -- Moves a job to a state and tells the watchers. A final job, and its request_id, are kept for ttl_ms.
 local function move(id, state, ttl_ms, ...)
   local key = job_key(id)
   redis.call('HSET', key, 'state', state, 'updated', now_ms, ...)
-  local job = redis.call('HMGET', key, 'owner', 'request')
+  local job = redis.call('HMGET', key, 'owner', 'request', 'payload')
   if ttl_ms then
     redis.call('PEXPIRE', key, ttl_ms)
+    let_payload_go(job[3])
     if job[2] ~= '' then redis.call('PEXPIRE', P .. 'request:' .. job[2], ttl_ms) end
   end
   redis.call('XADD', EVENTS, 'MAXLEN', '~', 100000, '*', 'job', id, 'state', state, 'owner', job[1])

@@ -18,11 +18,13 @@ if answer == '' and redis.call('LLEN', queue_key(priority)) >= max_backlog then
 end
 
 if answer == '' then
-  local payload_key = P .. 'payload:' .. sha
-  if redis.call('PEXPIRE', payload_key, payload_ttl) == 0 then
-    redis.call('SET', payload_key, payload, 'PX', payload_ttl)
+  if redis.call('PEXPIRE', payload_key(sha), payload_ttl) == 0 then
+    redis.call('SET', payload_key(sha), payload, 'PX', payload_ttl)
   end
 end
+-- A job that is answered at once lets go in the same step.
+redis.call('INCR', uses_key(sha))
+redis.call('PEXPIRE', uses_key(sha), payload_ttl)
 redis.call('HSET', job_key(id), 'owner', owner, 'priority', priority, 'payload', sha, 'question', question,
   'fingerprint', fingerprint, 'request', request, 'attempts', 0, 'submitted', now_ms, 'token', '')
 if request ~= '' then redis.call('SET', P .. 'request:' .. request, id) end
