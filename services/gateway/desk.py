@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from services.domain.errors import (
     CardexError,
@@ -155,10 +156,10 @@ class Desk:
         await asyncio.to_thread(self._wake, submission.priority, submitted)
         try:
             job = await self._final(submitted, timeout_s)
-        except (TimeoutError, asyncio.CancelledError) as error:
+        except (TimeoutError, asyncio.CancelledError, CardexError) as error:
             if submitted.is_new and not submission.request_id:
-                await asyncio.shield(asyncio.to_thread(self._parts.jobs.cancel, submitted.job_id))
-            if isinstance(error, asyncio.CancelledError):
+                await asyncio.shield(asyncio.to_thread(self._abandon, submitted.job_id))
+            if not isinstance(error, TimeoutError):
                 raise
             raise DeadlineExceeded(
                 f"no answer within {timeout_s:.1f} s: allow more, or submit with a request_id and"
@@ -167,6 +168,12 @@ class Desk:
             ) from error
         return _answer_of(job), job.job_id
 
+    def _abandon(self, job_id: str) -> None:
+        try:
+            self._parts.jobs.cancel(job_id)
+        except CardexError as error:
+            logger.warning("not cancelled: %s", error.reason, extra={"job_id": job_id})
+
     async def _final(self, submitted: Submitted, timeout_s: float) -> Job:
         job_id = submitted.job_id
         with self._events.ending(job_id) as ended:
@@ -174,8 +181,23 @@ class Desk:
                 job = await asyncio.to_thread(self._parts.jobs.get, job_id)
                 if job.state.final:
                     return job
-            await asyncio.wait_for(ended, timeout_s)
+            await self._end_or_trouble(ended, timeout_s)
         return await asyncio.to_thread(self._parts.jobs.get, job_id)
+
+    async def _end_or_trouble(self, ended: asyncio.Future[None], timeout_s: float) -> None:
+        """Wait for the job's end, but not through a trouble that lasts."""
+        trouble = asyncio.create_task(self._pulse.lasting.wait())
+        either: set[asyncio.Future[Any]] = {ended, trouble}
+        try:
+            done, _ = await asyncio.wait(
+                either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            trouble.cancel()
+        if not done:
+            raise TimeoutError
+        if ended not in done:
+            self._pulse.require()
 
 
 def _answer_of(job: Job) -> Answer:

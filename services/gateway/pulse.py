@@ -15,6 +15,7 @@ from services.stores.broker import Doorbell
 logger = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
+PATIENCE_BEATS = 4
 RETRIEVAL = "cardex.v1.EcgRetrieval"
 INDEX = "cardex.v1.ReportIndex"
 
@@ -35,6 +36,9 @@ class Pulse:
         self._health = servicer
         self._keys = keys
         self._trouble: CardexError | None = Unavailable("starting", retry_after_s=PERIOD_S)
+        self._troubled_beats = 0
+        self.lasting = asyncio.Event()
+        """Set while a trouble has lasted so long that nobody should go on waiting."""
 
     def require(self) -> None:
         """Refuse what would have to wait for a part that is down or does not fit.
@@ -55,6 +59,11 @@ class Pulse:
         """Beat once."""
         before = self._trouble
         self._trouble = await asyncio.to_thread(self._examine)
+        self._troubled_beats = self._troubled_beats + 1 if self._trouble else 0
+        if self._troubled_beats >= PATIENCE_BEATS:
+            self.lasting.set()
+        else:
+            self.lasting.clear()
         await self._tell()
         if (self._trouble and self._trouble.reason) != (before and before.reason):
             logger.info("state: %s", self._trouble.message if self._trouble else "serving")
@@ -68,6 +77,7 @@ class Pulse:
         try:
             for priority in Priority:
                 self._sweep(priority)
+            self._parts.encoder.ping()
             self._parts.catalogue.current()
         except CardexError as error:
             return error

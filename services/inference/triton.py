@@ -44,10 +44,15 @@ class TritonEncoder:
         self._lock = threading.Lock()
         self._model: ModelInfo | None = None
 
-    @property
-    def down(self) -> bool:
-        """True while the circuit is open."""
-        return self._circuit.open
+    def ping(self) -> None:
+        """Ask the server whether it is ready.
+
+        Raises:
+            Unavailable: if it is not; the model is checked anew when it is back.
+        """
+        if not self._call(lambda: self._client.is_server_ready(client_timeout=2.0)):
+            self._model = None
+            raise Unavailable("Triton is not ready", reason="TRITON_UNAVAILABLE", retry_after_s=2.0)
 
     def model(self) -> ModelInfo:
         """Return what is being served; asked once, then again after every failure of the server."""
@@ -55,12 +60,6 @@ class TritonEncoder:
             model = self._model or self._checked_model()
             self._model = model
             return model
-
-    def refresh(self) -> ModelInfo:
-        """Return what is being served now, asking the server."""
-        with self._lock:
-            self._model = None
-        return self.model()
 
     def embed_images(self, images: Image, priority: Priority) -> Embedding:
         """Embed (B, H, W, 3) uint8 images in calls of at most `MAX_BATCH`."""

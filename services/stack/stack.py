@@ -6,7 +6,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +83,7 @@ class Stack:
         self._say = say
         self._folder = settings.data_dir.resolve()
         self._lock: IO[str] | None = None
-        self._restarts: deque[float] = deque()
+        self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
         self.parts: dict[str, Part] = {}
         self.endpoints: Endpoints | None = None
         self.gateway_bind = ""
@@ -274,10 +274,11 @@ class Stack:
 
     def _allow_restart(self, part: Part) -> None:
         now = time.monotonic()
-        self._restarts.append(now)
-        while now - self._restarts[0] > RESTART_WINDOW_S:
-            self._restarts.popleft()
-        if len(self._restarts) > MAX_RESTARTS:
+        restarts = self._restarts[part.name]
+        restarts.append(now)
+        while now - restarts[0] > RESTART_WINDOW_S:
+            restarts.popleft()
+        if len(restarts) > MAX_RESTARTS:
             raise ConfigurationError(
                 f"{part.name} ended {MAX_RESTARTS} times within {RESTART_WINDOW_S:g} s: see {part.log}",
                 reason="PART_KEEPS_DYING",

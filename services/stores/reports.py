@@ -30,6 +30,7 @@ SEARCH_PARAMS: dict[str, dict[str, int]] = {
     "IVF_FLAT": {"nprobe": 1},
     "HNSW": {"ef": 256},
 }
+NOT_LOADED = 101
 MAX_BODY_BYTES = 60_000
 ABANDONED_AFTER_S = 3600.0
 T = TypeVar("T")
@@ -78,11 +79,6 @@ class ReportStore:
         self._index_type = index_type
         self._client: MilvusClient | None = None
         self._circuit = Circuit("Milvus")
-
-    @property
-    def down(self) -> bool:
-        """True while the circuit is open."""
-        return self._circuit.open
 
     def current(self) -> IndexInfo:
         """Return the index that answers now.
@@ -255,12 +251,28 @@ class ReportStore:
             if self._client is None:
                 self._client = MilvusClient(uri=self._uri, token=self._token, timeout=3.0)
             return function(self._client)
-        except (MilvusException, grpc.RpcError, ConnectionError) as error:
-            raise Unavailable(
-                f"Milvus: {type(error).__name__}: {str(error)[:200]}",
-                reason="MILVUS_UNAVAILABLE",
-                retry_after_s=2.0,
-            ) from error
+        except MilvusException as error:
+            if error.code == NOT_LOADED:
+                self._load()
+            raise _unavailable(error) from error
+        except (grpc.RpcError, ConnectionError) as error:
+            raise _unavailable(error) from error
+
+    def _load(self) -> None:
+        """Load the index in force: a server that was restarted knows it but does not search it yet."""
+        assert self._client is not None
+        try:
+            self._client.load_collection(ALIAS, timeout=60.0)
+        except MilvusException as error:
+            raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"Milvus: {type(error).__name__}: {str(error)[:200]}",
+        reason="MILVUS_UNAVAILABLE",
+        retry_after_s=2.0,
+    )
 
 
 def _body(report: Report) -> str:

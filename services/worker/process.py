@@ -9,6 +9,7 @@ import logging
 from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
 
+from services.domain.errors import Unavailable
 from services.domain.jobs import Priority
 from services.domain.settings import Settings
 from services.process import mark_ready, serve_metrics
@@ -46,7 +47,12 @@ def worker_app(settings: Settings) -> Celery:
 
     @app.task(name=TASK)
     def take(queue: str) -> None:
-        drain.run(Priority(queue))
+        try:
+            drain.run(Priority(queue))
+        except (
+            Unavailable
+        ) as error:  # the state store: leases end, and the sweep hands the jobs out again
+            logger.warning("drain stopped: %s", error.message)
 
     @worker_ready.connect(weak=False)
     def ready(**_: object) -> None:
