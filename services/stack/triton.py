@@ -143,6 +143,7 @@ def triton_part(
             # libpython, and the libraries that the wheel keeps beside the package
             "LD_LIBRARY_PATH": f"{runtime.libdir}:{runtime.server.parents[1] / 'nvidia_pytriton.libs'}",
             "PYTHONPATH": "",
+            "PYTHONDONTWRITEBYTECODE": "1",
         },
         timeout_s=120.0,
         remedy="`cardex doctor` checks Triton's environment; each model instance needs 64 MB of /dev/shm.",
