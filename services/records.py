@@ -38,5 +38,5 @@ def _grouped(files: list[Path]) -> Iterator[list[Path]]:
 
 
 def _signals_of(header: Path) -> list[Path]:
-    beside = (header.with_suffix(suffix) for suffix in SIGNALS)
-    return [path for path in beside if path.is_file()]
+    beside = (path for path in header.parent.iterdir() if path.stem == header.stem)
+    return sorted(path for path in beside if path.suffix.lower() in SIGNALS)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from services.domain.errors import Unavailable
+from services.domain.errors import CardexError, Unavailable
 
 T = TypeVar("T")
 
@@ -61,6 +61,9 @@ class Circuit:
                 if attempt == self._attempts:
                     raise
                 self._sleep(self._backoff_s * 2**attempt * random.uniform(0.5, 1.0))
+            except CardexError:  # the part answered, if only to refuse
+                self._succeeded()
+                raise
             else:
                 self._succeeded()
                 return result

@@ -17,9 +17,9 @@ class RateLimit:
 
     def wait_s(self, name: str) -> float:
         """Take one token; returns how long to wait for it, 0 when it was there."""
-        now = self._clock()
-        tokens, since = self._buckets.get(name, (self._per_s, now))
-        tokens = min(max(self._per_s, 1.0), tokens + (now - since) * self._per_s) - 1.0
+        now, full = self._clock(), max(self._per_s, 1.0)
+        tokens, since = self._buckets.get(name, (full, now))
+        tokens = min(full, tokens + (now - since) * self._per_s) - 1.0
         if tokens >= 0.0:
             self._buckets[name] = (tokens, now)
             return 0.0

@@ -64,14 +64,13 @@ class KeyRing:
         """Read the file if it changed; raises as the constructor and then keeps the old keys."""
         try:
             modified = self._path.stat().st_mtime_ns
-            if modified != self._modified:
-                self._keys = _parse(self._path.read_text())
-                self._modified = modified
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(
-                f"cannot read the API keys in {self._path}: {error};"
-                " make one with `cardex keys add`"
-            ) from error
+        except OSError as error:
+            raise _unreadable(self._path, error) from error
+        if modified != self._modified:
+            keys = _known(self._path, _read(self._path))
+            if not keys:
+                raise _unreadable(self._path, ValueError("it holds no key"))
+            self._keys, self._modified = keys, modified
 
     def identify(self, key: str) -> Principal:
         """Return the caller behind a key, comparing every hash in constant time.
@@ -115,26 +114,43 @@ def add_to_file(path: Path, name: str, scopes: Sequence[str]) -> str:
         raise ConfigurationError(f"{error}: the scopes are {allowed}") from error
     if not _NAME.fullmatch(name):
         raise ConfigurationError(f"name {name!r}: 1 to 64 letters, digits, '_', '.' or '-'")
-    taken = {p.name for p in _parse(path.read_text()).values()} if path.exists() else set()
+    content = _read(path) if path.exists() else ""
+    taken = {principal.name for principal in _known(path, content).values()}
     if name in taken:
         raise ConfigurationError(f"{path} has a key named {name!r} already")
     key, entry = new_key(name, wanted)
     try:
         path.touch(mode=0o600)
         with path.open("a") as lines:
-            lines.write(entry)
+            lines.write(entry if not content or content.endswith("\n") else f"\n{entry}")
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {error.strerror}") from error
     return key
 
 
-def _parse(text: str) -> dict[str, Principal]:
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _known(path: Path, content: str) -> dict[str, Principal]:
+    """Return the keys of a file's content by their hash."""
     keys = {}
-    for entry in tomllib.loads(text).get("key", []):
-        scopes = frozenset(Scope(scope) for scope in entry["scopes"])
-        if len(entry["sha256"]) != 64:
-            raise ValueError(f"key {entry['name']!r}: sha256 must have 64 hex digits")
-        keys[entry["sha256"].lower()] = Principal(str(entry["name"]), scopes)
-    if not keys:
-        raise ValueError("it holds no key")
+    try:
+        for entry in tomllib.loads(content).get("key", []):
+            scopes = frozenset(Scope(scope) for scope in entry["scopes"])
+            if len(entry["sha256"]) != 64:
+                raise ValueError(f"key {entry['name']!r}: sha256 must have 64 hex digits")
+            keys[entry["sha256"].lower()] = Principal(str(entry["name"]), scopes)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(path, error) from error
     return keys
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot read the API keys in {path}: {type(error).__name__}: {error};"
+        " make one with `cardex keys add`"
+    )

@@ -31,7 +31,11 @@ def check_probe(model: str, embedding: NDArray[np.float32], expected: list[float
         ConfigurationError: if they differ or the tensor is empty.
     """
     found = embedding.reshape(-1)[: len(expected)]
-    if found.size != len(expected) or not np.allclose(found, expected, atol=TOLERANCE):
+    if (
+        not expected
+        or found.size != len(expected)
+        or not np.allclose(found, expected, atol=TOLERANCE)
+    ):
         raise ConfigurationError(
             f"{model} answers its known input with {np.round(found, 3).tolist()} instead of"
             f" {np.round(expected, 3).tolist()}: the runtime is broken (numpy 2 in Triton's"

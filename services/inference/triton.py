@@ -1,11 +1,11 @@
 """The Triton client: one per process, used by all its threads."""
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
@@ -110,12 +110,12 @@ class TritonEncoder:
                 f" {text['tokenizer_sha256'][:12]}, this process has"
                 f" {self._tokenizer.fingerprint[:12]}: install the model's tokenizer.json"
             )
-        spec = ImageSpec.from_json(image["image_spec"])
+        spec, image_probe, text_probe, length = _decoded(image, text)
         seen = self._infer(IMAGE_ENCODER, IMAGE_INPUT, Priority.STAT, probe_image(spec.shape))
-        check_probe(IMAGE_ENCODER, seen, json.loads(image["probe"]))
-        tokens = probe_tokens(int(text["length"]))
+        check_probe(IMAGE_ENCODER, seen, image_probe)
+        tokens = probe_tokens(length)
         read = self._infer(TEXT_ENCODER, TEXT_INPUT, Priority.STAT, tokens)
-        check_probe(TEXT_ENCODER, read, json.loads(text["probe"]))
+        check_probe(TEXT_ENCODER, read, text_probe)
         return ModelInfo(image["model_version"], spec, seen.shape[1])
 
     def _parameters(self, model: str) -> dict[str, str]:
@@ -140,6 +140,23 @@ class TritonEncoder:
             if "INVALID_ARGUMENT" in str(error.status()):
                 raise ConfigurationError(reason) from error
             raise Unavailable(reason, reason="TRITON_UNAVAILABLE", retry_after_s=2.0) from error
+
+
+def _decoded(
+    image: dict[str, str], text: dict[str, str]
+) -> tuple[ImageSpec, list[float], list[float], int]:
+    """Return image specification, both probes and the report length of the configurations."""
+    try:
+        return (
+            ImageSpec.from_json(image["image_spec"]),
+            msgspec.json.decode(image["probe"], type=list[float]),
+            msgspec.json.decode(text["probe"], type=list[float]),
+            int(text["length"]),
+        )
+    except ValueError as error:  # msgspec's errors are ValueErrors too
+        raise ConfigurationError(
+            f"a parameter of the models' config.pbtxt cannot be read: {error}: export them again"
+        ) from error
 
 
 def _dtype(batch: NDArray[Any]) -> str:

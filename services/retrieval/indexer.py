@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from services.domain.errors import InvalidReport
-from services.domain.reports import Report
+from services.domain.reports import Report, Statement
 from services.inference.encoder import Encoder
 from services.retrieval.catalogue import Catalogue
 from services.retrieval.language import language_of
@@ -96,6 +96,8 @@ def checked(report: Report) -> Report:
             f"report id {identity[:64]!r}: 1 to 64 letters, digits, '_', '.', ':' or '-'",
             field="reports.report_id",
         )
+    for statement in report.statements:
+        _check_statement(statement, identity)
     return Report(
         report_id=identity,
         text=text,
@@ -104,3 +106,14 @@ def checked(report: Report) -> Report:
         record_count=max(report.record_count, len(report.record_ids)),
         statements=report.statements,
     )
+
+
+def _check_statement(statement: Statement, report_id: str) -> None:
+    likelihood = 100.0 if statement.likelihood is None else statement.likelihood
+    # Comparisons that a NaN fails.
+    if not statement.code or not 0.0 < likelihood <= 100.0 or not 0.0 < statement.support <= 1.0:
+        raise InvalidReport(
+            f"report {report_id!r}, statement {statement.code[:20]!r}: needs a code, a likelihood in"
+            " (0, 100] or none, and a support in (0, 1]",
+            field="reports.statements",
+        )

@@ -57,7 +57,8 @@ def read_records(folder: Path) -> list[Record]:
     if not table.is_file():
         raise InvalidReport(f"{table} does not exist: give the folder that holds PTB-XL's {TABLE}")
     with table.open(newline="", encoding="utf-8") as lines:
-        return [_record(row, number) for number, row in enumerate(csv.DictReader(lines), start=2)]
+        rows = csv.DictReader(lines)
+        return [_record(row, rows.line_num) for row in rows]
 
 
 def _record(row: dict[str, str], line: int) -> Record:
@@ -76,15 +77,23 @@ def _record(row: dict[str, str], line: int) -> Record:
 
 
 def read_descriptions(folder: Path) -> dict[str, str]:
-    """Return SCP code to description from `scp_statements.csv`; empty where the file is missing."""
+    """Return SCP code to description from `scp_statements.csv`; empty where the file is missing.
+
+    Raises:
+        InvalidReport: if the table is damaged.
+    """
     path = folder / STATEMENTS
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as lines:
         rows = csv.reader(lines)
-        header = next(rows)
-        column = header.index("description")
-        return {row[0]: row[column] for row in rows}
+        try:
+            column = next(rows).index("description")
+            return {row[0]: row[column] for row in rows}
+        except (StopIteration, ValueError, IndexError, csv.Error) as error:
+            raise InvalidReport(
+                f"{path}, line {rows.line_num}: needs a code and the column description"
+            ) from error
 
 
 def distinct_reports(folder: Path) -> list[Report]:

@@ -28,6 +28,9 @@ def read_reports(path: Path) -> list[Report]:
                 raise InvalidReport(f"{path}: needs a header row with {COLUMNS}", field="header")
             for row in rows:
                 if text := normalise(row["text"] or ""):
+                    if not row["record_id"]:
+                        where = f"{path}, line {rows.line_num}"
+                        raise InvalidReport(f"{where}: record_id is missing", field="record_id")
                     texts[text].append({**row, "line": str(rows.line_num)})
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InvalidReport(f"{path}: {error}") from error
@@ -53,10 +56,17 @@ def _codes(cell: str, where: str) -> dict[str, float]:
     codes = {}
     for part in filter(None, (item.strip() for item in cell.split(";"))):
         code, _, likelihood = part.partition(":")
-        try:
-            codes[code.strip()] = float(likelihood or 0.0)
-        except ValueError as error:
-            raise InvalidReport(
-                f"{where}: codes: {likelihood!r} is no likelihood in per cent", field="codes"
-            ) from error
+        codes[code.strip()] = _likelihood(likelihood, where)
     return codes
+
+
+def _likelihood(text: str, where: str) -> float:
+    try:
+        likelihood = float(text or 0.0)
+    except ValueError:
+        likelihood = -1.0
+    if not 0.0 <= likelihood <= 100.0:
+        raise InvalidReport(
+            f"{where}: codes: {text!r} is no likelihood in per cent, 0 to 100", field="codes"
+        )
+    return likelihood

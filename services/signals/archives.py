@@ -1,6 +1,7 @@
 """Zipped recordings: unpacked in memory, with limits that a zip bomb cannot pass."""
 
 import io
+import lzma
 import zipfile
 import zlib
 
@@ -10,6 +11,13 @@ from services.domain.errors import InvalidEcg
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_FILES = 16
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+
+
+# What zipfile and its decompressors raise on damaged, encrypted or exotic archives.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, NotImplementedError, EOFError,
+    OSError, ValueError, LookupError,
+)  # fmt: skip
 
 
 def unpack(parts: tuple[FilePart, ...]) -> tuple[FilePart, ...]:
@@ -23,9 +31,11 @@ def unpack(parts: tuple[FilePart, ...]) -> tuple[FilePart, ...]:
     try:
         with zipfile.ZipFile(io.BytesIO(parts[0].content)) as archive:
             return tuple(_members(archive))
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+    except _DAMAGE as error:
         raise InvalidEcg(
-            f"the zip cannot be read: {error}", reason="TRUNCATED_ECG", field="ecg.file.content"
+            f"the zip cannot be read ({type(error).__name__}): is it complete, and not encrypted?",
+            reason="TRUNCATED_ECG",
+            field="ecg.file.content",
         ) from error
 
 

@@ -1,8 +1,8 @@
 """The image that an encoder sees: which one (`ImageSpec`) and how it is made."""
 
 import hashlib
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -61,7 +61,10 @@ class ImageSpec:
         Raises:
             msgspec.ValidationError: if a field is missing, unknown or of another type.
         """
-        return msgspec.json.decode(text, type=cls, strict=False)
+        found = msgspec.json.decode(text, type=dict[str, Any])
+        if odd := found.keys() ^ {field.name for field in fields(cls)}:
+            raise msgspec.ValidationError(f"missing or unknown fields: {', '.join(sorted(odd))}")
+        return msgspec.convert(found, cls)
 
 
 def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
@@ -102,9 +105,11 @@ def _to_uint8(unit: NDArray[np.floating]) -> Image:
 
 
 def _grid(tiles: Image, columns: int) -> Image:
-    """Lay (B, leads, tile, tile, C) out in rows of `columns` tiles."""
+    """Lay (B, leads, tile, tile, C) out in rows of `columns` tiles, the rest of the last one black."""
     batch, leads, tile, _, channels = tiles.shape
-    rows = leads // columns
+    rows = -(-leads // columns)
+    blank = rows * columns - leads
+    tiles = np.pad(tiles, ((0, 0), (0, blank), (0, 0), (0, 0), (0, 0))) if blank else tiles
     grid = tiles.reshape(batch, rows, columns, tile, tile, channels)
     grid = grid.transpose(0, 1, 3, 2, 4, 5)  # (B, rows, tile, columns, tile, C)
     return np.ascontiguousarray(grid.reshape(batch, rows * tile, columns * tile, channels))

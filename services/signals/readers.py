@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from ecgdatakit import ECGDataKitError, FileParser
+from ecgdatakit.parsing.helpers.labels import decode_text
 
 from services.domain.ecg import (
     LEADS,
@@ -40,6 +41,7 @@ _DERIVED: Mapping[str, Callable[[Signal, Signal], Signal]] = {
     "aVL": lambda i, ii: i - np.float32(0.5) * ii,
     "aVF": lambda i, ii: ii - np.float32(0.5) * i,
 }
+_FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,80}")
 _WFDB_HEADER = re.compile(rb"[\w./-]+ \d+ \d+(\.\d+)?(/\S+)?( \d+)?\s*\n")
 _CANONICAL = {lead.upper(): lead for lead in LEADS}
 
@@ -70,7 +72,7 @@ def _from_samples(samples: TypedSamples) -> Waveform:
     if not samples.values or not any(len(values) for values in samples.values):
         raise InvalidEcg("no samples", reason="EMPTY_PAYLOAD", field="ecg.samples.leads")
     by_name = dict(zip(samples.leads, samples.values, strict=True))
-    if len(by_name) != len(samples.leads):
+    if len({name.upper() for name in by_name}) != len(samples.leads):
         raise InvalidEcg(
             "a lead name stands twice", reason="LEAD_SET", field="ecg.samples.leads.name"
         )
@@ -93,7 +95,8 @@ def _from_files(parts: tuple[FilePart, ...]) -> Waveform:
 
 def _write(folder: Path, part: FilePart, number: int) -> Path:
     suffix = ".hea" if _WFDB_HEADER.match(part.content[:200]) else ""
-    path = folder / (Path(part.name).name or f"part{number}{suffix}")
+    name = part.name.rsplit("/", 1)[-1]
+    path = folder / (name if _FILE_NAME.fullmatch(name) else f"part{number}{suffix}")
     path.write_bytes(part.content)
     return path
 
@@ -115,8 +118,16 @@ def _entry(paths: list[Path]) -> Path:
 
 def _check_companions(header: Path, sent: set[str]) -> None:
     """Refuse a WFDB header that names a file which was not sent, be it elsewhere on this machine."""
-    lines = header.read_bytes()[:MAX_HEADER_BYTES].decode("latin-1").splitlines()
-    signals = [line for line in lines if line.strip() and not line.startswith("#")][1:]
+    content = header.read_bytes()
+    if len(content) > MAX_HEADER_BYTES:
+        raise InvalidEcg(
+            f"the header has {len(content)} bytes: at most {MAX_HEADER_BYTES}",
+            reason="NOT_AN_ECG",
+            field="ecg.file.content",
+        )
+    # Decoded and split as the parser does, so that both see the same lines.
+    lines = [line.strip() for line in decode_text(content).splitlines()]
+    signals = [line for line in lines if line and not line.startswith("#")][1:]
     missing = sorted({line.split()[0] for line in signals} - sent)
     if missing:
         raise InvalidEcg(

@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
-from typing import cast
+import zlib
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -15,6 +17,7 @@ from services.stores.jobs import packed, unpacked
 logger = logging.getLogger(__name__)
 
 PREFIX = "cardex:cache:"
+T = TypeVar("T")
 
 
 def answer_key(
@@ -47,7 +50,7 @@ class Cache:
 
     def answers(self, keys: list[str]) -> list[Answer | None]:
         """Return the stored answers, None where there is none."""
-        return [unpacked(stored).cached() if stored else None for stored in self._get(keys)]
+        return [_decoded(stored, _answer) for stored in self._get(keys)]
 
     def put_answers(self, answers: dict[str, Answer]) -> None:
         """Store answers by key."""
@@ -58,11 +61,7 @@ class Cache:
     ) -> list[tuple[Embedding, tuple[SignalWarning, ...]] | None]:
         """Return embedding and warnings of each payload, None where there is none."""
         found = self._get([_embedding_key(sha256, model_version) for sha256 in payloads])
-        decoded = (msgspec.msgpack.decode(s, type=EmbeddedEcg) if s else None for s in found)
-        return [
-            (np.frombuffer(ecg.vector, dtype=np.float32), ecg.warnings) if ecg else None
-            for ecg in decoded
-        ]
+        return [_decoded(stored, _embedding) for stored in found]
 
     def put_embeddings(
         self,
@@ -99,6 +98,24 @@ class Cache:
                 pipeline.execute()
         except redis_py.exceptions.RedisError as error:
             logger.warning("the cache does not take entries: %s", type(error).__name__)
+
+
+def _decoded(stored: bytes | None, decode: Callable[[bytes], T]) -> T | None:
+    """Decode an entry; one that another release wrote, or that is damaged, is none."""
+    try:
+        return decode(stored) if stored else None
+    except (msgspec.DecodeError, zlib.error, ValueError) as error:
+        logger.warning("an entry of the cache cannot be read: %s", type(error).__name__)
+        return None
+
+
+def _answer(stored: bytes) -> Answer:
+    return unpacked(stored).cached()
+
+
+def _embedding(stored: bytes) -> tuple[Embedding, tuple[SignalWarning, ...]]:
+    ecg = msgspec.msgpack.decode(stored, type=EmbeddedEcg)
+    return np.frombuffer(ecg.vector, dtype=np.float32), ecg.warnings
 
 
 def _embedding_key(payload_sha256: str, model_version: str) -> str:

@@ -13,7 +13,7 @@ from pymilvus.exceptions import MilvusException
 
 from services.domain.circuit import Circuit
 from services.domain.ecg import Embedding
-from services.domain.errors import IndexMissing, Unavailable
+from services.domain.errors import IndexMissing, InvalidReport, Unavailable
 from services.domain.reports import Report
 
 ALIAS = "reports"
@@ -279,6 +279,12 @@ def _body(report: Report) -> str:
     """Return the JSON of a report; a very common text keeps as many record ids as fit."""
     body = msgspec.json.encode(report)
     while len(body) > MAX_BODY_BYTES:
+        if not report.record_ids:
+            raise InvalidReport(
+                f"report {report.report_id!r} has {len(body)} bytes with its statements: at most"
+                f" {MAX_BODY_BYTES}",
+                field="reports",
+            )
         report = replace(report, record_ids=report.record_ids[: len(report.record_ids) // 2])
         body = msgspec.json.encode(report)
     return body.decode()

@@ -3,10 +3,12 @@
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 
 from services.domain.errors import (
     CardexError,
+    ConfigurationError,
     IndexMissing,
     InvalidEcg,
     PayloadExpired,
@@ -24,7 +26,7 @@ from services.worker.metrics import BATCH_SIZE, JOBS, STAGE_SECONDS
 
 logger = logging.getLogger(__name__)
 
-NOT_THE_ECG = (Unavailable, VersionMismatch, IndexMissing)
+NOT_THE_ECG = (Unavailable, VersionMismatch, IndexMissing, ConfigurationError)
 """Errors of a part that is down or does not fit: the job goes back and waits."""
 
 _UNFORESEEN = JobError(
@@ -95,9 +97,13 @@ class Drain:
             logger.warning("%d jobs go back: %s", len(claims), error.message)
             self._catalogue.forget()
             self._jobs.give_back(claims, JobError.of(error), counted=False)
-        except Exception:
-            # Unforeseen, so perhaps one ECG's doing: alone, it takes no other with it.
-            logger.exception("a batch of %d failed", len(claims))
+        except Exception as error:
+            # Unforeseen, so perhaps one ECG's doing: alone, it takes no other with it. The message may
+            # quote the file, so only the place is logged.
+            place = "".join(traceback.format_tb(error.__traceback__))
+            logger.error(
+                "a batch of %d failed: %s at\n%s", len(claims), type(error).__name__, place
+            )
             if len(claims) == 1:
                 self._jobs.give_back(claims, _UNFORESEEN, counted=True)
                 return
