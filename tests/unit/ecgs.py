@@ -61,4 +61,6 @@ def wfdb_record(folder: Path, signal: np.ndarray, *, rate: float = 500.0, name: 
         baseline=[0] * 12,
         write_dir=str(folder),
     )
-    return tuple(FilePart(f"{name}{s}", (folder / f"{name}{s}").read_bytes()) for s in (".hea", ".dat"))
+    return tuple(
+        FilePart(f"{name}{s}", (folder / f"{name}{s}").read_bytes()) for s in (".hea", ".dat")
+    )

@@ -1,0 +1,233 @@
+"""Stand-ins for the remote parts, that keep what they are given and can be made to fail."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+
+from services.domain.errors import CardexError, IndexMissing
+from services.domain.jobs import (
+    Answer,
+    Claim,
+    Job,
+    JobError,
+    JobState,
+    Priority,
+    Question,
+)
+from services.domain.reports import Report
+from services.inference.encoder import ModelInfo
+from services.retrieval.catalogue import Catalogue
+from services.retrieval.retriever import Retriever
+from services.signals.images import ImageSpec
+from services.stores.jobs import Claimed, Swept
+from services.stores.reports import IndexInfo, Match
+
+DIMENSION = 8
+VERSION = "model-1"
+
+
+def unit(vectors) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def text_vector(text: str) -> np.ndarray:
+    """One direction for each text, the same in every process."""
+    return unit(np.random.default_rng(list(text.encode())).standard_normal(DIMENSION))
+
+
+class FakeEncoder:
+    """The Encoder; `images` and `texts` keep each batch that it was given."""
+
+    def __init__(self, version: str = VERSION, spec: ImageSpec | None = None) -> None:
+        self.info = ModelInfo(version, spec or ImageSpec(), DIMENSION)
+        self.error: CardexError | None = None
+        self.images: list[np.ndarray] = []
+        self.priorities: list[Priority] = []
+        self.texts: list[list[str]] = []
+
+    def ping(self) -> None:
+        self.model()
+
+    def model(self) -> ModelInfo:
+        if self.error is not None:
+            raise self.error
+        return self.info
+
+    def embed_images(self, images: np.ndarray, priority: Priority) -> np.ndarray:
+        self.model()
+        self.images.append(images)
+        self.priorities.append(priority)
+        means = images.reshape(len(images), DIMENSION, -1).mean(axis=-1)
+        return unit(means - means.mean(axis=1, keepdims=True))
+
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
+        self.model()
+        self.texts.append(list(texts))
+        return np.stack([text_vector(text) for text in texts])
+
+
+class FakeStore:
+    """The ReportStore: exact search in memory; `calls` tells what was asked of it, in order."""
+
+    def __init__(self, model_version: str = VERSION) -> None:
+        self.index: IndexInfo | None = IndexInfo("reports_1", "g1", model_version, 1.0, DIMENSION)
+        self.contents: dict[str, dict[str, tuple[Report, np.ndarray]]] = {"reports_1": {}}
+        self.error: CardexError | None = None
+        self.calls: list[str] = []
+        self.top_ks: list[int] = []
+
+    def fill(self, *reports: Report) -> None:
+        for report in reports:
+            self.contents["reports_1"][report.report_id] = (report, text_vector(report.text))
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.error is not None:
+            raise self.error
+
+    def current(self) -> IndexInfo:
+        self._called("current")
+        if self.index is None:
+            raise IndexMissing("there is no report index yet")
+        return self.index
+
+    def count(self, index: IndexInfo) -> int:
+        self._called("count")
+        return len(self.contents[index.name])
+
+    def search(self, index: IndexInfo, embeddings: np.ndarray, top_k: int) -> list[list[Match]]:
+        self._called("search")
+        self.top_ks.append(top_k)
+        found = []
+        for embedding in embeddings:
+            scores = {
+                report_id: float(embedding @ vector)
+                for report_id, (_, vector) in self.contents[index.name].items()
+            }
+            nearest = sorted(scores, key=lambda report_id: -scores[report_id])[:top_k]
+            found.append([Match(report_id, scores[report_id]) for report_id in nearest])
+        return found
+
+    def get(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, Report]:
+        self._called("get")
+        there = self.contents[index.name]
+        return {report_id: there[report_id][0] for report_id in report_ids if report_id in there}
+
+    def create(self, model_version: str, dimension: int) -> IndexInfo:
+        self._called("create")
+        name = f"reports_{len(self.contents) + 1}"
+        self.contents[name] = {}
+        return IndexInfo(name, "new", model_version, 2.0, dimension)
+
+    def upsert(self, index: IndexInfo, reports: Sequence[Report], embeddings: np.ndarray) -> None:
+        self._called("upsert")
+        for report, vector in zip(reports, embeddings, strict=True):
+            self.contents[index.name][report.report_id] = (report, vector)
+
+    def delete(self, index: IndexInfo, report_ids: Sequence[str]) -> int:
+        self._called("delete")
+        there = self.contents[index.name]
+        return sum(there.pop(report_id, None) is not None for report_id in set(report_ids))
+
+    def touch(self, index: IndexInfo) -> IndexInfo:
+        self._called("touch")
+        self.index = replace(index, generation=f"{index.generation}+")
+        return self.index
+
+    def switch(self, index: IndexInfo) -> IndexInfo:
+        self._called("switch")
+        self.index = index
+        return index
+
+    def drop(self, index: IndexInfo) -> None:
+        self._called("drop")
+        self.contents.pop(index.name, None)
+
+
+class FakeCache:
+    """The Cache in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Answer] = {}
+        self.vectors: dict[tuple[str, str], tuple] = {}
+
+    def answers(self, keys: list[str]) -> list[Answer | None]:
+        return [self.stored[key].cached() if key in self.stored else None for key in keys]
+
+    def put_answers(self, answers: dict[str, Answer]) -> None:
+        self.stored.update(answers)
+
+    def embeddings(self, payloads: list[str], model_version: str) -> list[tuple | None]:
+        return [self.vectors.get((sha256, model_version)) for sha256 in payloads]
+
+    def put_embeddings(self, embedded: dict[str, tuple], model_version: str) -> None:
+        self.vectors.update({(sha, model_version): value for sha, value in embedded.items()})
+
+
+class House:
+    """A retriever with everything behind it; each look-up of the edition is a fresh one."""
+
+    def __init__(self, *reports: Report) -> None:
+        self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
+        self.store.fill(*reports)
+        self.catalogue = Catalogue(self.encoder, self.store, ttl_s=-1.0)
+        self.retriever = Retriever(self.encoder, self.store, self.cache, self.catalogue)
+
+
+class FakeDoorbell:
+    def __init__(self) -> None:
+        self.rung: list[Priority] = []
+        self.error: CardexError | None = None
+
+    def ring(self, priority: Priority) -> None:
+        self.rung.append(priority)
+        if self.error is not None:
+            raise self.error
+
+
+def a_job(job_id: str, *, payload: str = "", state: JobState = JobState.RUNNING) -> Job:
+    return Job(job_id, "tests", state, Priority.ROUTINE, payload or job_id, Question(), 1, 0.0, 0.0)
+
+
+class FakeJobs:
+    """The JobStore's side that a worker sees: a queue of payloads, and what became of each job."""
+
+    def __init__(self, **payloads: bytes | None) -> None:
+        self.limits = SimpleNamespace(lease_s=3600.0)
+        self.waiting = [a_job(job_id) for job_id in payloads]
+        self._payloads = payloads
+        self.claimed: list[list[str]] = []
+        self.results: dict[str, Answer | JobError] = {}
+        self.returned: dict[str, tuple[JobError, bool]] = {}
+        self.lost: set[str] = set()
+        self.wake = False
+
+    def claim(self, priority: Priority, count: int) -> Claimed:
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.claimed.append([job.job_id for job in taken])
+        return Claimed(tuple(Claim(job, "token") for job in taken), self.wake)
+
+    def payloads(self, jobs: Sequence[Job]) -> list[bytes | None]:
+        return [self._payloads[job.job_id] for job in jobs]
+
+    def finish(self, results) -> list[bool]:
+        done = []
+        for claim, result in results:
+            done.append(claim.job.job_id not in self.lost)
+            if done[-1]:
+                self.results[claim.job.job_id] = result
+        return done
+
+    def give_back(self, claims, error: JobError, *, counted: bool) -> list[str]:
+        for claim in claims:
+            self.returned[claim.job.job_id] = (error, counted)
+        return ["QUEUED"] * len(self.returned)
+
+    def extend(self, claims: Sequence[Claim]) -> None:
+        raise AssertionError("no lease of an hour needs to be extended in a test")
+
+    def sweep(self, priority: Priority) -> Swept:
+        return Swept(0, 0, self.wake)

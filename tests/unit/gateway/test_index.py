@@ -1,0 +1,131 @@
+from types import SimpleNamespace
+
+import pytest
+
+from services.domain.errors import InvalidReport, Overloaded, Unavailable
+from services.domain.reports import Report
+from services.gateway.index import ReportIndex
+from services.pb.cardex.v1 import report_index_pb2 as pb
+from services.pb.cardex.v1 import report_pb2
+from services.retrieval.indexer import MAX_CHUNK
+from tests.unit.fakes import House
+
+
+class Pulse:
+    beats = 0
+
+    async def beat(self) -> None:
+        self.beats += 1
+
+
+@pytest.fixture
+def house():
+    return House(Report("old", "old infarct"))
+
+
+@pytest.fixture
+def service(house):
+    parts = SimpleNamespace(encoder=house.encoder, reports=house.store, catalogue=house.catalogue)
+    return ReportIndex(parts, Pulse())
+
+
+def chunk(*texts: str, mode: int = pb.UPSERT_MODE_MERGE) -> pb.UpsertReportsRequest:
+    reports = [report_pb2.Report(report_id=f"n{i}", text=text) for i, text in enumerate(texts)]
+    return pb.UpsertReportsRequest(mode=mode, reports=reports)
+
+
+def rebuild(*texts: str) -> pb.UpsertReportsRequest:
+    return chunk(*texts, mode=pb.UPSERT_MODE_REBUILD)
+
+
+async def stream(*requests):
+    for request in requests:
+        if isinstance(request, Exception):
+            raise request
+        yield request
+
+
+async def upsert(service, *requests) -> list[pb.UpsertReportsResponse]:
+    return [response async for response in service.UpsertReports(stream(*requests), None)]
+
+
+async def test_each_chunk_is_acknowledged_and_the_last_message_has_the_index(service, house):
+    first, second, last = await upsert(service, rebuild("a", "b"), rebuild("c"))
+    assert [first.stored, second.stored, last.stored] == [2, 3, 3]
+    assert [first.committed, second.committed, last.committed] == [False, False, True]
+    assert last.index.name == house.store.current().name == "reports_2"
+
+
+async def test_a_merge_keeps_what_is_there(service, house):
+    await upsert(service, chunk("new"))
+    assert set(house.store.contents["reports_1"]) == {"old", "n0"}
+
+
+async def test_the_mode_is_read_from_the_first_message_only(service, house):
+    await upsert(service, rebuild("a"), chunk("b"))
+    assert set(house.store.contents["reports_1"]) == {"old"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        (rebuild(""), InvalidReport),
+        (Unavailable("gone"), Unavailable),
+        (RuntimeError("the client went away"), RuntimeError),
+    ],
+    ids=["bad report", "part down", "client gone"],
+)
+async def test_a_broken_rebuild_changes_nothing(service, house, broken, error):
+    with pytest.raises(error):
+        await upsert(service, rebuild("a"), broken)
+    assert house.store.current().name == "reports_1"
+    assert set(house.store.contents) == {"reports_1"}
+
+
+async def test_a_stream_without_messages_is_refused(service):
+    with pytest.raises(InvalidReport, match="no reports were sent"):
+        await upsert(service)
+
+
+async def test_a_rebuild_of_no_reports_is_refused_and_changes_nothing(service, house):
+    with pytest.raises(InvalidReport, match="no reports were sent"):
+        await upsert(service, rebuild())
+    assert set(house.store.contents) == {"reports_1"}
+
+
+async def test_a_chunk_that_is_too_long_is_refused(service):
+    with pytest.raises(InvalidReport, match=f"at most {MAX_CHUNK}"):
+        await upsert(service, chunk(*["text"] * (MAX_CHUNK + 1)))
+
+
+async def test_only_one_stream_writes_at_a_time(service):
+    writing = service.UpsertReports(stream(chunk("a"), chunk("b")), None)
+    await anext(writing)
+    with pytest.raises(Overloaded) as caught:
+        await upsert(service, chunk("c"))
+    assert caught.value.reason == "INDEX_BUSY"
+    assert [response.committed async for response in writing] == [False, True]
+    assert (await upsert(service, chunk("c")))[-1].committed
+
+
+async def test_the_gateway_looks_again_after_a_commit(service):
+    await upsert(service, chunk("a"))
+    assert service._pulse.beats == 1
+
+
+async def test_deleting_tells_how_many_were_there_and_changes_the_generation(service):
+    request = pb.DeleteReportsRequest(report_ids=["old", "never"])
+    response = await service.DeleteReports(request, None)
+    assert (response.deleted, response.index.generation) == (1, "g1+")
+    assert response.index.report_count == 0
+
+
+async def test_deleting_nothing_leaves_the_generation(service):
+    response = await service.DeleteReports(pb.DeleteReportsRequest(report_ids=["never"]), None)
+    assert (response.deleted, response.index.generation) == (0, "g1")
+
+
+async def test_the_index_is_described(service):
+    index = (await service.GetIndex(pb.GetIndexRequest(), None)).index
+    assert (index.name, index.generation, index.model_version) == ("reports_1", "g1", "model-1")
+    assert (index.report_count, index.create_time.seconds) == (1, 1)

@@ -1,0 +1,103 @@
+"""What the model repository says, against what the code sends, and against its own graphs."""
+
+import json
+
+import onnxruntime
+import pytest
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+
+from services.domain.jobs import Priority
+from services.inference import triton
+from services.inference.probe import check_probe, probe_image, probe_tokens
+from services.inference.tokenizer import ReportTokenizer
+from services.signals.images import ImageSpec
+
+MODELS = {
+    triton.IMAGE_ENCODER: (triton.IMAGE_INPUT, "TYPE_UINT8"),
+    triton.TEXT_ENCODER: (triton.TEXT_INPUT, "TYPE_INT32"),
+}
+
+
+@pytest.fixture(scope="module")
+def configs(root):
+    """Every configuration of each model."""
+    found = {}
+    for model in MODELS:
+        for path in sorted((root / "model_repository" / model).glob("**/*.pbtxt")):
+            found.setdefault(model, []).append(text_format.Parse(path.read_text(), ModelConfig()))
+    return found
+
+
+def parameter(config: ModelConfig, name: str) -> str:
+    return config.parameters[name].string_value
+
+
+def shape_of(model: str, config: ModelConfig) -> list[int]:
+    if model == triton.IMAGE_ENCODER:
+        return list(ImageSpec.from_json(parameter(config, "image_spec")).shape)
+    return [int(parameter(config, "length"))]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_takes_what_the_client_sends(configs, model):
+    name, kind = MODELS[model]
+    for config in configs[model]:
+        (tensor,) = config.input
+        assert (tensor.name, DataType.Name(tensor.data_type)) == (name, kind)
+        assert list(tensor.dims) == shape_of(model, config)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_gives_what_the_client_reads(configs, model):
+    for config in configs[model]:
+        (tensor,) = config.output
+        assert (tensor.name, DataType.Name(tensor.data_type)) == (triton.OUTPUT, "TYPE_FP32")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_takes_the_largest_batch_that_the_client_sends(configs, model):
+    assert all(config.max_batch_size >= triton.MAX_BATCH for config in configs[model])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_warms_up_at_its_largest_batch(configs, model):
+    for config in configs[model]:
+        (warm,) = config.model_warmup
+        assert warm.batch_size == config.max_batch_size
+        assert list(warm.inputs[MODELS[model][0]].dims) == shape_of(model, config)
+
+
+def test_the_image_encoder_knows_the_priorities_that_the_client_sends(configs):
+    for config in configs[triton.IMAGE_ENCODER]:
+        assert config.dynamic_batching.priority_levels == len(Priority)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_queue_is_bounded_and_refuses_what_is_over(configs, model):
+    for config in configs[model]:
+        assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
+
+
+def test_both_encoders_are_of_one_version(configs):
+    every = [config for model in MODELS for config in configs[model]]
+    assert len({parameter(config, "model_version") for config in every}) == 1
+
+
+def test_the_text_encoder_names_the_tokenizer_beside_it(root, configs):
+    tokenizer = ReportTokenizer(root / "model_repository" / triton.TEXT_ENCODER / "tokenizer.json")
+    for config in configs[triton.TEXT_ENCODER]:
+        assert parameter(config, "tokenizer_sha256") == tokenizer.fingerprint
+        assert tokenizer.encode(["sinus rhythm"]).shape[1] == int(parameter(config, "length"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_graph_answers_its_known_input_as_its_configuration_says(root, configs, model):
+    graph = root / "model_repository" / model / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    for config in configs[model]:
+        shape = shape_of(model, config)
+        known = probe_image(tuple(shape)) if len(shape) == 3 else probe_tokens(*shape)
+        (embedding,) = session.run(None, {MODELS[model][0]: known})
+        assert embedding.shape == (1, *config.output[0].dims)
+        check_probe(model, embedding, json.loads(parameter(config, "probe")))

@@ -1,0 +1,103 @@
+from types import SimpleNamespace
+
+import pytest
+
+from services.domain.errors import IndexMissing, Unavailable, VersionMismatch
+from services.retrieval import catalogue as module
+from services.retrieval.catalogue import Catalogue
+from tests.unit.fakes import FakeEncoder, FakeStore
+
+TTL_S = 1.0
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def parts():
+    return SimpleNamespace(encoder=FakeEncoder(), store=FakeStore())
+
+
+@pytest.fixture
+def catalogue(clock, parts):
+    return Catalogue(parts.encoder, parts.store, ttl_s=TTL_S)
+
+
+def test_an_edition_is_a_model_and_the_index_built_with_it(catalogue, parts):
+    edition = catalogue.current()
+    assert edition.model == parts.encoder.model()
+    assert edition.index == parts.store.current()
+
+
+def test_it_is_not_looked_up_again_within_its_time(catalogue, parts, clock):
+    catalogue.current()
+    clock.now += TTL_S / 2
+    catalogue.current()
+    assert parts.store.calls == ["current"]
+
+
+def test_it_is_looked_up_again_after_its_time(catalogue, parts, clock):
+    catalogue.current()
+    parts.store.touch(parts.store.index)
+    clock.now += 2 * TTL_S
+    assert catalogue.current().index.generation == "g1+"
+
+
+def test_after_forget_it_is_looked_up_at_once(catalogue, parts):
+    catalogue.current()
+    parts.store.touch(parts.store.index)
+    catalogue.forget()
+    assert catalogue.current().index.generation == "g1+"
+
+
+def test_an_index_of_another_model_is_refused_with_both_versions(parts):
+    catalogue = Catalogue(parts.encoder, FakeStore("model-0"))
+    with pytest.raises(VersionMismatch, match=r"model-1.*reports_1.*model-0"):
+        catalogue.current()
+
+
+def test_a_missing_index_and_a_part_that_is_down_are_told_apart(catalogue, parts):
+    parts.store.index = None
+    with pytest.raises(IndexMissing):
+        catalogue.current()
+    parts.encoder.error = Unavailable("Triton is down")
+    with pytest.raises(Unavailable, match="Triton is down"):
+        catalogue.current()
+
+
+def test_a_failed_look_up_is_tried_again_at_the_next_call(catalogue, parts):
+    parts.store.error = Unavailable("Milvus is down")
+    with pytest.raises(Unavailable):
+        catalogue.current()
+    parts.store.error = None
+    assert catalogue.current().index.name == "reports_1"
+
+
+def test_the_last_edition_is_known_while_a_part_is_down(catalogue, parts, clock):
+    edition = catalogue.current()
+    parts.encoder.error = Unavailable("Triton is down")
+    clock.now += 2 * TTL_S
+    assert catalogue.last_known() == edition
+
+
+def test_no_edition_is_known_before_the_first(catalogue, parts):
+    parts.encoder.error = Unavailable("Triton is down")
+    assert catalogue.last_known() is None
+
+
+def test_the_last_known_edition_is_the_one_in_force_while_all_is_well(catalogue, parts, clock):
+    catalogue.current()
+    parts.store.touch(parts.store.index)
+    clock.now += 2 * TTL_S
+    assert catalogue.last_known().index.generation == "g1+"

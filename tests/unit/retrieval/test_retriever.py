@@ -1,0 +1,304 @@
+import numpy as np
+import pytest
+
+from services.domain.errors import (
+    CardexError,
+    InvalidEcg,
+    InvalidQuestion,
+    Unavailable,
+    VersionMismatch,
+)
+from services.domain.jobs import DISCLAIMER, MAX_TOP_K, SHOWN_RECORD_IDS, Priority, Question
+from services.domain.reports import Report, Statement
+from services.retrieval.retriever import MAX_TEXT, Asked, check_question
+from services.signals.images import ImageSpec, image_of
+from services.signals.readers import read
+from tests.unit.ecgs import ecg, typed
+from tests.unit.fakes import FakeStore, House
+
+REPORTS = [
+    Report(f"r{number}", text, "en", statements=(Statement("SR"),))
+    for number, text in enumerate(["sinus rhythm", "old infarct", "left axis", "paced", "normal"])
+]
+
+
+@pytest.fixture
+def house():
+    return House(*REPORTS)
+
+
+def asked(seed: int = 0, *, top_k: int = 3, queued_s: float = 0.0, signal=None) -> Asked:
+    signal = ecg(bpm=60 + 7 * seed, seed=seed) if signal is None else signal
+    return Asked(f"sha-{seed}", typed(signal), Question(top_k), queued_s)
+
+
+def at_fault() -> Asked:
+    return Asked("sha-bad", typed(ecg(seconds=1.0)), Question(3))
+
+
+def answer(house, *batch: Asked, priority: Priority = Priority.ROUTINE):
+    return house.retriever.by_ecg(batch, priority)
+
+
+# ECGs.
+
+
+def test_an_answer_holds_the_nearest_reports_in_order(house):
+    (found,) = answer(house, asked(top_k=5))
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert [hit.rank for hit in found.hits] == [1, 2, 3, 4, 5]
+    assert {hit.report for hit in found.hits} == set(REPORTS)
+
+
+def test_an_answer_names_model_index_and_generation(house):
+    (found,) = answer(house, asked())
+    assert (found.model_version, found.index_name) == ("model-1", "reports_1")
+    assert found.index_generation == "g1"
+    assert found.disclaimer == DISCLAIMER
+
+
+def test_an_answer_says_what_the_hits_agree_on(house):
+    (found,) = answer(house, asked(top_k=5))
+    assert [finding.code for finding in found.findings] == ["SR"]
+
+
+def test_an_answer_tells_the_time_of_each_stage_in_order(house):
+    (found,) = answer(house, asked(queued_s=1.5))
+    assert [stage.stage for stage in found.stages] == [
+        "queue",
+        "read",
+        "clean",
+        "encode",
+        "inference",
+        "search",
+    ]
+    assert found.stages[0].seconds == 1.5
+
+
+def test_an_answer_carries_the_doubts_about_the_signal(house):
+    signal = ecg()
+    signal[6] = 0.0
+    (found,) = answer(house, asked(signal=signal))
+    assert [(warning.code, warning.leads) for warning in found.warnings] == [("LEAD_FLAT", ("V1",))]
+
+
+def test_the_encoder_sees_the_image_of_each_ecg(house):
+    batch = [asked(0), asked(1)]
+    answer(house, *batch)
+    expected = [image_of(read(one.ecg), ImageSpec()) for one in batch]
+    (images,) = house.encoder.images
+    assert np.abs(images.astype(int) - np.stack(expected)).max() <= 1
+
+
+def test_a_batch_is_one_call_of_each_part(house):
+    answer(house, asked(0), asked(1), asked(2))
+    assert [len(images) for images in house.encoder.images] == [3]
+    assert house.store.calls.count("search") == 1
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_the_priority_goes_to_the_encoder(house, priority):
+    answer(house, asked(), priority=priority)
+    assert house.encoder.priorities == [priority]
+
+
+def test_an_ecg_gets_the_same_answer_alone_and_in_a_batch(house):
+    together = answer(house, asked(0), asked(1), asked(2))
+    alone = [answer(House(*REPORTS), asked(seed))[0] for seed in range(3)]
+    for one, other in zip(together, alone, strict=True):
+        assert [hit.report for hit in one.hits] == [hit.report for hit in other.hits]
+        assert [hit.score for hit in one.hits] == pytest.approx(
+            [hit.score for hit in other.hits], abs=1e-3
+        )
+
+
+def test_each_question_gets_as_many_reports_as_it_asks_for(house):
+    found = answer(house, asked(0, top_k=1), asked(1, top_k=4), asked(2, top_k=2))
+    assert [len(one.hits) for one in found] == [1, 4, 2]
+    assert house.store.top_ks == [4]
+
+
+def test_a_small_index_gives_what_it_has(house):
+    (found,) = answer(house, asked(top_k=50))
+    assert len(found.hits) == len(REPORTS)
+
+
+def test_an_ecg_at_fault_gets_its_own_error_and_the_others_answers(house):
+    first, bad, last = answer(house, asked(0), at_fault(), asked(1))
+    assert isinstance(bad, InvalidEcg)
+    assert bad.reason == "DURATION"
+    assert first.hits
+    assert last.hits
+
+
+def test_an_ecg_at_fault_takes_no_place_in_the_batch(house):
+    answer(house, asked(0), at_fault(), asked(1))
+    assert [len(images) for images in house.encoder.images] == [2]
+
+
+def test_ecgs_that_are_all_at_fault_reach_no_part(house):
+    assert all(isinstance(one, CardexError) for one in answer(house, at_fault(), at_fault()))
+    assert not house.encoder.images
+    assert "search" not in house.store.calls
+
+
+def test_an_empty_batch_has_no_answers(house):
+    assert answer(house) == []
+
+
+def test_the_same_ecg_twice_in_a_batch_is_answered_twice(house):
+    one, other = answer(house, asked(0), asked(0))
+    assert one.hits == other.hits
+
+
+def test_at_most_some_record_ids_are_shown_of_a_common_report():
+    ids = tuple(str(number) for number in range(SHOWN_RECORD_IDS + 5))
+    house = House(Report("r1", "normal ecg", record_ids=ids, record_count=len(ids)))
+    (found,) = answer(house, asked())
+    assert found.hits[0].report.record_ids == ids[:SHOWN_RECORD_IDS]
+    assert found.hits[0].report.record_count == len(ids)
+
+
+def test_a_report_that_was_deleted_meanwhile_leaves_no_gap_in_the_ranks(house):
+    (before,) = answer(House(*REPORTS), asked(top_k=5))
+    gone = before.hits[1].report.report_id
+    get = house.store.get
+    house.store.get = lambda index, ids: {k: v for k, v in get(index, ids).items() if k != gone}
+    (found,) = answer(house, asked(top_k=5))
+    assert gone not in {hit.report.report_id for hit in found.hits}
+    assert [hit.rank for hit in found.hits] == [1, 2, 3, 4]
+
+
+# What is known already.
+
+
+def test_the_second_time_the_answer_comes_from_the_cache(house):
+    (first,) = answer(house, asked())
+    (second,) = answer(house, asked())
+    assert second == first.cached()
+    assert len(house.encoder.images) == 1
+
+
+def test_another_question_about_a_known_ecg_needs_no_encoder(house):
+    signal = ecg()
+    signal[6] = 0.0
+    answer(house, asked(top_k=1, signal=signal))
+    (found,) = answer(house, asked(top_k=5, signal=signal))
+    assert len(found.hits) == 5
+    assert [warning.code for warning in found.warnings] == ["LEAD_FLAT"]
+    assert len(house.encoder.images) == 1
+
+
+def test_known_and_new_ecgs_keep_their_order(house):
+    (known,) = answer(house, asked(1))
+    found = answer(house, asked(0), asked(1), at_fault(), asked(2))
+    assert found[1] == known.cached()
+    assert [isinstance(one, CardexError) for one in found] == [False, False, True, False]
+    assert [len(images) for images in house.encoder.images] == [1, 2]
+
+
+def test_an_error_is_not_cached(house):
+    answer(house, at_fault())
+    assert house.cache.stored == {}
+
+
+def test_a_changed_index_is_searched_anew(house):
+    answer(house, asked())
+    house.store.touch(house.store.index)
+    (found,) = answer(house, asked())
+    assert not found.from_cache
+    assert found.index_generation == "g1+"
+
+
+def test_a_new_model_embeds_a_known_ecg_anew(house):
+    answer(house, asked())
+    house.encoder.info = type(house.encoder)("model-2").info
+    house.store.index = FakeStore("model-2").index
+    (found,) = answer(house, asked())
+    assert not found.from_cache
+    assert found.model_version == "model-2"
+    assert len(house.encoder.images) == 2
+
+
+def test_reports_are_fetched_once_for_each_generation(house):
+    answer(house, asked(0, top_k=5))
+    answer(house, asked(1, top_k=5))
+    assert house.store.calls.count("get") == 1
+    house.store.touch(house.store.index)
+    answer(house, asked(2, top_k=5))
+    assert house.store.calls.count("get") == 2
+
+
+def test_a_known_answer_is_found_without_a_worker(house):
+    (first,) = answer(house, asked())
+    assert house.retriever.cached("sha-0", Question(3)) == first.cached()
+    assert house.retriever.cached("sha-0", Question(4)) is None
+    assert house.retriever.cached("sha-1", Question(3)) is None
+
+
+def test_a_known_answer_is_found_while_a_part_is_down(house):
+    (first,) = answer(house, asked())
+    house.encoder.error = Unavailable("Triton is down")
+    assert house.retriever.cached("sha-0", Question(3)) == first.cached()
+
+
+def test_nothing_is_known_before_the_parts_were_first_seen(house):
+    house.encoder.error = Unavailable("Triton is down")
+    assert house.retriever.cached("sha-0", Question(3)) is None
+
+
+# A part that is down or does not fit is nobody's fault.
+
+
+def test_a_part_that_is_down_fails_the_whole_batch(house):
+    house.store.error = Unavailable("Milvus is down")
+    with pytest.raises(Unavailable):
+        answer(house, asked(0), at_fault())
+
+
+def test_an_index_of_another_model_is_not_searched(house):
+    house.store.index = FakeStore("model-0").index
+    with pytest.raises(VersionMismatch):
+        answer(house, asked())
+    assert "search" not in house.store.calls
+
+
+# Texts.
+
+
+def test_a_text_finds_its_own_report_first(house):
+    found = house.retriever.by_text("old infarct", 2)
+    assert found.hits[0].report.report_id == "r1"
+    assert found.hits[0].score == pytest.approx(1.0, abs=1e-6)
+    assert len(found.hits) == 2
+
+
+def test_an_answer_to_a_text_tells_its_stages_and_versions(house):
+    found = house.retriever.by_text("old infarct", 2)
+    assert [stage.stage for stage in found.stages] == ["inference", "search"]
+    assert (found.model_version, found.index_generation) == ("model-1", "g1")
+
+
+@pytest.mark.parametrize("text", ["", " \n", "x" * (MAX_TEXT + 1)])
+def test_a_text_that_is_empty_or_too_long_is_refused(house, text):
+    with pytest.raises(InvalidQuestion) as caught:
+        house.retriever.by_text(text, 3)
+    assert (caught.value.reason, caught.value.field) == ("TEXT", "text")
+    assert not house.encoder.texts
+
+
+def test_the_longest_text_is_searched(house):
+    assert house.retriever.by_text("x" * MAX_TEXT, 1).hits
+
+
+@pytest.mark.parametrize("top_k", [0, -1, MAX_TOP_K + 1])
+def test_a_top_k_out_of_range_is_refused(house, top_k):
+    with pytest.raises(InvalidQuestion, match=f"top_k {top_k}: must be 1 to {MAX_TOP_K}") as caught:
+        house.retriever.by_text("old infarct", top_k)
+    assert (caught.value.reason, caught.value.field) == ("TOP_K", "question.top_k")
+
+
+@pytest.mark.parametrize("top_k", [1, MAX_TOP_K])
+def test_a_top_k_at_the_limits_can_be_asked(top_k):
+    assert check_question(Question(top_k)) == Question(top_k)

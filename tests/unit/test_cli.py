@@ -1,0 +1,67 @@
+import json
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from services.cli import app
+from services.gateway.keys import KeyRing, Scope
+from services.signals.images import ImageSpec
+from tests.unit.ecgs import DICOM
+
+
+@pytest.fixture
+def cardex():
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("search", "sinus rhythm")])
+def test_a_wrong_setting_stops_a_command_with_its_name(cardex, monkeypatch, command):
+    monkeypatch.setenv("CARDEX_STAT_BATCH", "99")
+    result = cardex(*command)
+    assert result.exit_code == 1
+    assert "CARDEX_STAT_BATCH" in result.output
+
+
+def test_a_new_key_is_printed_once_and_known_from_its_file(cardex, tmp_path):
+    path = tmp_path / "keys.toml"
+    result = cardex("keys", "add", "--name", "icu", "--scope", "submit", "--file", path)
+    assert result.exit_code == 0
+    assert KeyRing(path).identify(result.stdout.strip()).scopes == {Scope.SUBMIT}
+
+
+def test_an_error_of_the_tree_is_one_message_and_status_1(cardex, tmp_path):
+    arguments = ("--name", "icu", "--scope", "everything", "--file", tmp_path / "keys.toml")
+    result = cardex("keys", "add", *arguments)
+    assert result.exit_code == 1
+    assert "(CONFIGURATION)" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_image_is_written_as_the_model_sees_it(cardex, tmp_path):
+    result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")
+    assert result.exit_code == 0
+    height, width, _ = ImageSpec().shape
+    assert Image.open(tmp_path / "ecg.png").size == (width, height)
+
+
+def test_an_image_of_what_is_no_ecg_is_refused(cardex, tmp_path):
+    (tmp_path / "note.txt").write_text("no ECG")
+    result = cardex("encode", tmp_path / "note.txt", "-o", tmp_path / "ecg.png")
+    assert result.exit_code == 1
+    assert "(NOT_AN_ECG)" in result.output
+
+
+@pytest.mark.parametrize("given", [(), ("--ptbxl", "a", "--reports", "b")])
+def test_the_index_is_built_from_one_source(cardex, given):
+    result = cardex("index", *given)
+    assert result.exit_code == 2
+    assert "--reports" in result.output
+
+
+def test_what_is_missing_is_printed_as_json_too(cardex, tmp_path, monkeypatch):
+    monkeypatch.setenv("CARDEX_TRITON_PYTHON", str(tmp_path / "none"))
+    result = cardex("doctor", "--json")
+    assert result.exit_code == 1
+    checks = {check["name"]: check for check in json.loads(result.stdout)}
+    assert not checks["Triton's environment"]["ok"]

@@ -1,0 +1,59 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from services.domain.jobs import Answer, SignalWarning, StageTime
+from services.domain.reports import Finding, Hit, Report
+from services.render import as_dict, show_answer
+from services.wire.jobs import answer_message
+
+REPORT = Report("r1", "sinus [red]rhythm[/]", "en", ("17", "18", "19"), 9)
+ANSWER = answer_message(
+    Answer(
+        hits=(Hit(REPORT, 0.8125, 1), Hit(Report("r2", "old infarct"), 0.5, 2)),
+        findings=(Finding("SR", "", 0.6), Finding("IMI", "inferior infarction", 0.25)),
+        warnings=(SignalWarning("LEAD_FLAT", "no signal", ("V1",)),),
+        model_version="m",
+        index_name="i",
+        index_generation="g",
+        stages=(StageTime("inference", 0.0125),),
+    )
+)
+
+
+@pytest.fixture
+def shown():
+    def show(**options) -> str:
+        stream = io.StringIO()
+        show_answer(Console(file=stream, width=200), "ecg.dcm [STAT]", ANSWER, **options)
+        return stream.getvalue()
+
+    return show
+
+
+def test_the_nearest_reports_are_shown_with_score_and_records(shown):
+    text = shown()
+    assert "1  0.812  sinus [red]rhythm[/]  ECG 17, 18 and 7 more" in " ".join(text.split(" "))
+
+
+def test_no_more_reports_are_shown_than_asked_for(shown):
+    assert "old infarct" in shown()
+    assert "old infarct" not in shown(shown=1)
+
+
+def test_findings_warnings_and_times_are_shown(shown):
+    text = shown()
+    assert "SR 60%, inferior infarction 25%" in text
+    assert "no signal V1" in text
+    assert "inference 12.5 ms" in text
+
+
+def test_brackets_in_a_title_are_no_markup(shown):
+    assert shown().startswith("ecg.dcm [STAT]")
+
+
+def test_plain_values_have_the_names_of_the_contract():
+    values = as_dict(ANSWER)
+    assert values["model_version"] == "m"
+    assert values["hits"][0]["report"]["record_ids"] == ["17", "18", "19"]
