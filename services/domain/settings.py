@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     # The worker.
     stat_batch: int = Field(8, ge=1, le=32)
     routine_batch: int = Field(16, ge=1, le=32)
-    worker_threads: int = Field(2, ge=1, le=64)
+    worker_threads: int = Field(3, ge=1, le=64)
 
     # The embedded stack.
     data_dir: Path = ROOT / ".cardex"

@@ -128,9 +128,26 @@ class Desk:
             logger.debug("the job will wait: %s", error.reason)
 
     def _submit(self, submission: Submission, answer: Answer | None) -> Job:
+        submitted = self._enqueue(submission, answer)
+        if not submitted.is_new:
+            return self._parts.jobs.get(submitted.job_id)
+        return Job(
+            job_id=submitted.job_id,
+            owner=submission.owner,
+            state=JobState.QUEUED if answer is None else JobState.SUCCEEDED,
+            priority=submission.priority,
+            payload=submission.sha256,
+            question=submission.question,
+            attempts=0,
+            submitted=submitted.at,
+            updated=submitted.at,
+            answer=answer,
+        )
+
+    def _enqueue(self, submission: Submission, answer: Answer | None = None) -> Submitted:
         submitted = self._parts.jobs.submit(submission, answer)
         self._wake(submission.priority, submitted)
-        return self._parts.jobs.get(submitted.job_id)
+        return submitted
 
     def _wake(self, priority: Priority, submitted: Submitted) -> None:
         if submitted.wake:
@@ -152,8 +169,7 @@ class Desk:
         if answer is not None:
             return answer, ""
         self._pulse.require()
-        submitted = await asyncio.to_thread(self._parts.jobs.submit, submission)
-        await asyncio.to_thread(self._wake, submission.priority, submitted)
+        submitted = await asyncio.to_thread(self._enqueue, submission)
         try:
             job = await self._final(submitted, timeout_s)
         except (TimeoutError, asyncio.CancelledError, CardexError) as error:

@@ -135,7 +135,7 @@ def merge_statements(
                 code=code,
                 description=descriptions.get(code, ""),
                 likelihood=round(fmean(given), 1) if given else None,
-                support=round(len(values) / len(every), 4),
+                support=max(1e-4, round(len(values) / len(every), 4)),
             )
         )
     return tuple(sorted(merged, key=lambda s: (-s.support, -(s.likelihood or 0.0), s.code)))

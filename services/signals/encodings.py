@@ -114,10 +114,10 @@ def quantile_bins(series: Floats, bins: int) -> NDArray[np.int64]:
     below = places.astype(np.int64)
     low, high = ordered[:, below], ordered[:, below + 1]
     edges = low + (high - low) * (places - below)  # (B, bins - 1) float64
-    labels = np.zeros(series.shape, dtype=np.int64)
+    labels = np.zeros(series.shape, dtype=np.int8)
     for edge in edges.T:
-        labels += series > edge[:, None]
-    return labels
+        labels += (series > edge[:, None]).view(np.int8)
+    return labels.astype(np.int64)
 
 
 def rescale(series: Floats) -> Floats:

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from services.domain.ecg import LEADS, Image, Signal, Waveform
 from services.signals.cleaning import centre_window, clean, seconds_to_samples
@@ -89,19 +88,29 @@ def draw(windows: Signal, spec: ImageSpec) -> Image:
         (B, height, width, 3) uint8. Channel 0 is GASF, [-1, 1] on 0..255; channel 1 is RP divided by
         the lead's range; channel 2 is MTF, [0, 1].
     """
-    reduced = paa(windows, spec.tile)  # (B, 12, tile)
-    span = np.ptp(reduced, axis=-1)[..., None, None]
-    batch, leads, tile = reduced.shape
-    tiles = np.empty((batch, leads, tile, tile, 3), dtype=np.uint8)
-    tiles[..., 0] = _to_uint8(gasf(reduced) * 0.5 + 0.5)
-    tiles[..., 1] = _to_uint8(recurrence(reduced) / np.where(span == 0.0, np.float32(1.0), span))
-    tiles[..., 2] = _to_uint8(markov_transition_field(windows, tile, spec.bins))
+    batch, leads, _ = windows.shape
+    tiles = np.empty((batch, leads, spec.tile, spec.tile, 3), dtype=np.uint8)
+    for window, drawn in zip(windows, tiles, strict=True):  # one record stays in the cache
+        _draw_leads(window, drawn, spec)
     return _grid(tiles, spec.columns)
 
 
-def _to_uint8(unit: NDArray[np.floating]) -> Image:
-    levels: Image = (np.clip(unit, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-    return levels
+def _draw_leads(window: Signal, tiles: Image, spec: ImageSpec) -> None:
+    """Draw the (12, window) leads of one record into their (12, tile, tile, 3) tiles."""
+    reduced = paa(window, spec.tile)  # (12, tile)
+    span = np.maximum(np.ptp(reduced, axis=-1), np.finfo(np.float32).tiny)[..., None, None]
+    tiles[..., 0] = _levels(gasf(reduced), np.float32(127.5), 127.5)
+    tiles[..., 1] = _levels(recurrence(reduced), np.float32(255.0) / span)
+    tiles[..., 2] = _levels(
+        markov_transition_field(window, spec.tile, spec.bins), np.float32(255.0)
+    )
+
+
+def _levels(field: Signal, scale: Signal | np.float32, shift: float = 0.0) -> Signal:
+    """Put a field on 0..255, in place, so that cutting off the fraction rounds to the nearest."""
+    field *= scale
+    field += np.float32(shift + 0.5)
+    return field
 
 
 def _grid(tiles: Image, columns: int) -> Image:

@@ -41,7 +41,7 @@ _DERIVED: Mapping[str, Callable[[Signal, Signal], Signal]] = {
     "aVL": lambda i, ii: i - np.float32(0.5) * ii,
     "aVF": lambda i, ii: ii - np.float32(0.5) * i,
 }
-_FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,80}")
+_FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,60}")
 _WFDB_HEADER = re.compile(rb"[\w./-]+ \d+ \d+(\.\d+)?(/\S+)?( \d+)?\s*\n")
 _CANONICAL = {lead.upper(): lead for lead in LEADS}
 
@@ -234,7 +234,7 @@ def _checked(waveform: Waveform) -> Waveform:
         )
     if np.ptp(waveform.signal, axis=1).max() <= FLAT_MV:
         raise InvalidEcg("all leads are flat", reason="ALL_LEADS_FLAT", field=field)
-    peak = float(np.abs(waveform.signal - np.median(waveform.signal, axis=1, keepdims=True)).max())
+    peak = float(np.abs(waveform.signal - waveform.signal.mean(axis=1, keepdims=True)).max())
     if peak > MAX_ABS_MV:
         raise InvalidEcg(
             f"amplitudes up to {peak:.0f} mV are no ECG: is the unit right?",

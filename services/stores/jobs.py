@@ -9,6 +9,7 @@ import secrets
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from typing import Any, Literal, cast
 
@@ -59,7 +60,7 @@ class JobLimits:
     job_ttl_s: float = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Submission:
     """An ECG to be made a job.
 
@@ -77,7 +78,7 @@ class Submission:
     question: Question
     request_id: str = ""
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The claim check."""
         return hashlib.sha256(self.payload).hexdigest()
@@ -85,11 +86,19 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Outcome of a submission; `wake` is True for the one caller that has to wake a worker."""
+    """Outcome of a submission.
+
+    Attributes:
+        job_id: the job.
+        is_new: False where the request_id had made it before.
+        wake: True for the one caller that has to wake a worker.
+        at: Unix seconds, by the store's clock.
+    """
 
     job_id: str
     is_new: bool
     wake: bool
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +166,7 @@ class JobStore:
         sha256 = submission.sha256
         fingerprint = hashlib.sha256(sha256.encode() + question).hexdigest()
         with mapped("the state store"):
-            outcome, job_id, wake = self._submit(
+            outcome, job_id, wake, now_ms = self._submit(
                 args=[
                     secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
                     b"" if answer else submission.payload, _ms(self.limits.payload_ttl_s), question,
@@ -177,7 +186,7 @@ class JobStore:
                 reason="BACKLOG_FULL",
                 retry_after_s=BACKLOG_RETRY_S,
             )
-        return Submitted(job_id.decode(), outcome == b"NEW", bool(wake))
+        return Submitted(job_id.decode(), outcome == b"NEW", bool(wake), now_ms / 1e3)
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """Return a job.

@@ -5,9 +5,10 @@ from google.protobuf.message import DecodeError
 
 from services.domain.ecg import EcgInput, FilePart, TypedSamples
 from services.domain.errors import InvalidEcg
+from services.pb.cardex.internal.v1 import payload_pb2
 from services.pb.cardex.v1 import ecg_pb2
 
-_UNITS = {
+_UNITS: dict[int, str] = {
     ecg_pb2.VOLTAGE_UNIT_MILLIVOLT: "mV",
     ecg_pb2.VOLTAGE_UNIT_MICROVOLT: "uV",
 }
@@ -41,22 +42,23 @@ def from_payload(payload: bytes) -> EcgInput:
     Raises:
         InvalidEcg: if the bytes are no ECG message.
     """
-    ecg = ecg_pb2.Ecg()
+    stored, ecg = payload_pb2.StoredEcg(), ecg_pb2.Ecg()
     try:
+        stored.ParseFromString(payload)
+        if stored.HasField("samples"):
+            return _samples(stored.samples)
         ecg.ParseFromString(payload)
-    except DecodeError as error:
+    except (DecodeError, ValueError) as error:
         raise InvalidEcg("the stored payload is damaged: submit the ECG again") from error
-    if ecg.WhichOneof("source") == "samples":
-        return _samples(ecg.samples)
     parts = [FilePart(ecg.file.name, ecg.file.content)]
     parts += [FilePart(part.name, part.content) for part in ecg.file.companions]
     return tuple(parts)
 
 
-def _samples(samples: ecg_pb2.Samples) -> TypedSamples:
+def _samples(samples: payload_pb2.StoredSamples) -> TypedSamples:
     return TypedSamples(
         leads=tuple(lead.name for lead in samples.leads),
-        values=tuple(np.array(lead.values, dtype=np.float32) for lead in samples.leads),
+        values=tuple(np.frombuffer(lead.values, dtype="<f4") for lead in samples.leads),
         rate=samples.rate_hz,
         unit=_UNITS.get(samples.unit, "unspecified"),
     )

@@ -108,7 +108,7 @@ class Jobs:
         self.job = a_job("j1", state=JobState.QUEUED)
         self.ends: dict[str, object] = {}
         self.errors: list[Exception] = []
-        self.outcome = Submitted("j1", is_new=True, wake=True)
+        self.outcome = Submitted("j1", is_new=True, wake=True, at=0.0)
         self.submitted: list[tuple[Submission, Answer | None]] = []
         self.cancelled: list[str] = []
 
@@ -181,7 +181,7 @@ async def test_the_answer_comes_when_the_job_ends(world):
 
 
 async def test_the_answer_of_an_earlier_submission_is_not_waited_for(world):
-    world.jobs.outcome = Submitted("j1", is_new=False, wake=False)
+    world.jobs.outcome = Submitted("j1", is_new=False, wake=False, at=0.0)
     world.jobs.job = replace(world.jobs.job, state=JobState.SUCCEEDED, answer=ANSWER)
     assert await world.desk.answered(NAMED, LONG_S) == (ANSWER, "j1")
     assert not world.bell.rung

@@ -147,6 +147,11 @@ def test_the_support_is_the_share_of_records_that_carry_the_code():
     assert {code: s.support for code, s in found.items()} == {"SR": 0.75, "IMI": 0.25, "LVH": 0.25}
 
 
+def test_the_rarest_code_of_a_very_common_report_keeps_a_support():
+    records = [{"SR": 0.0}] * 30_000 + [{"IMI": 50.0}]
+    assert merged(*records)["IMI"].support > 0.0
+
+
 def test_the_most_supported_statement_comes_first_then_the_likeliest():
     found = merge_statements([{"B": 0.0, "C": 50.0, "D": 80.0}, {"B": 0.0}], {})
     assert [statement.code for statement in found] == ["B", "D", "C"]

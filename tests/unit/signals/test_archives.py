@@ -122,7 +122,9 @@ def test_a_directory_larger_than_the_zip_is_refused():
     assert refusal(bytes(archive)) == TRUNCATED
 
 
-@pytest.mark.parametrize("name", ["a/..", "x" * 280], ids=["up", "long"])
+@pytest.mark.parametrize(
+    "name", ["a/..", "x" * 280, "🫀" * 80], ids=["up", "long", "long in bytes"]
+)
 def test_a_name_that_no_folder_can_take_is_refused_or_ignored(name):
     archive = packed({name: DICOM.read_bytes()})
     try:

@@ -102,6 +102,15 @@ def test_mtf_equals_pyts_on_real_ecgs(pyts_image, real, size):
     check_mtf(pyts_image, real[:2], size)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_mtf_equals_pyts_on_a_series_of_few_levels(pyts_image, size):
+    check_mtf(pyts_image, np.round(walks(2, 256)), size)
+
+
+def test_a_sample_on_an_edge_belongs_to_the_bin_below():
+    assert quantile_bins(np.array([[0, 1, 2, 3, 4]], np.float32), 4).tolist() == [[0, 0, 1, 2, 3]]
+
+
 def test_mtf_equals_its_definition_without_the_shortcut():
     series = walks(1, 96)[0]
     labels = quantile_bins(series[None], BINS)[0]

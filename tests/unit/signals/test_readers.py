@@ -270,7 +270,9 @@ def test_a_wfdb_header_is_told_by_its_content_where_it_has_no_name(record):
 
 
 @pytest.mark.parametrize(
-    "name", ["..", "a/..", "x" * 300, "notes\0.txt"], ids=["up", "down and up", "long", "null byte"]
+    "name",
+    ["..", "a/..", "x" * 300, "🫀" * 80, "notes\0.txt"],
+    ids=["up", "down and up", "long", "long in bytes", "null byte"],
 )
 def test_an_odd_file_name_is_refused_or_ignored(record, name):
     header, signals = record

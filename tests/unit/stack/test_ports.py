@@ -38,7 +38,7 @@ def test_a_taken_address_is_refused_with_the_option_that_changes_it(taken):
 
 @pytest.mark.parametrize(
     "bind",
-    ["127.0.0.1:70000", "127.0.0.1:http", "127.0.0.1:", "no.such.host.invalid:1", "256.1.1.1:1"],
+    ["127.0.0.1:70000", "127.0.0.1:http", "127.0.0.1:", "256.1.1.1:1"],
 )
 def test_an_address_that_is_none_is_refused(bind):
     with pytest.raises(ConfigurationError, match="--web-port"):

@@ -3,6 +3,7 @@ import pytest
 
 from services.domain.ecg import LEADS, FilePart, TypedSamples
 from services.domain.errors import InvalidEcg
+from services.pb.cardex.internal.v1 import payload_pb2
 from services.pb.cardex.v1 import ecg_pb2
 from services.wire.ecg import from_payload, to_payload
 
@@ -81,7 +82,16 @@ def test_an_empty_file_is_refused(ecg):
     assert (caught.value.reason, caught.value.field) == ("EMPTY_PAYLOAD", "ecg.file.content")
 
 
-@pytest.mark.parametrize("payload", [b"\xff", b"\x12\x7f", to_payload(file())[:-2]])
+HALF_A_SAMPLE = payload_pb2.StoredEcg(
+    samples=payload_pb2.StoredSamples(leads=[payload_pb2.StoredLead(name="I", values=b"\0\0")])
+).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"\xff", b"\x12\x7f", to_payload(file())[:-2], to_payload(samples())[:-2], HALF_A_SAMPLE],
+    ids=["no message", "no content", "half a file", "half the leads", "half a sample"],
+)
 def test_a_damaged_payload_is_refused(payload):
     with pytest.raises(InvalidEcg, match="damaged"):
         from_payload(payload)
