@@ -156,4 +156,4 @@ def _translated() -> Iterator[None]:
         for detail in rich.details if rich else ():
             if detail.Unpack(info):
                 reason = info.reason
-        raise CardexError(f"{reason}: {error.details()}", reason=reason) from error
+        raise CardexError(error.details() or "", reason=reason) from error

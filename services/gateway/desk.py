@@ -13,6 +13,7 @@ from services.domain.errors import (
     JobCancelled,
     JobFailed,
     Overloaded,
+    PayloadExpired,
     Unavailable,
     VersionMismatch,
 )
@@ -227,5 +228,7 @@ def _answer_of(job: Job) -> Answer:
 def _failure(job: Job) -> CardexError:
     """Return the error that a job failed with; where it names a field, the input is at fault."""
     error = job.error or JobError("UNKNOWN", f"job {job.job_id} failed without a reason")
+    if error.reason == PayloadExpired.reason:
+        return PayloadExpired(error.message)
     kind = InvalidEcg if error.field else JobFailed
     return kind(error.message, reason=error.reason, field=error.field)

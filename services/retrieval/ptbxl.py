@@ -72,7 +72,7 @@ def _record(row: dict[str, str], line: int) -> Record:
             codes={str(code): float(value) for code, value in codes.items()},
             path=row["filename_lr"],
         )
-    except (KeyError, ValueError, SyntaxError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, OverflowError, SyntaxError, TypeError, AttributeError) as error:
         raise InvalidReport(f"{TABLE}, line {line}: {type(error).__name__}: {error}") from error
 
 

@@ -10,6 +10,7 @@ from services.domain.errors import InvalidEcg
 
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_FILES = 16
+MACOS_EXTRAS = "__MACOSX/"
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 
 
@@ -40,7 +41,11 @@ def unpack(parts: tuple[FilePart, ...]) -> tuple[FilePart, ...]:
 
 
 def _members(archive: zipfile.ZipFile) -> list[FilePart]:
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    entries = [
+        entry
+        for entry in archive.infolist()
+        if not entry.is_dir() and not entry.filename.startswith(MACOS_EXTRAS)
+    ]
     if len(entries) > MAX_FILES:
         raise _too_large(f"{len(entries)} files in the zip: at most {MAX_FILES}")
     members = []

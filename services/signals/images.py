@@ -98,7 +98,8 @@ def draw(windows: Signal, spec: ImageSpec) -> Image:
 def _draw_leads(window: Signal, tiles: Image, spec: ImageSpec) -> None:
     """Draw the (12, window) leads of one record into their (12, tile, tile, 3) tiles."""
     reduced = paa(window, spec.tile)  # (12, tile)
-    span = np.maximum(np.ptp(reduced, axis=-1), np.finfo(np.float32).tiny)[..., None, None]
+    span = np.ptp(reduced, axis=-1)[..., None, None]
+    span[span == 0.0] = 1.0
     tiles[..., 0] = _levels(gasf(reduced), np.float32(127.5), 127.5)
     tiles[..., 1] = _levels(recurrence(reduced), np.float32(255.0) / span)
     tiles[..., 2] = _levels(

@@ -56,7 +56,7 @@ def read(ecg: EcgInput) -> Waveform:
         A checked waveform: 12 leads in canonical order, finite float32 mV, 2 s to 10 min.
 
     Raises:
-        InvalidEcg: with a reason (NOT_AN_ECG, EMPTY_PAYLOAD, TRUNCATED_ECG, LEAD_SET, NOT_FINITE,
+        InvalidEcg: with a reason (NOT_AN_ECG, EMPTY_PAYLOAD, TRUNCATED_ECG, LEAD_SET, NOT_FINITE, MISSING_FILE, ZIP_LIMIT,
             ALL_LEADS_FLAT, SAMPLING_RATE, UNIT, DURATION, AMPLITUDE) and the field at fault.
     """
     waveform = _from_samples(ecg) if isinstance(ecg, TypedSamples) else _from_files(ecg)

@@ -21,10 +21,12 @@ def channel_options(settings: Settings) -> list[tuple[str, int | str]]:
 
 
 def channel_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
-    """Return TLS credentials for the gateway; None for a plain channel to this machine.
+    """Return TLS credentials for the gateway, by the system's CAs where none is set.
+
+    None stands for a plain channel to this machine.
 
     Raises:
-        ConfigurationError: if the CA cannot be read, or the target is remote and there is none.
+        ConfigurationError: if a file cannot be read.
     """
     if settings.gateway_ca is not None:
         pair = (settings.tls_key, settings.tls_cert) if settings.client_ca else (None, None)
