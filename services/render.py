@@ -26,7 +26,7 @@ def show_answer(console: Console, title: str, answer: job_pb2.Answer, shown: int
         )
     lines = [Text(f"findings  {_findings(answer.findings)}")]
     lines += [Text(f"warning   {w.message} {' '.join(w.leads)}", "yellow") for w in answer.warnings]
-    lines.append(Text(f"{'cached' if answer.from_cache else 'times'}     {_stages(answer)}", "dim"))
+    lines.append(Text(f"{'cached' if answer.from_cache else 'times':<9} {_stages(answer)}", "dim"))
     console.print(Text(title, "bold"))
     console.print(Padding(Group(table, *lines), (0, 0, 1, 2)))
 

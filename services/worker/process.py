@@ -14,6 +14,7 @@ from services.domain.jobs import Priority
 from services.domain.settings import Settings
 from services.process import mark_ready, serve_metrics
 from services.retrieval.assembly import assemble
+from services.signals.readers import warm_up
 from services.stores.broker import TASK, Doorbell, celery_app
 from services.worker.drain import Drain
 
@@ -35,6 +36,7 @@ def run_worker(settings: Settings, queue: Priority, name: str) -> None:
 
 def worker_app(settings: Settings) -> Celery:
     """Return a Celery application whose task drains a queue."""
+    warm_up()
     parts = assemble(settings)
     app = celery_app(settings.state_url)
     drain = Drain(
