@@ -5,7 +5,7 @@ PYTHON ?= python3
 APP := .venv
 TRITON := .venv-triton
 TRAIN := .venv-train
-PIP := -m pip install --quiet --disable-pip-version-check
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
 .PHONY: help setup demo up test unit lint format proto lock bench train doctor clean distclean
@@ -54,7 +54,7 @@ lock: ## Resolve pyproject.toml anew into requirements/*.lock
 	  folder=$$(mktemp -d) && $(PYTHON) -m venv $$folder && \
 	  $$folder/bin/python tools/requirements.py $$extra > $$folder/top && \
 	  $$folder/bin/python $(PIP) -r $$folder/top && \
-	  $$folder/bin/python -m pip freeze --local | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' > requirements/$$extra.lock && \
+	  $$folder/bin/python -m pip freeze --all --local | grep -v "^pip==" | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' > requirements/$$extra.lock && \
 	  rm -rf $$folder || exit 1; done
 
 clean: ## Remove caches and the stack's data

@@ -23,8 +23,7 @@ from services.domain.reports import Hit, Report
 from services.inference.encoder import Encoder
 from services.retrieval.catalogue import Catalogue, Edition
 from services.retrieval.findings import findings_of
-from services.signals.cleaning import centre_window, clean
-from services.signals.images import ImageSpec, draw
+from services.signals.images import ImageSpec, draw, window_of
 from services.signals.quality import assess
 from services.signals.readers import read
 from services.stores.cache import Cache, answer_key
@@ -221,7 +220,7 @@ def _prepare_one(work: _Work, spec: ImageSpec) -> None:
         waveform = read(work.asked.ecg)
         work.warnings = assess(waveform, spec.window_s)
     with _timed(work.stages, "clean"):
-        work.window = centre_window(clean(waveform, spec.rate), spec.window)
+        work.window = window_of(waveform, spec)
 
 
 def _answer(

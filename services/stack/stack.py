@@ -156,11 +156,39 @@ class Stack:
             )
 
     def _plan(self) -> tuple[list[dict[str, Part]], Endpoints]:
-        """Return the parts in groups that start together, and where they will be."""
-        settings, folder, logs = self._settings, self._folder, self._folder / "logs"
+        """Return the parts in groups that start together, and where they will be.
+
+        A part whose address is set is used where it is, and not started.
+        """
+        settings, folder = self._settings, self._folder
         state_port, cache_port, milvus, http, grpc, metrics, gateway, web = free_ports(8)
         gateway, web = self._gateway_port or gateway, self._web_port or web
         self.gateway_bind = f"{self._host}:{gateway}"
+        state, cache = self._valkeys(state_port, cache_port)
+        scheme = "https" if settings.tls_cert else "http"
+        given = settings.model_fields_set
+        endpoints = Endpoints(
+            gateway=f"unix:{folder / 'gateway.sock'}",
+            web=f"{scheme}://{self._host}:{web}",
+            triton=settings.triton_url if "triton_url" in given else f"{HOST}:{grpc}",
+            triton_metrics="" if "triton_url" in given else f"http://{HOST}:{metrics}/metrics",
+            milvus=settings.milvus_uri if "milvus_uri" in given else f"http://{HOST}:{milvus}",
+            state=settings.state_url if "state_url" in given else state.url,
+            cache=settings.cache_url if "cache_url" in given else cache.url,
+        )
+        logs = folder / "logs"
+        makers: dict[str, tuple[str, Callable[[], Part]]] = {
+            "state": ("state_url", lambda: valkey_part(state, logs / "state.log")),
+            "cache": ("cache_url", lambda: valkey_part(cache, logs / "cache.log")),
+            "milvus": ("milvus_uri", lambda: self._milvus(milvus)),
+            "triton": ("triton_url", lambda: self._triton((http, grpc, metrics))),
+        }
+        stores = {name: make() for name, (field, make) in makers.items() if field not in given}
+        env = self._environment(endpoints, web)
+        return [stores, *self._processes(env)], endpoints
+
+    def _valkeys(self, state_port: int, cache_port: int) -> tuple[ValkeyConfig, ValkeyConfig]:
+        settings, folder = self._settings, self._folder
         state = ValkeyConfig(
             "state", state_port, secrets.token_hex(16), folder / "state",
             settings.state_maxmemory, settings.state_fsync,
@@ -168,42 +196,26 @@ class Stack:
         cache = ValkeyConfig(
             "cache", cache_port, secrets.token_hex(16), folder / "cache", settings.cache_maxmemory
         )
-        scheme = "https" if settings.tls_cert else "http"
-        endpoints = Endpoints(
-            gateway=f"unix:{folder / 'gateway.sock'}",
-            web=f"{scheme}://{self._host}:{web}",
-            triton=f"{HOST}:{grpc}",
-            triton_metrics=f"http://{HOST}:{metrics}/metrics",
-            milvus=f"http://{HOST}:{milvus}",
-            state=state.url,
-            cache=cache.url,
+        return state, cache
+
+    def _triton(self, ports: tuple[int, int, int]) -> Part:
+        return triton_part(
+            inspect_runtime(self._settings.triton_python),
+            self._settings.model_repository,
+            self._folder / "triton",
+            ports,
+            self._folder / "logs" / "triton.log",
         )
-        env = self._environment(endpoints, web)
-        groups = [
-            {
-                "state": valkey_part(state, logs / "state.log"),
-                "cache": valkey_part(cache, logs / "cache.log"),
-                "milvus": self._milvus(milvus),
-                "triton": triton_part(
-                    inspect_runtime(settings.triton_python),
-                    settings.model_repository,
-                    folder / "triton",
-                    (http, grpc, metrics),
-                    logs / "triton.log",
-                ),
-            },
-            {
-                "gateway": self._own("gateway", ["gateway"], env),
-                **{
-                    f"worker-{queue.value}": self._own(
-                        f"worker-{queue.value}", ["worker", "--queue", queue.value], env
-                    )
-                    for queue in Priority
-                },
-            },
-            {"web": self._own("web", ["web"], env)},
-        ]
-        return groups, endpoints
+
+    def _processes(self, env: Mapping[str, str]) -> list[dict[str, Part]]:
+        workers = {
+            f"worker-{queue.value}": self._own(
+                f"worker-{queue.value}", ["worker", "--queue", queue.value], env
+            )
+            for queue in Priority
+        }
+        gateway = {"gateway": self._own("gateway", ["gateway"], env)}
+        return [gateway | workers, {"web": self._own("web", ["web"], env)}]
 
     def _environment(self, endpoints: Endpoints, web: int) -> dict[str, str]:
         """Return the settings of the processes, which read nothing else."""
