@@ -17,6 +17,9 @@ def _counts(url: str) -> tuple[float, float]:
 
 def test_concurrent_single_submissions_are_encoded_together(ecgs, stack):
     requests = [pb.RetrieveRequest(ecg=variant(1000 + number)) for number in range(256)]
+    ecgs.Retrieve(
+        pb.RetrieveRequest(ecg=variant(999)), timeout=60
+    )  # the worker probes the model once
     before = _counts(stack.endpoints.triton_metrics)
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda request: ecgs.Retrieve(request, timeout=60), requests))
