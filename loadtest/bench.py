@@ -22,17 +22,19 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
-from services.client import GatewayClient
-from services.domain.ecg import LEADS, FilePart
+from services.client import GatewayClient, ecg_of_files
+from services.domain.ecg import LEADS
 from services.domain.settings import Settings, load_settings
 from services.inference.probe import probe_image
 from services.pb.cardex.v1 import ecg_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
+from services.records import recordings
 from services.retrieval.ptbxl import distinct_reports
 from services.signals.images import ImageSpec
 from services.signals.readers import read
 from services.stack.dataset import DemoData, fetch
 from services.stack.stack import Stack
+from services.wire.ecg import from_payload, to_payload
 
 ROUNDS = 5
 RECORDS = 640
@@ -78,14 +80,9 @@ class Ecgs:
 
     def __init__(self, data: DemoData) -> None:
         """Read the records."""
-        self._signals = []
-        for header in data.cpsc:
-            signal = header.with_suffix(".mat")
-            parts = (
-                FilePart(header.name, header.read_bytes()),
-                FilePart(signal.name, signal.read_bytes()),
-            )
-            self._signals.append(read(parts))
+        self._signals = [
+            read(from_payload(to_payload(ecg_of_files(files)))) for files in recordings(data.cpsc)
+        ]
         self._next = 0
 
     def take(self, count: int) -> list[ecg_pb2.Ecg]:

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from services.client import GatewayClient, ecg_of_files
-from services.domain.ecg import FilePart
 from services.domain.errors import CardexError, InvalidEcg
 from services.domain.reports import Report
 from services.pb.cardex.v1 import ecg_retrieval_pb2, job_pb2, report_index_pb2
@@ -16,6 +15,7 @@ from services.records import recordings
 from services.render import as_dict, show_answer
 from services.retrieval.ptbxl import distinct_reports
 from services.retrieval.report_csv import read_reports
+from services.wire.ecg import from_payload, to_payload
 
 FINISH_TIMEOUT_S = 24 * 3600.0
 
@@ -180,7 +180,5 @@ def run_encode(path: Path, out: Path) -> None:
     from services.signals.readers import read
 
     files = next(recordings([path]), [path]) if path.exists() else [path]
-    message = ecg_of_files(files).file
-    parts = [FilePart(message.name, message.content)]
-    parts += [FilePart(other.name, other.content) for other in message.companions]
-    Image.fromarray(image_of(read(tuple(parts)), ImageSpec())).save(out)
+    ecg = from_payload(to_payload(ecg_of_files(files)))
+    Image.fromarray(image_of(read(ecg), ImageSpec())).save(out)

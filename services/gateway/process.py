@@ -22,11 +22,11 @@ from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
 from services.process import mark_ready, serve_metrics
 from services.retrieval.assembly import Parts, assemble
 from services.stores.broker import Doorbell, celery_app
+from services.wire.channel import MARGIN_BYTES
 
 logger = logging.getLogger(__name__)
 
 GRACE_S = 5.0
-MARGIN_BYTES = 64 * 1024
 THREADS = 64
 
 
@@ -48,8 +48,10 @@ async def _serve(settings: Settings) -> None:
     parts = assemble(settings)
     events = Events(settings.state_url)
     servicer = health.aio.HealthServicer()
-    pulse = Pulse(parts, Doorbell(celery_app(settings.state_url)), servicer, keys)
-    server = _server(settings, parts, events, pulse, servicer, keys)
+    doorbell = Doorbell(celery_app(settings.state_url))
+    pulse = Pulse(parts, doorbell, servicer, keys)
+    desk = Desk(settings, parts, doorbell, events, pulse)
+    server = _server(settings, parts, events, pulse, desk, servicer, keys)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -76,6 +78,7 @@ def _server(
     parts: Parts,
     events: Events,
     pulse: Pulse,
+    desk: Desk,
     servicer: health.aio.HealthServicer,
     keys: KeyRing | None,
 ) -> grpc.aio.Server:
@@ -87,7 +90,6 @@ def _server(
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ]
     server = grpc.aio.server(interceptors=[Door(keys)], options=options)
-    desk = Desk(settings, parts, Doorbell(celery_app(settings.state_url)), events, pulse)
     ecg_retrieval_pb2_grpc.add_EcgRetrievalServicer_to_server(
         EcgRetrieval(settings, parts, desk, events), server
     )
