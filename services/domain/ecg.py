@@ -21,6 +21,24 @@ Embedding = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a file says of itself. Shown to who holds the file; never logged, cached or sent on.
+
+    Attributes:
+        device: manufacturer and model of the cart.
+        recorded_at: local time of the recording, ISO 8601.
+        statements: the machine's own interpretation, as it stands in the file.
+        subject: keyed hash of the patient id: equal for two files of one patient, and of no use
+            without the key. Empty where no key was given or the file names no patient.
+    """
+
+    device: str = ""
+    recorded_at: str = ""
+    statements: tuple[str, ...] = ()
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Waveform:
     """One 12-lead ECG.
 
@@ -28,11 +46,13 @@ class Waveform:
         signal: (12, samples) float32, mV, leads in the order of `LEADS`.
         rate: samples per second, Hz.
         source: the format the ECG was read from, for example "DICOM".
+        origin: what the file says of device, time and interpretation.
     """
 
     signal: Signal
     rate: float
     source: str = "samples"
+    origin: Origin = field(default=Origin(), repr=False)
 
     @property
     def seconds(self) -> float:
