@@ -1,18 +1,17 @@
-"""Bytes or typed samples to a checked `Waveform`.
+"""Bytes or typed samples to a checked `Waveform`: formats are told by content, never by name."""
 
-Formats are told by content. ecgdatakit parses; what it leaves open is settled here: leads are put in
-canonical order by label, missing limb leads are derived, and nothing implausible passes.
-"""
-
-import re
-import tempfile
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from ecgdatakit import ECGDataKitError, FileParser
-from ecgdatakit.parsing.helpers.labels import decode_text
+from ecgdatakit.parsing.parser import Parser
+from ecgdatakit.parsing.parsers.edf import EDFParser
+from ecgdatakit.parsing.parsers.ge_muse_xml import GEMuseXMLParser
+from ecgdatakit.parsing.parsers.hl7_aecg import HL7aECGParser
+from ecgdatakit.parsing.parsers.ishne_holter import ISHNEHolterParser
+from ecgdatakit.parsing.parsers.scp_ecg import SCPECGParser
+from ecgdatakit.parsing.parsers.sierra_xml import SierraXMLParser
 
 from services.domain.ecg import (
     LEADS,
@@ -22,214 +21,195 @@ from services.domain.ecg import (
     MIN_SECONDS,
     EcgInput,
     FilePart,
-    Signal,
     TypedSamples,
     Waveform,
 )
 from services.domain.errors import InvalidEcg
-from services.signals.archives import unpack
+from services.signals.formats import limits, markup, tables, vendors, wfdb
+from services.signals.formats.archives import unpack
+from services.signals.formats.dicom import is_dicom, read_dicom
+from services.signals.formats.limits import FILE
+from services.signals.leads import arrange, repeated
 
-MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3}
+SAMPLES = "ecg.samples.leads"
 MAX_ABS_MV = 100.0
 FLAT_MV = 1e-6
-MAX_HEADER_BYTES = 256 * 1024
 
-# Einthoven (III, aVR, aVL, aVF from I and II) and Goldberger.
-_DERIVED: Mapping[str, Callable[[Signal, Signal], Signal]] = {
-    "III": lambda i, ii: ii - i,
-    "aVR": lambda i, ii: np.float32(-0.5) * (i + ii),
-    "aVL": lambda i, ii: i - np.float32(0.5) * ii,
-    "aVF": lambda i, ii: ii - np.float32(0.5) * i,
+_XML_PARSERS: dict[str, Callable[[], Parser]] = {
+    "RestingECG": GEMuseXMLParser,
+    "AnnotatedECG": HL7aECGParser,
+    "restingecgdata": SierraXMLParser,
 }
-_FILE_NAME = re.compile(r"(?!\.{1,2}$)[^/\x00]{1,60}")
-_WFDB_HEADER = re.compile(rb"[\w./-]+ \d+ \d+(\.\d+)?(/\S+)?( \d+)?\s*\n")
-_CANONICAL = {lead.upper(): lead for lead in LEADS}
+# MATLAB 5 and 7.3 say what they are; the header of version 4 is that of the CinC challenges.
+_MATLAB = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
+_MATLAB_4 = (b"\x1e\x00\x00\x00", b"\x0a\x00\x00\x00", b"\x00\x00\x00\x00")
 
 
-def read(ecg: EcgInput) -> Waveform:
+def read(ecg: EcgInput, *, subject_key: bytes = b"") -> Waveform:
     """Make a waveform of what a client sent.
 
     Args:
         ecg: typed samples, or the file or files of one recording.
+        subject_key: key under which the patient's id is hashed into the origin; without it the
+            origin has no subject.
 
     Returns:
         A checked waveform: 12 leads in canonical order, finite float32 mV, 2 s to 10 min.
 
     Raises:
-        InvalidEcg: with a reason (NOT_AN_ECG, EMPTY_PAYLOAD, TRUNCATED_ECG, LEAD_SET, NOT_FINITE, MISSING_FILE, ZIP_LIMIT,
-            ALL_LEADS_FLAT, SAMPLING_RATE, UNIT, DURATION, AMPLITUDE) and the field at fault.
+        InvalidEcg: with a reason (NOT_AN_ECG, EMPTY_PAYLOAD, TRUNCATED_ECG, FILE_TOO_LARGE, LEAD_SET,
+            NOT_FINITE, MISSING_FILE, ZIP_LIMIT, ALL_LEADS_FLAT, SAMPLING_RATE, UNIT, DURATION,
+            AMPLITUDE) and the field at fault.
     """
-    waveform = _from_samples(ecg) if isinstance(ecg, TypedSamples) else _from_files(ecg)
-    return _checked(waveform)
+    if isinstance(ecg, TypedSamples):
+        return _checked(_from_samples(ecg))
+    return _checked(_from_files(ecg, subject_key))
 
 
 def warm_up() -> None:
-    """Import the parsers now, which takes a quarter of a second, instead of at the first file."""
-    FileParser.supported_formats()
+    """Load what is loaded late, which takes half a second, at the start instead of at a first file."""
+    import pydicom  # noqa: F401
 
 
 def _from_samples(samples: TypedSamples) -> Waveform:
-    scale = MILLIVOLTS.get(samples.unit.lower())
+    scale = vendors.MILLIVOLTS.get(samples.unit.lower())
     if scale is None:
         raise InvalidEcg(
-            f'unknown unit "{samples.unit}": send mV or uV', reason="UNIT", field="ecg.samples.unit"
+            f'unknown unit "{samples.unit[:20]}": send mV or uV',
+            reason="UNIT",
+            field="ecg.samples.unit",
         )
     if not samples.values or not any(len(values) for values in samples.values):
-        raise InvalidEcg("no samples", reason="EMPTY_PAYLOAD", field="ecg.samples.leads")
+        raise InvalidEcg("no samples", reason="EMPTY_PAYLOAD", field=SAMPLES)
     by_name = dict(zip(samples.leads, samples.values, strict=True))
-    if len({name.upper() for name in by_name}) != len(samples.leads):
+    if len(by_name) != len(samples.leads) or repeated(by_name):
         raise InvalidEcg(
             "a lead name stands twice", reason="LEAD_SET", field="ecg.samples.leads.name"
         )
-    signal = arrange(by_name, field="ecg.samples.leads") * np.float32(scale)
+    signal = arrange(by_name, field=SAMPLES)
+    if scale != 1.0:
+        signal *= np.float32(scale)
     return Waveform(signal, samples.rate, "samples")
 
 
-def _from_files(parts: tuple[FilePart, ...]) -> Waveform:
-    if not parts or not any(part.content for part in parts):
+def _from_files(parts: tuple[FilePart, ...], subject_key: bytes) -> Waveform:
+    size = sum(len(part.content) for part in parts)
+    if not size:
         raise InvalidEcg(
             "the payload is empty: send the bytes of an ECG file",
             reason="EMPTY_PAYLOAD",
-            field="ecg.file.content",
+            field=FILE,
         )
+    limits.refuse_size(size, limits.MAX_FILE_BYTES, "the recording")
     files = unpack(parts)
-    with tempfile.TemporaryDirectory(prefix="cardex-ecg-") as folder:
-        paths = [_write(Path(folder), part, number) for number, part in enumerate(files)]
-        return _parse(_entry(paths))
-
-
-def _write(folder: Path, part: FilePart, number: int) -> Path:
-    suffix = ".hea" if _WFDB_HEADER.match(part.content[:200]) else ""
-    name = part.name.rsplit("/", 1)[-1]
-    path = folder / (name if _FILE_NAME.fullmatch(name) else f"part{number}{suffix}")
-    path.write_bytes(part.content)
-    return path
-
-
-def _entry(paths: list[Path]) -> Path:
-    """Return the file to open: the header where a recording has one, else the only file."""
-    headers = [path for path in paths if path.suffix.lower() == ".hea"]
+    headers = [part for part in files if part.name.lower().endswith(".hea")]
+    headers = headers or [part for part in files if wfdb.is_header(part.content)]
     if len(headers) == 1:
-        _check_companions(headers[0], {path.name for path in paths})
-        return headers[0]
-    if len(paths) == 1:
-        return paths[0]
-    raise InvalidEcg(
-        f"{len(paths)} files and {len(headers)} .hea headers: send one recording at a time",
-        reason="NOT_AN_ECG",
-        field="ecg.file.companions",
+        others = [part for part in files if part is not headers[0]]
+        return wfdb.read_record(headers[0], others, subject_key)
+    if len(files) != 1:
+        raise InvalidEcg(
+            f"{len(files)} files and {len(headers)} .hea headers: send one recording at a time",
+            reason="NOT_AN_ECG",
+            field=wfdb.COMPANIONS,
+        )
+    content = files[0].content
+    for form in _FORMATS:
+        if form.matches(content):
+            return form.read(content, subject_key)
+    raise _unknown()
+
+
+class _Format(NamedTuple):
+    """A format of one file: how it is told, and how it is read with the key for the patient's id."""
+
+    matches: Callable[[bytes], bool]
+    read: Callable[[bytes, bytes], Waveform]
+
+
+def _is_scp(content: bytes) -> bool:
+    return bool(SCPECGParser.can_parse(Path(), content[:4096]))
+
+
+def _is_matlab(content: bytes) -> bool:
+    return content.startswith(_MATLAB) or (
+        content.startswith(_MATLAB_4) and content[20:24] == b"val\x00"
     )
 
 
-def _check_companions(header: Path, sent: set[str]) -> None:
-    """Refuse a WFDB header that names a file which was not sent, be it elsewhere on this machine."""
-    content = header.read_bytes()
-    if len(content) > MAX_HEADER_BYTES:
-        raise InvalidEcg(
-            f"the header has {len(content)} bytes: at most {MAX_HEADER_BYTES}",
-            reason="NOT_AN_ECG",
-            field="ecg.file.content",
-        )
-    # Decoded and split as the parser does, so that both see the same lines.
-    lines = [line.strip() for line in decode_text(content).splitlines()]
-    signals = [line for line in lines if line and not line.startswith("#")][1:]
-    missing = sorted({line.split()[0] for line in signals} - sent)
-    if missing:
-        raise InvalidEcg(
-            f"the header names {missing[0][:80]!r}, which was not sent: send it as a companion",
-            reason="MISSING_FILE",
-            field="ecg.file.companions",
-        )
+def _read_edf(content: bytes, subject_key: bytes) -> Waveform:
+    limits.check_edf(content)
+    return vendors.parsed(EDFParser, content, subject_key)
 
 
-def _parse(path: Path) -> Waveform:
-    field = "ecg.file.content"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            record = FileParser.parse(path)
-    except ValueError as error:  # UnsupportedFormatError is one
-        raise InvalidEcg(
-            "not an ECG format that Cardex reads (DICOM, MUSE XML, aECG, SCP-ECG, Sierra XML, EDF,"
-            " ISHNE, WFDB)",
-            reason="NOT_AN_ECG",
-            field=field,
-        ) from error
-    except (ECGDataKitError, OSError, ImportError, MemoryError) as error:
-        raise InvalidEcg(
-            f"the file starts like an ECG but cannot be read ({type(error).__name__}):"
-            " is it complete?",
-            reason="TRUNCATED_ECG",
-            field=field,
-        ) from error
-    leads = [lead for lead in record.leads if lead.label.upper() in _CANONICAL]
-    rates = {float(lead.sampling_rate) for lead in leads}
-    if len(rates) > 1:
-        raise InvalidEcg(
-            f"the leads have different rates: {sorted(rates)} Hz",
-            reason="SAMPLING_RATE",
-            field=field,
-        )
-    odd = sorted({lead.units or "none" for lead in leads if lead.units != "mV"})
-    if odd:
-        raise InvalidEcg(f"unknown unit {odd[0]}: need uV or mV", reason="UNIT", field=field)
-    by_name = {lead.label: lead.samples.astype(np.float32) for lead in leads}
-    source = record.file_format.name or "file"
-    return Waveform(arrange(by_name, field=field), rates.pop() if rates else 0.0, source)
+def _read_ishne(content: bytes, subject_key: bytes) -> Waveform:
+    limits.check_ishne(content)
+    return vendors.parsed(ISHNEHolterParser, content, subject_key)
 
 
-def arrange(by_name: Mapping[str, Signal], *, field: str) -> Signal:
-    """Put named leads in canonical order; derive III, aVR, aVL and aVF where they are missing.
+def _read_scp(content: bytes, subject_key: bytes) -> Waveform:
+    with vendors.guarded():
+        limits.check_scp(content)
+    return vendors.parsed(SCPECGParser, content, subject_key)
 
-    Args:
-        by_name: lead name (any case) to (samples,) values; names that are no ECG lead are ignored.
-        field: the request field to name in errors.
 
-    Returns:
-        (12, samples) float32.
+def _read_markup(content: bytes, subject_key: bytes) -> Waveform:
+    document = markup.checked(content)
+    parser = _XML_PARSERS.get(document.root)
+    if parser is None:
+        raise _unknown()
+    return vendors.parsed(parser, document.content, subject_key)
 
-    Raises:
-        InvalidEcg: if leads are missing that cannot be derived, or their lengths differ.
-    """
-    known = {
-        _CANONICAL[name.upper()]: values
-        for name, values in by_name.items()
-        if name.upper() in _CANONICAL
-    }
-    missing = [lead for lead in LEADS if lead not in known and lead not in _DERIVED]
-    if missing:
-        raise InvalidEcg(
-            f"missing leads {', '.join(missing)}: need I, II and V1 to V6 at least",
-            reason="LEAD_SET",
-            field=field,
-        )
-    lengths = {len(values) for values in known.values()}
-    if len(lengths) != 1:
-        raise InvalidEcg(
-            f"the leads differ in length: {sorted(lengths)} samples", reason="LEAD_SET", field=field
-        )
-    for lead, derive in _DERIVED.items():
-        if lead not in known:
-            known[lead] = derive(known["I"], known["II"])
-    return np.stack([np.asarray(known[lead], dtype=np.float32) for lead in LEADS])
+
+def _refuse_matlab(_content: bytes, _subject_key: bytes) -> Waveform:
+    raise InvalidEcg(
+        "a .mat file has no sampling rate and no lead names: send the .hea header of the record"
+        " with it",
+        reason="MISSING_FILE",
+        field=wfdb.COMPANIONS,
+    )
+
+
+_FORMATS = (
+    _Format(is_dicom, read_dicom),
+    _Format(lambda content: content.startswith(limits.ISHNE_MAGIC), _read_ishne),
+    _Format(lambda content: content.startswith(limits.EDF_MAGICS), _read_edf),
+    _Format(_is_matlab, _refuse_matlab),
+    _Format(_is_scp, _read_scp),
+    _Format(markup.is_markup, _read_markup),
+    _Format(tables.is_table, lambda content, _key: tables.read_table(content)),
+)
+
+
+def _unknown() -> InvalidEcg:
+    return InvalidEcg(
+        "not an ECG format that Cardex reads (DICOM, MUSE XML, aECG, SCP-ECG, Sierra XML, EDF,"
+        " ISHNE, WFDB, CSV)",
+        reason="NOT_AN_ECG",
+        field=FILE,
+    )
 
 
 def _checked(waveform: Waveform) -> Waveform:
     """Refuse what no model may see; the border's only check of the samples."""
+    typed = waveform.source == "samples"
+    field = SAMPLES if typed else FILE
     if not MIN_RATE_HZ <= waveform.rate <= MAX_RATE_HZ:
         raise InvalidEcg(
             f"sampling rate {waveform.rate:g} Hz: must be {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz",
             reason="SAMPLING_RATE",
-            field="ecg.samples.rate_hz" if waveform.source == "samples" else "ecg.file.content",
+            field="ecg.samples.rate_hz" if typed else FILE,
         )
-    field = "ecg.samples.leads" if waveform.source == "samples" else "ecg.file.content"
     if not MIN_SECONDS <= waveform.seconds <= MAX_SECONDS:
         raise InvalidEcg(
             f"{waveform.seconds:.1f} s long: must be {MIN_SECONDS:g} s to {MAX_SECONDS:g} s",
             reason="DURATION",
             field=field,
         )
-    finite = np.asarray(np.isfinite(waveform.signal).all(axis=1))
+    # A NaN is passed on by both, so that two passes over the samples tell all there is to know.
+    low = waveform.signal.min(axis=1).astype(np.float64)
+    high = waveform.signal.max(axis=1).astype(np.float64)
+    finite = np.isfinite(low) & np.isfinite(high)
     if not finite.all():
         bad = ", ".join(lead for lead, ok in zip(LEADS, finite, strict=True) if not ok)
         raise InvalidEcg(
@@ -237,9 +217,10 @@ def _checked(waveform: Waveform) -> Waveform:
             reason="NOT_FINITE",
             field=field,
         )
-    if np.ptp(waveform.signal, axis=1).max() <= FLAT_MV:
+    if (high - low).max() <= FLAT_MV:
         raise InvalidEcg("all leads are flat", reason="ALL_LEADS_FLAT", field=field)
-    peak = float(np.abs(waveform.signal - waveform.signal.mean(axis=1, keepdims=True)).max())
+    mean = waveform.signal.mean(axis=1, dtype=np.float64)
+    peak = float(np.maximum(high - mean, mean - low).max())
     if peak > MAX_ABS_MV:
         raise InvalidEcg(
             f"amplitudes up to {peak:.0f} mV are no ECG: is the unit right?",

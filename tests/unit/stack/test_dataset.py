@@ -5,10 +5,10 @@ from services.stack.dataset import PTBXL_TABLE, fetch
 
 
 def test_a_download_with_other_contents_is_not_used(tmp_path):
-    (tmp_path / PTBXL_TABLE).write_bytes(b"something else")
-    with pytest.raises(ConfigurationError, match=f"{PTBXL_TABLE} has SHA-256 .*not used"):
+    (tmp_path / PTBXL_TABLE.file).write_bytes(b"something else")
+    with pytest.raises(ConfigurationError, match=f"{PTBXL_TABLE.file} has SHA-256 .*not used"):
         fetch(tmp_path, lambda _: None)
-    assert not (tmp_path / PTBXL_TABLE).exists()
+    assert not (tmp_path / PTBXL_TABLE.file).exists()
     assert not (tmp_path / "ptbxl").exists()
 
 

@@ -8,17 +8,16 @@ from hypothesis import strategies as st
 
 from services.domain.ecg import FilePart
 from services.domain.errors import CardexError, InvalidEcg
-from services.signals import archives
-from services.signals.archives import unpack
+from services.signals.formats import archives
+from services.signals.formats.archives import unpack
 from services.signals.readers import read
 from tests.unit.ecgs import DICOM, dicom, ecg, wfdb_record
 
 METHODS = {
     "stored": zipfile.ZIP_STORED,
     "deflated": zipfile.ZIP_DEFLATED,
-    "bzip2": zipfile.ZIP_BZIP2,
-    "lzma": zipfile.ZIP_LZMA,
 }
+UNBOUNDED = {"bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
 
 
 def packed(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -139,6 +138,16 @@ def test_a_bomb_is_refused_at_the_limit():
     bomb = packed({"a.dcm": bytes(archives.MAX_UNPACKED_BYTES + 1)})
     assert len(bomb) < archives.MAX_UNPACKED_BYTES / 500
     assert refusal(bomb) == LIMIT
+
+
+@pytest.mark.parametrize("method", UNBOUNDED.values(), ids=UNBOUNDED)
+def test_a_zip_whose_unpacking_has_no_bound_is_refused(method):
+    assert refusal(packed({"ecg.dcm": DICOM.read_bytes()}, method)) == LIMIT
+
+
+def test_a_directory_of_many_entries_is_refused_before_it_is_read():
+    entries = {f"{n}/": b"" for n in range(archives.MAX_ENTRIES + 1)}
+    assert refusal(packed(entries)) == LIMIT
 
 
 def test_many_files_that_together_are_too_large_are_refused(monkeypatch):
