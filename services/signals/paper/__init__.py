@@ -1,0 +1,1 @@
+"""An ECG on its grid paper: what is drawn where, and the two renderers."""
