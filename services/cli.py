@@ -152,12 +152,45 @@ def search(
 def encode(
     path: Annotated[Path, typer.Argument(help="An ECG file, for WFDB its .hea.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")],
+    spec: Annotated[
+        str, typer.Option(help="Layout, JSON fields or file of an ImageSpec; docs/signals.md.")
+    ] = "all-grid",
+    zoom: Annotated[int, typer.Option(help="Side of a drawn pixel.", min=1, max=16)] = 1,
 ) -> None:
-    """Draw the image that the model sees."""
-    from services.commands import run_encode
+    """Draw the image that a model sees."""
+    from services.pictures import image_spec, run_encode
 
     with _errors():
-        run_encode(path, out)
+        run_encode(path, out, image_spec(spec), zoom)
+
+
+@app.command()
+def plot(
+    path: Annotated[Path, typer.Argument(help="An ECG file, for WFDB its .hea.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="PNG or SVG to write.")],
+    speed: Annotated[float, typer.Option(help="Paper speed: 25 or 50 mm/s.")] = 25.0,
+    gain: Annotated[float, typer.Option(help="5, 10 or 20 mm/mV.")] = 10.0,
+    layout: Annotated[str, typer.Option(help="3x4+1, 3x4+3, 6x2 or 12x1.")] = "3x4+1",
+    start: Annotated[float, typer.Option(help="Where in the record to begin, seconds.")] = 0.0,
+    header: Annotated[
+        bool, typer.Option(help="Print device, time and the machine's statements.")
+    ] = True,
+    raw: Annotated[bool, typer.Option("--raw", help="Leave the baseline as recorded.")] = False,
+    filtered: Annotated[
+        bool, typer.Option("--filtered", help="Show 0.5-40 Hz, as the model sees it.")
+    ] = False,
+    dpi: Annotated[int, typer.Option(help="Resolution of a PNG, 50 to 600.")] = 150,
+) -> None:
+    """Draw a 12-lead ECG on its grid paper."""
+    from services.pictures import Treatment, run_plot
+    from services.signals.paper.page import PaperStyle
+
+    with _errors():
+        if raw and filtered:
+            raise typer.BadParameter("give --raw or --filtered, not both")
+        style = PaperStyle(speed, gain, layout, start, header)
+        treatment: Treatment = "raw" if raw else "filtered" if filtered else "level"
+        run_plot(path, out, style, treatment=treatment, dpi=dpi)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What the commands do that talk to a gateway or to none: index, submit, search, encode."""
+"""What the commands do that talk to a gateway: index, submit, search."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,6 @@ from services.records import recordings
 from services.render import as_dict, show_answer
 from services.retrieval.ptbxl import distinct_reports
 from services.retrieval.report_csv import read_reports
-from services.wire.ecg import from_payload, to_payload
 
 FINISH_TIMEOUT_S = 24 * 3600.0
 
@@ -170,15 +169,3 @@ def run_search(client: GatewayClient, text: str, top_k: int, *, as_json: bool) -
         print(json.dumps(as_dict(answer), indent=2))
     else:
         show_answer(Console(highlight=False), text, answer, shown=top_k)
-
-
-def run_encode(path: Path, out: Path) -> None:
-    """Write the image of one recording as PNG."""
-    from PIL import Image
-
-    from services.signals.images import ImageSpec, image_of
-    from services.signals.readers import read
-
-    files = next(recordings([path]), [path]) if path.exists() else [path]
-    ecg = from_payload(to_payload(ecg_of_files(files)))
-    Image.fromarray(image_of(read(ecg), ImageSpec())).save(out)

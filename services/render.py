@@ -25,6 +25,8 @@ def show_answer(console: Console, title: str, answer: job_pb2.Answer, shown: int
             f"{hit.rank}", f"{hit.score:.3f}", Text(hit.report.text), _bearers(hit.report)
         )
     lines = [Text(f"findings  {_findings(answer.findings)}")]
+    if answer.HasField("signal_quality"):
+        lines.append(Text(f"signal    {_quality(answer.signal_quality)}"))
     lines += [Text(f"warning   {w.message} {' '.join(w.leads)}", "yellow") for w in answer.warnings]
     lines.append(Text(f"{'cached' if answer.from_cache else 'times':<9} {_stages(answer)}", "dim"))
     console.print(Text(title, "bold"))
@@ -39,6 +41,11 @@ def _bearers(report: report_pb2.Report) -> Text:
 
 def _findings(findings: Sequence[report_pb2.Finding]) -> str:
     return ", ".join(f"{f.description or f.code} {f.share:.0%}" for f in findings) or "none agreed"
+
+
+def _quality(quality: job_pb2.SignalQuality) -> str:
+    rate = f", {quality.heart_rate_bpm:.0f}/min" if quality.HasField("heart_rate_bpm") else ""
+    return f"quality {quality.index:.2f}{rate}"
 
 
 def _stages(answer: job_pb2.Answer) -> str:

@@ -16,7 +16,8 @@ MIN_RATE_HZ = 50.0
 MAX_RATE_HZ = 4000.0
 
 Signal = NDArray[np.float32]
-Image = NDArray[np.uint8]
+Image = NDArray[np.uint8 | np.float32]
+"""(height, width, channels), or a batch of them; uint8 for most models."""
 Embedding = NDArray[np.float32]
 
 

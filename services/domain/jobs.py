@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from services.domain.errors import CardexError
+from services.domain.quality import SignalQuality
 from services.domain.reports import Finding, Hit
 
 DISCLAIMER = "RESEARCH USE ONLY"
@@ -46,21 +47,6 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class SignalWarning:
-    """A doubt about the signal.
-
-    Attributes:
-        code: stable code.
-        message: in words.
-        leads: the leads concerned; empty where it concerns the record.
-    """
-
-    code: str
-    message: str
-    leads: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class StageTime:
     """Seconds that one stage took."""
 
@@ -75,24 +61,24 @@ class Answer:
     Attributes:
         hits: the most similar reports, nearest first.
         findings: statements that the hits agree on.
-        warnings: doubts about the signal.
         model_version: version of the model behind question and index.
         index_name: the collection that was searched.
         index_generation: generation of its contents.
         stages: time of each stage, in order.
         from_cache: True where no stage ran for this request.
         disclaimer: always `DISCLAIMER`.
+        quality: how far the signal can be trusted; None where a text was asked about.
     """
 
     hits: tuple[Hit, ...]
     findings: tuple[Finding, ...]
-    warnings: tuple[SignalWarning, ...]
     model_version: str
     index_name: str
     index_generation: str
     stages: tuple[StageTime, ...] = ()
     from_cache: bool = False
     disclaimer: str = DISCLAIMER
+    quality: SignalQuality | None = None
 
     def cached(self) -> "Answer":
         """Return this answer marked as coming from the cache."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.domain.ecg import Embedding, Image
 from services.domain.jobs import Priority
-from services.signals.images import ImageSpec
+from services.signals.spec import ImageSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from services.domain.jobs import Priority
 from services.inference.encoder import ModelInfo
 from services.inference.probe import check_probe, probe_image, probe_tokens
 from services.inference.tokenizer import ReportTokenizer
-from services.signals.images import ImageSpec
+from services.signals.spec import ImageSpec
 
 IMAGE_ENCODER = "ecg_image_encoder"
 TEXT_ENCODER = "report_text_encoder"

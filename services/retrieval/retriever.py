@@ -16,16 +16,18 @@ from services.domain.jobs import (
     Answer,
     Priority,
     Question,
-    SignalWarning,
     StageTime,
 )
+from services.domain.quality import SignalQuality
 from services.domain.reports import Hit, Report
 from services.inference.encoder import Encoder
 from services.retrieval.catalogue import Catalogue, Edition
 from services.retrieval.findings import findings_of
-from services.signals.images import ImageSpec, draw, window_of
+from services.signals.cleaning import clean
+from services.signals.images import draw, window_of
 from services.signals.quality import assess
 from services.signals.readers import read
+from services.signals.spec import ImageSpec
 from services.stores.cache import Cache, answer_key
 from services.stores.reports import IndexInfo, Match, ReportStore
 
@@ -57,7 +59,7 @@ class _Work:
     stages: dict[str, float]
     vector: Embedding | None = None
     window: Signal | None = None
-    warnings: tuple[SignalWarning, ...] = ()
+    quality: SignalQuality | None = None
     outcome: Answer | CardexError | None = None
 
 
@@ -117,7 +119,7 @@ class Retriever:
         with _timed(stages, "search"):
             matches = self._store.search(edition.index, embedding, top_k)[0]
             reports = self._reports.get(edition.index, matches)
-        return _answer(edition, matches, reports, (), stages)
+        return _answer(edition, matches, reports, None, stages)
 
     def by_ecg(self, batch: Sequence[Asked], priority: Priority) -> list[Answer | CardexError]:
         """Answer a micro-batch; an ECG that is at fault gets its own error.
@@ -143,7 +145,7 @@ class Retriever:
         known = self._cache.embeddings([work.asked.sha256 for work in still], edition.model.version)
         for work, found in zip(still, known, strict=True):
             if found is not None:
-                work.vector, work.warnings = found
+                work.vector, work.quality = found
 
     def _embed(self, works: list[_Work], edition: Edition, priority: Priority) -> None:
         if not works:
@@ -158,7 +160,11 @@ class Retriever:
             work.vector = vector
             work.stages |= stages
         self._cache.put_embeddings(
-            {w.asked.sha256: (w.vector, w.warnings) for w in works if w.vector is not None},
+            {
+                work.asked.sha256: (work.vector, work.quality)
+                for work in works
+                if work.vector is not None and work.quality is not None
+            },
             edition.model.version,
         )
 
@@ -175,7 +181,7 @@ class Retriever:
         for work, matches in zip(works, found, strict=True):
             question = work.asked.question
             nearest = matches[: question.top_k]
-            answer = _answer(edition, nearest, reports, work.warnings, work.stages | stages)
+            answer = _answer(edition, nearest, reports, work.quality, work.stages | stages)
             work.outcome = answer
             answers[_key(work.asked.sha256, question, edition)] = answer
         self._cache.put_answers(answers)
@@ -218,16 +224,17 @@ def _prepare(works: list[_Work], edition: Edition) -> None:
 def _prepare_one(work: _Work, spec: ImageSpec) -> None:
     with _timed(work.stages, "read"):
         waveform = read(work.asked.ecg)
-        work.warnings = assess(waveform, spec.window_s)
     with _timed(work.stages, "clean"):
-        work.window = window_of(waveform, spec)
+        cleaned = clean(waveform, spec.rate, spec.filter)
+        work.quality = assess(waveform, cleaned, spec.rate, spec.window_s)
+        work.window = window_of(cleaned, spec)
 
 
 def _answer(
     edition: Edition,
     matches: Sequence[Match],
     reports: dict[str, Report],
-    warnings: tuple[SignalWarning, ...],
+    quality: SignalQuality | None,
     stages: dict[str, float],
 ) -> Answer:
     hits = tuple(
@@ -237,11 +244,11 @@ def _answer(
     return Answer(
         hits=hits,
         findings=findings_of(hits),
-        warnings=warnings,
         model_version=edition.model.version,
         index_name=edition.index.name,
         index_generation=edition.index.generation,
         stages=tuple(StageTime(stage, round(seconds, 6)) for stage, seconds in stages.items()),
+        quality=quality,
     )
 
 

@@ -1,125 +1,145 @@
-"""The image that an encoder sees: which one (`ImageSpec`) and how it is made."""
+"""Images of cleaned ECGs, as an `ImageSpec` says."""
 
-import hashlib
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
 
-import msgspec
 import numpy as np
 
-from services.domain.ecg import LEADS, Image, Signal, Waveform
-from services.signals.cleaning import centre_window, clean, seconds_to_samples
-from services.signals.encodings import gasf, markov_transition_field, paa, recurrence
+from services.domain.ecg import Image, Signal, Waveform
+from services.signals.beats import find_beats, median_beat
+from services.signals.cleaning import clean
+from services.signals.encodings import (
+    gadf,
+    gasf,
+    markov_transition_field,
+    paa,
+    recurrence,
+    rescale,
+    segment_bounds,
+)
+from services.signals.spec import ImageSpec, Layout
+from services.signals.windows import best_window
 
-
-@dataclass(frozen=True, slots=True)
-class ImageSpec:
-    """Everything that makes an image out of a waveform; a model carries the one it was trained on.
-
-    Attributes:
-        layout: "all-grid": each lead is one tile, its channels are GASF, RP and MTF (P1, section 3).
-        rate: Hz to which the waveform is resampled.
-        window_s: seconds that one tile shows, from the middle of the record.
-        tile: side of a tile in pixels.
-        columns: tiles in a row of the grid.
-        bins: quantile bins of the MTF.
-    """
-
-    layout: Literal["all-grid"] = "all-grid"
-    rate: float = 100.0
-    window_s: float = 10.0
-    tile: int = 64
-    columns: int = 4
-    bins: int = 8
-
-    @property
-    def window(self) -> int:
-        """Samples in the window."""
-        return seconds_to_samples(self.window_s, self.rate)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the image."""
-        rows = -(-len(LEADS) // self.columns)
-        return rows * self.tile, self.columns * self.tile, 3
-
-    @property
-    def id(self) -> str:
-        """Stable short id of this specification."""
-        canonical = msgspec.json.encode(asdict(self), order="sorted")
-        return f"{self.layout}-{hashlib.sha256(canonical).hexdigest()[:12]}"
-
-    def to_json(self) -> str:
-        """Return the JSON form that travels in a model's configuration."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> "ImageSpec":
-        """Read the JSON form.
-
-        Raises:
-            msgspec.ValidationError: if a field is missing, unknown or of another type.
-        """
-        found = msgspec.json.decode(text, type=dict[str, Any])
-        if odd := found.keys() ^ {field.name for field in fields(cls)}:
-            raise msgspec.ValidationError(f"missing or unknown fields: {', '.join(sorted(odd))}")
-        return msgspec.convert(found, cls)
+_HALF = np.float32(0.5)
 
 
 def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
-    """Clean one waveform and draw it: (height, width, 3) uint8."""
-    image: Image = draw(window_of(waveform, spec)[None], spec)[0]
+    """Clean one waveform and draw it: (height, width, channels)."""
+    cleaned = clean(waveform, spec.rate, spec.filter)
+    image: Image = draw(window_of(cleaned, spec)[None], spec)[0]
     return image
 
 
-def window_of(waveform: Waveform, spec: ImageSpec) -> Signal:
-    """Clean one waveform and cut its window: (12, window) float32, mV."""
-    return centre_window(clean(waveform, spec.rate), spec.window)
+def window_of(cleaned: Signal, spec: ImageSpec) -> Signal:
+    """Return what is drawn of a cleaned record: (12, window) float32, mV.
+
+    A record in which no beat is found has no median beat: its best window stands in.
+    """
+    if spec.source == "median-beat":
+        beat = median_beat(cleaned, find_beats(cleaned, spec.rate), spec.window)
+        if beat is not None:
+            return beat
+    return best_window(cleaned, spec.window, spec.rate)
 
 
 def draw(windows: Signal, spec: ImageSpec) -> Image:
     """Draw a batch of windows.
 
     Args:
-        windows: (B, 12, window) float32, any unit: every channel is normalised per lead.
+        windows: (B, 12, window) float32, mV; any unit where the scaling is not "millivolt".
         spec: the image to make.
 
     Returns:
-        (B, height, width, 3) uint8. Channel 0 is GASF, [-1, 1] on 0..255; channel 1 is RP divided by
-        the lead's range; channel 2 is MTF, [0, 1].
+        (B, height, width, channels) of the specification's dtype. As float32, GAF and raster are in
+        [-1, 1], RP (a share of the largest possible distance), MTF and curves in [0, 1]; as uint8 the
+        same ranges are 0 to 255. A grid's unused tiles are 0.
     """
-    batch, leads, _ = windows.shape
-    tiles = np.empty((batch, leads, spec.tile, spec.tile, 3), dtype=np.uint8)
-    for window, drawn in zip(windows, tiles, strict=True):  # one record stays in the cache
-        _draw_leads(window, drawn, spec)
-    return _grid(tiles, spec.columns)
+    images = np.zeros((len(windows), *spec.shape), dtype=spec.dtype)
+    paint = _PAINTERS[spec.layout]
+    for window, image in zip(windows, images, strict=True):  # one record stays in the cache
+        paint(window, image, spec)
+    return images
 
 
-def _draw_leads(window: Signal, tiles: Image, spec: ImageSpec) -> None:
-    """Draw the (12, window) leads of one record into their (12, tile, tile, 3) tiles."""
-    reduced = paa(window, spec.tile)  # (12, tile)
-    span = np.ptp(reduced, axis=-1)[..., None, None]
-    span[span == 0.0] = 1.0
-    tiles[..., 0] = _levels(gasf(reduced), np.float32(127.5), 127.5)
-    tiles[..., 1] = _levels(recurrence(reduced), np.float32(255.0) / span)
-    tiles[..., 2] = _levels(
-        markov_transition_field(window, spec.tile, spec.bins), np.float32(255.0)
-    )
+def _paint_grid(window: Signal, image: Image, spec: ImageSpec) -> None:
+    tiles = _tiles(image, spec)
+    for channel, (field, lowest) in enumerate(_fields(window, spec)):
+        _lay(tiles[..., channel], field, lowest=lowest)
 
 
-def _levels(field: Signal, scale: Signal | np.float32, shift: float = 0.0) -> Signal:
-    """Put a field on 0..255, in place, so that cutting off the fraction rounds to the nearest."""
-    field *= scale
-    field += np.float32(shift + 0.5)
-    return field
+def _paint_concat(window: Signal, image: Image, spec: ImageSpec) -> None:
+    joined = window.reshape(1, -1)  # (1, 12 * window)
+    for channel, (field, lowest) in enumerate(_fields(joined, spec)):
+        _store(image[..., channel], field[0], lowest=lowest)
 
 
-def _grid(tiles: Image, columns: int) -> Image:
-    """Lay (B, leads, tile, tile, C) out in rows of `columns` tiles, the rest of the last one black."""
-    batch, leads, tile, _, channels = tiles.shape
-    rows = -(-leads // columns)
-    blank = rows * columns - leads
-    tiles = np.pad(tiles, ((0, 0), (0, blank), (0, 0), (0, 0), (0, 0))) if blank else tiles
-    grid = tiles.reshape(batch, rows, columns, tile, tile, channels)
-    grid = grid.transpose(0, 1, 3, 2, 4, 5)  # (B, rows, tile, columns, tile, C)
-    return np.ascontiguousarray(grid.reshape(batch, rows * tile, columns * tile, channels))
+def _paint_plot(window: Signal, image: Image, spec: ImageSpec) -> None:
+    """Fill, in each column of pixels, from the curve's lowest to its highest point there."""
+    heights = np.rint((1.0 - _scaled(window, spec)) * _HALF * (spec.tile - 1))  # (12, window)
+    starts = segment_bounds(spec.window, spec.tile)[:-1]
+    top, bottom = (f.reduceat(heights, starts, axis=-1) for f in (np.minimum, np.maximum))
+    following = heights[:, starts[1:]]  # each column reaches to where the next one begins
+    top[:, :-1] = np.minimum(top[:, :-1], following)
+    bottom[:, :-1] = np.maximum(bottom[:, :-1], following)
+    pixel = np.arange(spec.tile, dtype=np.float32)[:, None]
+    inside = (pixel >= top[:, None]) & (pixel <= bottom[:, None])  # (12, tile, tile)
+    _lay(_tiles(image, spec)[..., 0], inside.astype(np.float32), lowest=0.0)
+
+
+def _paint_raster(window: Signal, image: Image, spec: ImageSpec) -> None:
+    _store(image[..., 0], _scaled(window, spec), lowest=-1.0)
+
+
+_PAINTERS: Mapping[Layout, Callable[[Signal, Image, ImageSpec], None]] = {
+    "all-grid": _paint_grid,
+    "all-concat": _paint_concat,
+    "simple-plot": _paint_plot,
+    "raster": _paint_raster,
+}
+
+
+def _fields(series: Signal, spec: ImageSpec) -> Iterator[tuple[Signal, float]]:
+    """Yield each encoding of (series, n), (series, tile, tile), with the lowest value it can have."""
+    pixels = _scaled(paa(series, spec.tile), spec)
+    for encoding in spec.encodings:
+        if encoding == "gasf":
+            yield gasf(pixels), -1.0
+        elif encoding == "gadf":
+            yield gadf(pixels), -1.0
+        elif encoding == "rp":
+            points = pixels if spec.dimension == 1 else _scaled(paa(series, spec.points), spec)
+            # the largest distance, from -1 to 1 in every dimension, becomes 1
+            share = points * np.float32(0.5 / spec.dimension**0.5)
+            yield recurrence(share, spec.dimension, spec.delay, spec.threshold or None), 0.0
+        else:
+            yield markov_transition_field(series, spec.tile, spec.bins), 0.0
+
+
+def _scaled(series: Signal, spec: ImageSpec) -> Signal:
+    """Put (series, n) on -1 to 1."""
+    if spec.scaling == "millivolt":
+        level: Signal = series / np.float32(spec.full_scale_mv)
+        return np.clip(level, -1.0, 1.0)
+    return rescale(series, axis=-1 if spec.scaling == "lead" else (-2, -1))
+
+
+def _tiles(image: Image, spec: ImageSpec) -> Image:
+    """View a grid image as its tiles: (rows, columns, tile, tile, channels)."""
+    rows, channels = image.shape[0] // spec.tile, image.shape[2]
+    split = image.reshape(rows, spec.tile, spec.columns, spec.tile, channels)
+    return split.transpose(0, 2, 1, 3, 4)
+
+
+def _lay(tiles: Image, fields: Signal, *, lowest: float) -> None:
+    """Lay (leads, tile, tile) fields out in (rows, columns, tile, tile), row by row."""
+    columns = tiles.shape[1]
+    for row, target in enumerate(tiles):
+        some = fields[row * columns : (row + 1) * columns]
+        _store(target[: len(some)], some, lowest=lowest)
+
+
+def _store(target: Image, field: Signal, *, lowest: float) -> None:
+    """Write a field of values from `lowest` to 1, which it may spoil; pixels round to the nearest."""
+    if target.dtype == np.uint8:
+        field *= np.float32(255.0 / (1.0 - lowest))
+        field += np.float32(0.5 - lowest * 255.0 / (1.0 - lowest))
+    np.copyto(target, field, casting="unsafe")

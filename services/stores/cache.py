@@ -11,7 +11,8 @@ import numpy as np
 import redis as redis_py
 
 from services.domain.ecg import Embedding
-from services.domain.jobs import Answer, Question, SignalWarning
+from services.domain.jobs import Answer, Question
+from services.domain.quality import SignalQuality
 from services.stores.jobs import packed, unpacked
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,10 @@ def answer_key(
 
 
 class EmbeddedEcg(msgspec.Struct, frozen=True):
-    """What the models made of one ECG: its embedding as float32 bytes, and the doubts about it."""
+    """What is known of one ECG: its embedding as float32 bytes, and how good its signal is."""
 
     vector: bytes
-    warnings: tuple[SignalWarning, ...]
+    quality: SignalQuality
 
 
 class Cache:
@@ -58,23 +59,23 @@ class Cache:
 
     def embeddings(
         self, payloads: list[str], model_version: str
-    ) -> list[tuple[Embedding, tuple[SignalWarning, ...]] | None]:
-        """Return embedding and warnings of each payload, None where there is none."""
+    ) -> list[tuple[Embedding, SignalQuality] | None]:
+        """Return embedding and signal quality of each payload, None where there is none."""
         found = self._get([_embedding_key(sha256, model_version) for sha256 in payloads])
         return [_decoded(stored, _embedding) for stored in found]
 
     def put_embeddings(
         self,
-        embedded: dict[str, tuple[Embedding, tuple[SignalWarning, ...]]],
+        embedded: dict[str, tuple[Embedding, SignalQuality]],
         model_version: str,
     ) -> None:
-        """Store embedding and warnings by payload."""
+        """Store embedding and signal quality by payload."""
         self._put(
             {
                 _embedding_key(sha256, model_version): msgspec.msgpack.encode(
-                    EmbeddedEcg(vector.astype(np.float32).tobytes(), warnings)
+                    EmbeddedEcg(vector.astype(np.float32).tobytes(), quality)
                 )
-                for sha256, (vector, warnings) in embedded.items()
+                for sha256, (vector, quality) in embedded.items()
             }
         )
 
@@ -113,9 +114,9 @@ def _answer(stored: bytes) -> Answer:
     return unpacked(stored).cached()
 
 
-def _embedding(stored: bytes) -> tuple[Embedding, tuple[SignalWarning, ...]]:
+def _embedding(stored: bytes) -> tuple[Embedding, SignalQuality]:
     ecg = msgspec.msgpack.decode(stored, type=EmbeddedEcg)
-    return np.frombuffer(ecg.vector, dtype=np.float32), ecg.warnings
+    return np.frombuffer(ecg.vector, dtype=np.float32), ecg.quality
 
 
 def _embedding_key(payload_sha256: str, model_version: str) -> str:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from services.domain.ecg import FilePart, Signal
 from services.domain.errors import InvalidReport
 from services.retrieval.ptbxl import DUPLICATES, Record, read_records
-from services.signals.cleaning import centre_window, clean
+from services.signals.cleaning import clean
 from services.signals.readers import read
+from services.signals.windows import best_window
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def read_record(folder: Path, record: Record) -> Signal:
         FilePart(stem.with_suffix(suffix).name, stem.with_suffix(suffix).read_bytes())
         for suffix in (".hea", ".dat")
     )
-    return centre_window(clean(read(parts), RATE), SAMPLES)
+    return best_window(clean(read(parts), RATE), SAMPLES, RATE)
 
 
 def _read_extra(path: Path) -> tuple[NDArray[np.int64], Signal]:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from services.signals.cleaning import centre_window
+from services.signals.windows import centre_window
 from services.training.data import Ecgs, statement_matrix
 from services.training.image import embed_images
 from services.training.run import Trained, embed_texts

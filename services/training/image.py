@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from services.domain.ecg import Image, Signal
-from services.signals.images import ImageSpec, draw
+from services.signals.images import draw
+from services.signals.spec import ImageSpec
 from services.training.models import ImageEncoder, TowerConfig
 from services.training.schedule import Trainer
 

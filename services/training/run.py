@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from services.retrieval.ptbxl import DUPLICATES, Record, read_records
-from services.signals.images import ImageSpec
+from services.signals.spec import ImageSpec
 from services.training.data import Ecgs, load, statement_matrix
 from services.training.image import ImageTower, soft_targets, train_image
 from services.training.models import TowerConfig
@@ -39,7 +39,7 @@ class Recipe:
     text: TowerConfig = TowerConfig(width=128, depth=3, heads=4)
     image: TowerConfig = TowerConfig(width=192, depth=6, heads=6)
     text_epochs: int = 6
-    image_epochs: int = 24
+    image_epochs: int = 10
     seed: int = 0
 
 

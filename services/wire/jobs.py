@@ -5,6 +5,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.domain.errors import InvalidQuestion
 from services.domain.jobs import DEFAULT_TOP_K, Answer, Job, JobError, JobState, Priority, Question
+from services.domain.quality import SignalQuality
 from services.pb.cardex.v1 import ecg_retrieval_pb2, job_pb2
 from services.wire.reports import finding_message, hit_message
 
@@ -67,10 +68,6 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
         disclaimer=answer.disclaimer,
         hits=[hit_message(hit) for hit in answer.hits],
         findings=[finding_message(finding) for finding in answer.findings],
-        warnings=[
-            job_pb2.SignalWarning(code=w.code, leads=w.leads, message=w.message)
-            for w in answer.warnings
-        ],
         model_version=answer.model_version,
         index_name=answer.index_name,
         index_generation=answer.index_generation,
@@ -79,7 +76,18 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
             for stage in answer.stages
         ],
         from_cache=answer.from_cache,
+        signal_quality=_quality(answer.quality),
+        warnings=[
+            job_pb2.SignalWarning(code=w.code, leads=w.leads, message=w.message)
+            for w in (answer.quality.warnings if answer.quality else ())
+        ],
     )
+
+
+def _quality(quality: SignalQuality | None) -> job_pb2.SignalQuality | None:
+    if quality is None:
+        return None
+    return job_pb2.SignalQuality(index=quality.index, heart_rate_bpm=quality.heart_rate_bpm)
 
 
 def _duration(seconds: float) -> Duration:

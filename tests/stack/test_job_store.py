@@ -14,7 +14,7 @@ from services.stack.valkey import ValkeyConfig, valkey_part
 from services.stores.jobs import JobLimits, JobStore, Submission
 from services.stores.redis import connect
 
-ANSWER = Answer((), (), (), "model", "index", "generation")
+ANSWER = Answer((), (), "model", "index", "generation")
 STAT, ROUTINE = Priority.STAT, Priority.ROUTINE
 BROKEN = JobError("BROKEN", "broke")
 

@@ -20,7 +20,7 @@ from services.domain.reports import Report
 from services.inference.encoder import ModelInfo
 from services.retrieval.catalogue import Catalogue
 from services.retrieval.retriever import Retriever
-from services.signals.images import ImageSpec
+from services.signals.spec import ImageSpec
 from services.stores.jobs import Claimed, Swept
 from services.stores.reports import IndexInfo, Match
 

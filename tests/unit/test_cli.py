@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from services.cli import app
 from services.gateway.keys import KeyRing, Scope
-from services.signals.images import ImageSpec
+from services.signals.spec import ImageSpec
 from tests.unit.ecgs import DICOM
 
 
@@ -65,3 +65,58 @@ def test_what_is_missing_is_printed_as_json_too(cardex, tmp_path, monkeypatch):
     assert result.exit_code == 1
     checks = {check["name"]: check for check in json.loads(result.stdout)}
     assert not checks["Triton's environment"]["ok"]
+
+
+@pytest.mark.parametrize("options", [(), ("--raw",), ("--filtered",), ("--no-header",)])
+def test_an_ecg_is_plotted_as_svg(cardex, tmp_path, options):
+    result = cardex("plot", DICOM, "-o", tmp_path / "ecg.svg", *options)
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "ecg.svg").read_text()
+    assert 'width="297mm"' in page
+    assert "1000 Hz" in page
+    done = {"--raw": "as recorded", "--filtered": "band-pass 0.5-40 Hz"}
+    assert done.get(*options or ("",), "high-pass 0.5 Hz") in page
+
+
+def test_an_ecg_is_plotted_as_png(cardex, tmp_path):
+    arguments = ("--dpi", 75, "--layout", "12x1", "--speed", 50, "--gain", 5, "--start", 2)
+    result = cardex("plot", DICOM, "-o", tmp_path / "ecg.PNG", *arguments)
+    assert result.exit_code == 0, result.output
+    image = Image.open(tmp_path / "ecg.PNG")
+    assert image.size == (877, 620)
+    assert image.info["dpi"] == pytest.approx((75, 75), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("out", "options", "told"),
+    [
+        ("ecg.pdf", (), ".png or .svg"),
+        ("ecg", (), ".png or .svg"),
+        ("none/ecg.svg", (), "cannot write"),
+        ("ecg.png", ("--dpi", 5), "50 to 600"),
+        ("ecg.svg", ("--speed", 30), "25, 50"),
+        ("ecg.svg", ("--gain", 1), "5, 10, 20"),
+        ("ecg.svg", ("--layout", "4x3"), "3x4+1, 3x4+3, 6x2, 12x1"),
+        ("ecg.svg", ("--start", 99), "the record has 10 s"),
+    ],
+)
+def test_a_plot_that_cannot_be_is_refused_with_the_remedy(cardex, tmp_path, out, options, told):
+    result = cardex("plot", DICOM, "-o", tmp_path / out, *options)
+    assert result.exit_code == 1
+    assert "(INVALID_QUESTION)" in result.output
+    assert told in result.output.replace("\n", " ")
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plot_of_what_is_no_ecg_is_refused(cardex, tmp_path):
+    (tmp_path / "note.txt").write_text("no ECG")
+    for path, reason in (("note.txt", "NOT_AN_ECG"), ("missing.dcm", "INVALID_ECG")):
+        result = cardex("plot", tmp_path / path, "-o", tmp_path / "ecg.png")
+        assert result.exit_code == 1
+        assert f"({reason})" in result.output
+
+
+def test_a_plot_is_raw_or_filtered(cardex, tmp_path):
+    result = cardex("plot", DICOM, "-o", tmp_path / "ecg.svg", "--raw", "--filtered")
+    assert result.exit_code == 2

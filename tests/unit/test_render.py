@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from services.domain.jobs import Answer, SignalWarning, StageTime
+from services.domain.jobs import Answer, StageTime
+from services.domain.quality import SignalQuality, SignalWarning
 from services.domain.reports import Finding, Hit, Report
 from services.render import as_dict, show_answer
 from services.wire.jobs import answer_message
@@ -13,11 +14,11 @@ ANSWER = answer_message(
     Answer(
         hits=(Hit(REPORT, 0.8125, 1), Hit(Report("r2", "old infarct"), 0.5, 2)),
         findings=(Finding("SR", "", 0.6), Finding("IMI", "inferior infarction", 0.25)),
-        warnings=(SignalWarning("LEAD_FLAT", "no signal", ("V1",)),),
         model_version="m",
         index_name="i",
         index_generation="g",
         stages=(StageTime("inference", 0.0125),),
+        quality=SignalQuality(0.874, 66.4, (SignalWarning("LEAD_FLAT", "no signal", ("V1",)),)),
     )
 )
 
@@ -46,6 +47,7 @@ def test_findings_warnings_and_times_are_shown(shown):
     text = shown()
     assert "SR 60%, inferior infarction 25%" in text
     assert "no signal V1" in text
+    assert "quality 0.87, 66/min" in text
     assert "inference 12.5 ms" in text
 
 

@@ -19,11 +19,11 @@ def test_a_job_ends_in_one_of_three_states(state, final):
 
 
 def test_every_answer_carries_the_disclaimer():
-    assert Answer((), (), (), "m", "i", "g").disclaimer == DISCLAIMER == "RESEARCH USE ONLY"
+    assert Answer((), (), "m", "i", "g").disclaimer == DISCLAIMER == "RESEARCH USE ONLY"
 
 
 def test_a_cached_answer_differs_only_in_saying_so():
-    answer = Answer((), (), (), "m", "i", "g")
+    answer = Answer((), (), "m", "i", "g")
     assert answer.cached().from_cache
     assert not answer.from_cache
     assert answer.cached().model_version == "m"

@@ -97,7 +97,7 @@ def test_the_claim_check_is_the_hash_of_the_ecg_alone(desk):
 
 # Submitting and waiting, with everything behind the desk made up.
 
-ANSWER = Answer((), (), (), "m", "i", "g")
+ANSWER = Answer((), (), "m", "i", "g")
 LONG_S, NO_TIME_S = 60.0, 0.001
 
 

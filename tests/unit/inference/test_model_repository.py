@@ -11,7 +11,7 @@ from services.domain.jobs import Priority
 from services.inference import triton
 from services.inference.probe import check_probe, probe_image, probe_tokens
 from services.inference.tokenizer import ReportTokenizer
-from services.signals.images import ImageSpec
+from services.signals.spec import ImageSpec
 
 MODELS = {
     triton.IMAGE_ENCODER: (triton.IMAGE_INPUT, "TYPE_UINT8"),

@@ -10,7 +10,7 @@ from services.domain.jobs import Priority
 from services.inference import triton as module
 from services.inference.probe import probe_image
 from services.inference.triton import IMAGE_ENCODER, MAX_BATCH, TEXT_ENCODER, TritonEncoder
-from services.signals.images import ImageSpec
+from services.signals.spec import ImageSpec
 
 PROBE = [0.5, 0.5, -0.5, -0.5]
 FINGERPRINT = "f" * 64

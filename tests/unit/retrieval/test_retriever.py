@@ -11,8 +11,9 @@ from services.domain.errors import (
 from services.domain.jobs import DISCLAIMER, MAX_TOP_K, SHOWN_RECORD_IDS, Priority, Question
 from services.domain.reports import Report, Statement
 from services.retrieval.retriever import MAX_TEXT, Asked, check_question
-from services.signals.images import ImageSpec, image_of
+from services.signals.images import image_of
 from services.signals.readers import read
+from services.signals.spec import ImageSpec
 from tests.unit.ecgs import ecg, typed
 from tests.unit.fakes import FakeStore, House
 
@@ -80,7 +81,9 @@ def test_an_answer_carries_the_doubts_about_the_signal(house):
     signal = ecg()
     signal[6] = 0.0
     (found,) = answer(house, asked(signal=signal))
-    assert [(warning.code, warning.leads) for warning in found.warnings] == [("LEAD_FLAT", ("V1",))]
+    assert [(warning.code, warning.leads) for warning in found.quality.warnings] == [
+        ("LEAD_OFF", ("V1",))
+    ]
 
 
 def test_the_encoder_sees_the_image_of_each_ecg(house):
@@ -186,7 +189,7 @@ def test_another_question_about_a_known_ecg_needs_no_encoder(house):
     answer(house, asked(top_k=1, signal=signal))
     (found,) = answer(house, asked(top_k=5, signal=signal))
     assert len(found.hits) == 5
-    assert [warning.code for warning in found.warnings] == ["LEAD_FLAT"]
+    assert [warning.code for warning in found.quality.warnings] == ["LEAD_OFF"]
     assert len(house.encoder.images) == 1
 
 

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from services.domain.ecg import Waveform
-from services.signals.cleaning import centre_window, clean, resample, seconds_to_samples
+from services.signals.cleaning import Filter, clean, seconds_to_samples
+from tests.unit.ecgs import ecg
 
 TARGET = 100.0
 
@@ -77,49 +79,112 @@ def test_a_rate_that_cannot_hold_the_band_is_refused(rate):
         clean(Waveform(leads(sine(5.0, 500.0)), 500.0), rate)
 
 
+OPEN = Filter(band_hz=(0.0, 0.0))
+
+
 @given(rate=st.sampled_from([50, 125, 128, 240, 250, 257, 360, 500, 977, 1000, 2000, 4000]))
 @settings(max_examples=12, deadline=None, derandomize=True, database=None)
 def test_resampling_keeps_the_duration(rate):
-    signal = np.ones((2, 10 * rate), dtype=np.float32)
-    assert abs(resample(signal, rate, TARGET).shape[1] - 1000) <= 1
+    ones = Waveform(np.ones((12, 10 * rate), dtype=np.float32), rate)
+    assert clean(ones, TARGET).shape == (12, 1000)
 
 
-@pytest.mark.parametrize("rate", [250.0, 500.0, 1000.0])
-def test_resampling_keeps_the_wave(rate):
-    found = resample(sine(5.0, rate)[None].astype(np.float32), rate, TARGET)
-    expected = sine(5.0, TARGET)
-    np.testing.assert_allclose(found[0, 50:-50], expected[50:-50], atol=0.01)
+@pytest.mark.parametrize("rate", [60.0, 100.0, 250.0, 499.0, 1000.0])
+def test_an_open_filter_only_resamples(rate):
+    found = clean(Waveform(leads(sine(5.0, rate)), rate), TARGET, OPEN)
+    np.testing.assert_allclose(found[0, 50:-50], sine(5.0, TARGET)[50:-50], atol=0.01)
 
 
-def test_resampling_to_the_same_rate_changes_nothing():
-    signal = sine(5.0, 100.0)[None].astype(np.float32)
-    np.testing.assert_array_equal(resample(signal, 100.0, 100.0), signal)
+def test_an_open_filter_at_the_same_rate_changes_nothing():
+    signal = ecg(rate=100.0)
+    np.testing.assert_allclose(clean(Waveform(signal, 100.0), TARGET, OPEN), signal, atol=1e-5)
 
 
 def test_a_constant_stays_constant_up_to_the_ends():
-    signal = np.full((1, 2000), 3.0, dtype=np.float32)
-    np.testing.assert_allclose(resample(signal, 500.0, TARGET), 3.0, atol=0.01)
+    flat = Waveform(np.full((12, 2000), 3.0, dtype=np.float32), 500.0)
+    np.testing.assert_allclose(clean(flat, TARGET, OPEN), 3.0, atol=1e-5)
+
+
+def test_at_the_models_rate_cleaning_equals_scipys_zero_phase_filter(ptbxl):
+    sections = butter(3, (0.5, 40.0), btype="bandpass", fs=TARGET, output="sos")
+    for waveform in ptbxl("records100", 10):
+        expected = sosfiltfilt(sections, waveform.signal, axis=-1, padtype="even", padlen=999)
+        np.testing.assert_allclose(clean(waveform, TARGET), expected, atol=2e-3)
+        middle = slice(100, -100)
+        np.testing.assert_allclose(
+            clean(waveform, TARGET)[:, middle], expected[:, middle], atol=3e-4
+        )
+
+
+def test_cleaning_is_as_good_as_polyphase_resampling_and_scipys_filter(ptbxl):
+    sections = butter(3, (0.5, 40.0), btype="bandpass", fs=TARGET, output="sos")
+    for waveform in ptbxl("records500", 10):
+        centred = waveform.signal - waveform.signal.mean(axis=1, keepdims=True)
+        coarse = resample_poly(centred.astype(np.float64), 1, 5, axis=-1)
+        expected = sosfiltfilt(sections, coarse, axis=-1, padtype="even", padlen=999)
+        middle = slice(100, -100)
+        difference = clean(waveform, TARGET)[:, middle] - expected[:, middle]
+        # they differ in how steeply 40 to 50 Hz fall off
+        assert np.sqrt((difference**2).mean()) < 0.03 * expected.std()
+
+
+def test_a_frequency_beyond_the_new_rate_leaves_no_alias():
+    whistle = Waveform(leads(sine(90.0, 500.0)), 500.0)
+    assert amplitude(clean(whistle, TARGET, OPEN)) < 1e-3
+
+
+@pytest.mark.parametrize(("rate", "target"), [(500.0, 250.0), (1000.0, 500.0)])
+def test_the_notch_takes_out_mains_and_leaves_its_neighbours(rate, target):
+    notch = Filter(band_hz=(0.0, 0.0), notch_hz=50.0)
+    for hertz, expected in ((50.0, 0.0), (47.0, 1.0), (53.0, 1.0), (10.0, 1.0)):
+        wave = Waveform(leads(sine(hertz, rate)), rate)
+        assert amplitude(clean(wave, target, notch)) == pytest.approx(expected, abs=0.1)
 
 
 @pytest.mark.parametrize(
-    ("length", "expected"),
+    ("band", "passed"), [((0.5, 0.0), {0.1: 0, 5.0: 1, 90.0: 1}), ((0.0, 40.0), {0.1: 1, 90.0: 0})]
+)
+def test_one_side_of_the_band_can_be_open(band, passed):
+    for hertz, expected in passed.items():
+        wave = Waveform(leads(sine(hertz, 500.0, 40.0)), 500.0)
+        found = amplitude(clean(wave, 250.0, Filter(band_hz=band)))
+        assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_a_record_that_begins_with_an_r_peak_begins_level():
+    signal = ecg(rate=500.0)[:, 200:]  # 0.40 s: the first R peak
+    cleaned = clean(Waveform(signal, 500.0), TARGET)
+    assert abs(np.median(cleaned[1, 20:60])) < 0.1
+
+
+def test_the_moving_average_is_a_centred_mean():
+    points = Filter(band_hz=(0.0, 0.0), points=5)
+    signal = ecg(rate=100.0)
+    expected = np.apply_along_axis(np.convolve, 1, signal, np.ones(5) / 5, "same")
+    found = clean(Waveform(signal, 100.0), TARGET, points)
+    np.testing.assert_allclose(found[:, 5:-5], expected[:, 5:-5], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
     [
-        (6, [0, 1, 2, 3, 4, 5]),
-        (4, [1, 2, 3, 4]),
-        (3, [1, 2, 3]),
-        (8, [0, 0, 1, 2, 3, 4, 5, 0]),
-        (9, [0, 0, 1, 2, 3, 4, 5, 0, 0]),
+        {"band_hz": (40.0, 0.5)},
+        {"band_hz": (-1.0, 40.0)},
+        {"notch_hz": -50.0},
+        {"points": 4},
+        {"points": 0},
     ],
 )
-def test_a_window_is_cut_from_the_middle_or_padded_on_both_sides(length, expected):
-    signal = np.arange(6, dtype=np.float32)[None]
-    assert centre_window(signal, length)[0].tolist() == expected
+def test_a_filter_that_cannot_be_names_its_field(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Filter(**wrong)
 
 
-@given(samples=st.integers(1, 500), wanted=st.integers(1, 500))
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
-def test_a_window_has_the_wanted_length(samples, wanted):
-    assert centre_window(np.ones((12, samples), dtype=np.float32), wanted).shape == (12, wanted)
+def test_a_long_record_is_cleaned_lead_by_lead_with_the_same_result(monkeypatch):
+    waveform = Waveform(ecg(seconds=20.0), 500.0)
+    whole = clean(waveform, TARGET)
+    monkeypatch.setattr("services.signals.cleaning.AT_ONCE", 1)
+    np.testing.assert_array_equal(clean(waveform, TARGET), whole)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from services.domain.ecg import FilePart
 from services.signals.encodings import (
+    gadf,
     gasf,
     markov_transition_field,
     paa,
@@ -52,7 +53,17 @@ def check_gasf(pyts_image, series, size):
     expected = pyts_image.GramianAngularField(image_size=size, method="summation").fit_transform(
         series.astype(np.float64)
     )
-    np.testing.assert_allclose(gasf(paa(series, size)), expected, rtol=0, atol=GASF_TOLERANCE)
+    np.testing.assert_allclose(
+        gasf(rescale(paa(series, size))), expected, rtol=0, atol=GASF_TOLERANCE
+    )
+
+
+def check_gadf(pyts_image, series, size):
+    expected = pyts_image.GramianAngularField(image_size=size, method="difference").fit_transform(
+        series.astype(np.float64)
+    )
+    found = gadf(rescale(paa(series, size)))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=GASF_TOLERANCE)
 
 
 def check_mtf(pyts_image, series, size):
@@ -74,6 +85,22 @@ def check_recurrence(pyts_image, series, size):
 @pytest.mark.parametrize("samples", [128, 700, 1000])
 def test_gasf_equals_pyts_on_random_walks(pyts_image, samples, size):
     check_gasf(pyts_image, walks(12, samples), size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_gadf_equals_pyts_on_random_walks(pyts_image, size):
+    check_gadf(pyts_image, walks(12, 700), size)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5, 2.0])
+@pytest.mark.parametrize(("dimension", "delay"), [(1, 1), (2, 1), (3, 4), (5, 2)])
+def test_trajectories_recur_as_in_pyts(pyts_image, dimension, delay, threshold):
+    series = walks(4, 96)
+    expected = pyts_image.RecurrencePlot(dimension, delay, threshold).fit_transform(
+        series.astype(np.float64)
+    )
+    found = recurrence(series, dimension, delay, threshold)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -127,11 +154,12 @@ def test_mtf_equals_its_definition_without_the_shortcut():
 @pytest.mark.parametrize(
     "encode",
     [
-        lambda series, size: gasf(paa(series, size)),
+        lambda series, size: gasf(rescale(paa(series, size))),
+        lambda series, size: gadf(rescale(paa(series, size))),
         lambda series, size: recurrence(paa(series, size)),
         lambda series, size: markov_transition_field(series, size, BINS),
     ],
-    ids=["gasf", "recurrence", "mtf"],
+    ids=["gasf", "gadf", "recurrence", "mtf"],
 )
 def test_a_batch_gives_what_each_series_gives_alone(encode, size):
     series = walks(6, 500).reshape(2, 3, 500)
@@ -145,7 +173,7 @@ def test_a_constant_series_is_rescaled_to_zero():
 
 def test_a_constant_series_has_an_even_gasf():
     # x~ = 0 is an angle of 90 degrees, and the cosine of twice that is -1
-    np.testing.assert_array_equal(gasf(np.full(64, 0.7, dtype=np.float32)), -1.0)
+    np.testing.assert_array_equal(gasf(rescale(np.full(64, 0.7, dtype=np.float32))), -1.0)
 
 
 def test_a_constant_series_recurs_everywhere():

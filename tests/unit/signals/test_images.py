@@ -1,13 +1,13 @@
-import msgspec
 import numpy as np
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from services.domain.ecg import LEADS, Waveform
-from services.signals.cleaning import centre_window, clean
-from services.signals.encodings import gasf, markov_transition_field, paa, recurrence
-from services.signals.images import ImageSpec, draw, image_of, window_of
+from services.signals.beats import find_beats, median_beat
+from services.signals.cleaning import clean
+from services.signals.encodings import gasf, markov_transition_field, paa, recurrence, rescale
+from services.signals.images import draw, image_of, window_of
+from services.signals.spec import ImageSpec
+from services.signals.windows import best_window
 from tests.unit.ecgs import ecg
 
 SPEC = ImageSpec()
@@ -22,63 +22,6 @@ def tile_of(image: np.ndarray, lead: int, spec: ImageSpec = SPEC) -> np.ndarray:
     row, column = divmod(lead, spec.columns)
     side = spec.tile
     return image[row * side : (row + 1) * side, column * side : (column + 1) * side]
-
-
-@pytest.fixture
-def served_spec(root) -> str:
-    config = ModelConfig()
-    path = root / "model_repository" / "ecg_image_encoder" / "configs" / "cpu.pbtxt"
-    text_format.Parse(path.read_text(), config)
-    return config.parameters["image_spec"].string_value
-
-
-def test_the_served_model_takes_the_default_image(served_spec):
-    assert ImageSpec.from_json(served_spec) == ImageSpec()
-    assert ImageSpec.from_json(served_spec).id == ImageSpec().id
-
-
-def test_the_id_is_the_same_in_every_process_and_release():
-    spec = ImageSpec("all-grid", rate=100.0, window_s=10.0, tile=64, columns=4, bins=8)
-    assert spec.id == "all-grid-5a06f725d4c7"
-
-
-def test_the_id_names_the_layout():
-    assert ImageSpec().id.startswith("all-grid-")
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        ImageSpec(rate=200.0),
-        ImageSpec(window_s=5.0),
-        ImageSpec(tile=128),
-        ImageSpec(columns=3),
-        ImageSpec(bins=16),
-    ],
-)
-def test_every_field_is_part_of_the_id(other):
-    assert other.id != ImageSpec().id
-
-
-@pytest.mark.parametrize("spec", [ImageSpec(), ImageSpec(rate=250.0, tile=128, columns=6, bins=5)])
-def test_a_specification_survives_its_json(spec):
-    assert ImageSpec.from_json(spec.to_json()) == spec
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{}",
-        '{"layout":"all-grid","rate":100.0,"window_s":10.0,"tile":64,"columns":4}',
-        '{"layout":"all-grid","rate":100.0,"window_s":10.0,"tyle":128,"columns":4,"bins":8}',
-        '{"layout":"all-grid","rate":100.0,"window_s":10.0,"tile":"big","columns":4,"bins":8}',
-        '{"layout":"strip","rate":100.0,"window_s":10.0,"tile":64,"columns":4,"bins":8}',
-    ],
-    ids=["empty", "a field missing", "an unknown field", "another type", "an unknown layout"],
-)
-def test_a_specification_that_is_not_whole_is_refused(text):
-    with pytest.raises(msgspec.ValidationError):
-        ImageSpec.from_json(text)
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 4, 5, 6, 12])
@@ -109,7 +52,7 @@ def test_the_leads_stand_in_reading_order():
     signal += np.linspace(0, 1, SPEC.window, dtype=np.float32) * np.arange(12)[:, None]
     image = draw(signal.astype(np.float32)[None], SPEC)[0]
     for lead in range(12):
-        expected = gasf(paa(signal[lead].astype(np.float32), SPEC.tile)) * 127.5 + 127.5
+        expected = gasf(rescale(paa(signal[lead].astype(np.float32), SPEC.tile))) * 127.5 + 127.5
         np.testing.assert_allclose(tile_of(image, lead)[..., 0], expected, atol=0.51)
 
 
@@ -117,7 +60,7 @@ def test_the_channels_are_gasf_recurrence_and_mtf():
     signal = window()
     reduced = paa(signal[1], SPEC.tile)
     tile = tile_of(draw(signal[None], SPEC)[0], 1).astype(float)
-    np.testing.assert_allclose(tile[..., 0], gasf(reduced) * 127.5 + 127.5, atol=0.51)
+    np.testing.assert_allclose(tile[..., 0], gasf(rescale(reduced)) * 127.5 + 127.5, atol=0.51)
     np.testing.assert_allclose(tile[..., 1], recurrence(reduced) / np.ptp(reduced) * 255, atol=0.51)
     field = markov_transition_field(signal[1], SPEC.tile, SPEC.bins)
     np.testing.assert_allclose(tile[..., 2], field * 255, atol=0.51)
@@ -146,13 +89,141 @@ def test_a_batch_gives_what_each_window_gives_alone():
     assert np.abs(draw(windows, SPEC).astype(int) - alone.astype(int)).max() <= 1
 
 
-def test_a_waveform_is_cleaned_and_its_middle_drawn():
+def test_a_waveform_is_cleaned_and_its_best_window_drawn():
     waveform = Waveform(ecg(rate=500.0, seconds=20.0), 500.0)
-    middle = centre_window(clean(waveform, 100.0), 1000)
-    np.testing.assert_array_equal(window_of(waveform, SPEC), middle)
-    np.testing.assert_array_equal(image_of(waveform, SPEC), draw(middle[None], SPEC)[0])
+    cleaned = clean(waveform, 100.0)
+    best = best_window(cleaned, 1000, 100.0)
+    np.testing.assert_array_equal(window_of(cleaned, SPEC), best)
+    np.testing.assert_array_equal(image_of(waveform, SPEC), draw(best[None], SPEC)[0])
 
 
 def test_the_same_ecg_gives_the_same_image():
     waveform = Waveform(ecg(), 500.0)
     np.testing.assert_array_equal(image_of(waveform, SPEC), image_of(waveform, SPEC))
+
+
+# Every tile against pyts. A GAF loses digits in float32 where a sample is next to +-1 (1 - x * x).
+
+TOLERANCE = {"gasf": 8e-4, "gadf": 8e-4, "rp": 1e-6, "mtf": 1e-6}
+
+
+def by_pyts(pyts_image, window: np.ndarray, spec: ImageSpec, encoding: str) -> np.ndarray:
+    """All leads of a window by pyts: (12, tile, tile)."""
+    window = window.astype(np.float64)
+    if encoding == "mtf":
+        field = pyts_image.MarkovTransitionField(spec.tile, n_bins=spec.bins, strategy="quantile")
+        return field.fit_transform(window)
+    if encoding == "rp":
+        scaled = rescale(paa(window.astype(np.float32), spec.points)).astype(np.float64)
+        plot = pyts_image.RecurrencePlot(spec.dimension, spec.delay)
+        return plot.fit_transform(scaled) / (2 * spec.dimension**0.5)
+    method = {"gasf": "summation", "gadf": "difference"}[encoding]
+    return pyts_image.GramianAngularField(spec.tile, method=method).fit_transform(window)
+
+
+@pytest.mark.parametrize("tile", [64, 128])
+@pytest.mark.parametrize("encodings", [("gasf", "rp", "mtf"), ("gadf",)])
+def test_every_tile_equals_pyts(pyts_image, ptbxl, tile, encodings):
+    spec = ImageSpec(tile=tile, encodings=encodings, dtype="float32")
+    windows = np.stack([window_of(clean(w, 100.0), spec) for w in ptbxl("records100", 3)])
+    batch = draw(windows, spec)
+    single = draw(windows[2:], spec)[0]
+    np.testing.assert_array_equal(batch[2], single)
+    for channel, encoding in enumerate(encodings):
+        expected = by_pyts(pyts_image, windows[2], spec, encoding)
+        for lead in range(12):
+            found = tile_of(single, lead, spec)[..., channel]
+            np.testing.assert_allclose(found, expected[lead], rtol=0, atol=TOLERANCE[encoding])
+
+
+def test_trajectories_fill_their_tiles(pyts_image):
+    spec = ImageSpec(encodings=("rp",), dimension=3, delay=4, dtype="float32")
+    expected = by_pyts(pyts_image, window(), spec, "rp")
+    found = draw(window()[None], spec)[0]
+    for lead in range(12):
+        np.testing.assert_allclose(tile_of(found, lead, spec)[..., 0], expected[lead], atol=1e-5)
+
+
+def test_bytes_are_the_values_rounded_to_the_nearest_level():
+    pixels = draw(window()[None], SPEC)[0].astype(float)
+    values = draw(window()[None], ImageSpec(dtype="float32"))[0]
+    np.testing.assert_allclose(pixels[..., 0], values[..., 0] * 127.5 + 127.5, atol=0.51)
+    np.testing.assert_allclose(pixels[..., 1:], values[..., 1:] * 255.0, atol=0.51)
+
+
+def test_joined_leads_are_encoded_as_one_series():
+    spec = ImageSpec(layout="all-concat", tile=128, encodings=("gasf", "mtf"), dtype="float32")
+    found = draw(window()[None], spec)[0]
+    joined = window().reshape(-1)
+    assert found.shape == spec.shape == (128, 128, 2)
+    np.testing.assert_allclose(found[..., 0], gasf(rescale(paa(joined, 128))), atol=1e-6)
+    np.testing.assert_allclose(found[..., 1], markov_transition_field(joined, 128, 8), atol=1e-6)
+
+
+def test_a_plot_is_a_connected_curve_through_the_samples():
+    spec = ImageSpec(layout="simple-plot", tile=64, columns=3)
+    image = draw(window()[None], spec)[0]
+    assert image.shape == spec.shape == (256, 192, 1)
+    assert set(np.unique(image)) == {0, 255}
+    for lead in range(12):
+        tile = tile_of(image, lead, spec)[..., 0] > 0
+        assert tile.any(axis=0).all()
+        assert tile[0].any() and tile[-1].any()  # its own extremes fill the height
+        for left, right in zip(tile.T[:-1], tile.T[1:], strict=True):
+            low, high = np.flatnonzero(left)[[0, -1]]
+            assert right[max(0, low - 1) : high + 2].any()
+
+
+def test_a_plot_shows_an_upward_wave_above_the_line():
+    spec = ImageSpec(layout="simple-plot", tile=32, scaling="millivolt", full_scale_mv=1.0)
+    signal = np.zeros((12, 1000), dtype=np.float32)
+    signal[0, 500] = 1.0
+    tile = tile_of(draw(signal[None], spec)[0], 0, spec)[..., 0]
+    assert tile[0].any() and not tile[-1].any()
+
+
+def test_a_raster_is_the_samples_themselves():
+    spec = ImageSpec(layout="raster", scaling="millivolt", full_scale_mv=2.0, dtype="float32")
+    signal = window()
+    found = draw(signal[None], spec)[0]
+    assert found.shape == spec.shape == (12, 1000, 1)
+    np.testing.assert_allclose(found[..., 0], signal / 2.0, atol=1e-6)
+
+
+def test_a_fixed_scale_keeps_amplitudes_and_clips_beyond():
+    spec = ImageSpec(layout="raster", scaling="millivolt", full_scale_mv=1.0)
+    signal = np.zeros((12, 1000), dtype=np.float32)
+    signal[0], signal[1], signal[2] = 0.5, 5.0, -5.0
+    found = draw(signal[None], spec)[0, :4, 0, 0].tolist()
+    assert found == [191, 255, 0, 128]
+
+
+def test_the_records_scale_keeps_the_leads_in_proportion():
+    spec = ImageSpec(layout="raster", scaling="record", dtype="float32")
+    signal = window()
+    found = draw(signal[None], spec)[0, ..., 0]
+    spans = np.ptp(signal, axis=1)
+    np.testing.assert_allclose(np.ptp(found, axis=1), 2.0 * spans / np.ptp(signal), rtol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["all-grid", "all-concat", "simple-plot", "raster"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_every_layout_draws_what_its_specification_says(layout, dtype):
+    spec = ImageSpec(layout=layout, dtype=dtype, tile=32, encodings=("gadf", "mtf"))
+    images = draw(np.stack([window(), -window()]), spec)
+    assert images.shape == (2, *spec.shape)
+    assert images.dtype == dtype
+    assert np.ptp(images[0]) > 0 and not np.array_equal(images[0], images[1])
+
+
+def test_the_median_beat_is_a_source_of_its_own():
+    spec = ImageSpec(layout="raster", source="median-beat", window_s=0.8, rate=250.0)
+    cleaned = clean(Waveform(ecg(), 500.0), 250.0)
+    beat = median_beat(cleaned, find_beats(cleaned, 250.0), 200)
+    np.testing.assert_array_equal(window_of(cleaned, spec), beat)
+
+
+def test_a_record_without_a_beat_falls_back_to_its_window():
+    spec = ImageSpec(layout="raster", source="median-beat", window_s=0.8)
+    cleaned = np.zeros((12, 1000), dtype=np.float32)
+    assert window_of(cleaned, spec).shape == (12, 80)

@@ -5,20 +5,21 @@ import numpy as np
 import pytest
 import redis
 
-from services.domain.jobs import Answer, Question, SignalWarning, StageTime
+from services.domain.jobs import Answer, Question, StageTime
+from services.domain.quality import SignalQuality, SignalWarning
 from services.domain.reports import Finding, Hit, Report, Statement
 from services.stores.cache import Cache, answer_key
 
 REPORT = Report("r1", "sinus rhythm", "en", ("1",), 1, (Statement("SR", "sinus rhythm"),))
-WARNING = SignalWarning("LEAD_FLAT", "no signal", ("V1",))
+QUALITY = SignalQuality(0.9, 66.0, (SignalWarning("LEAD_FLAT", "no signal", ("V1",)),))
 ANSWER = Answer(
     hits=(Hit(REPORT, 0.5, 1),),
     findings=(Finding("SR", "sinus rhythm", 1.0, ("r1",)),),
-    warnings=(WARNING,),
     model_version="m",
     index_name="i",
     index_generation="g",
     stages=(StageTime("read", 0.25),),
+    quality=QUALITY,
 )
 
 
@@ -68,12 +69,12 @@ def test_a_stored_answer_comes_back_marked_as_cached(cache):
     assert cache.answers(["a", "b"]) == [ANSWER.cached(), None]
 
 
-def test_a_stored_embedding_comes_back_with_its_warnings(cache):
+def test_a_stored_embedding_comes_back_with_its_signal_quality(cache):
     vector = np.linspace(-1, 1, 16, dtype=np.float32)
-    cache.put_embeddings({"sha": (vector, (WARNING,))}, "m")
-    ((found, warnings), missing) = cache.embeddings(["sha", "other"], "m")
+    cache.put_embeddings({"sha": (vector, QUALITY)}, "m")
+    ((found, quality), missing) = cache.embeddings(["sha", "other"], "m")
     np.testing.assert_array_equal(found, vector)
-    assert warnings == (WARNING,)
+    assert quality == QUALITY
     assert missing is None
 
 
@@ -120,7 +121,7 @@ def test_an_answer_of_another_release_is_no_answer(cache, client, damage):
 
 @pytest.mark.parametrize(
     "damage",
-    [b"\x82", b"\xc0", msgspec.msgpack.encode({"vector": b"odd", "warnings": []})],
+    [b"\x82", b"\xc0", msgspec.msgpack.encode({"vector": b"odd", "quality": {"index": 1.0}})],
     ids=["half", "null", "odd bytes"],
 )
 def test_an_embedding_of_another_release_is_no_embedding(cache, client, damage):

@@ -12,9 +12,9 @@ from services.domain.jobs import (
     JobState,
     Priority,
     Question,
-    SignalWarning,
     StageTime,
 )
+from services.domain.quality import SignalQuality, SignalWarning
 from services.domain.reports import Finding, Hit, Report
 from services.pb.cardex.v1 import ecg_retrieval_pb2, job_pb2
 from services.wire.jobs import answer_message, error_message, job_message, priority_of, question_of
@@ -22,12 +22,12 @@ from services.wire.jobs import answer_message, error_message, job_message, prior
 ANSWER = Answer(
     hits=(Hit(Report("r1", "sinus rhythm"), 0.75, 1), Hit(Report("r2", "old infarct"), 0.5, 2)),
     findings=(Finding("SR", "sinus rhythm", 0.6, ("r1",)),),
-    warnings=(SignalWarning("LEAD_FLAT", "no signal", ("V1", "V2")),),
     model_version="m",
     index_name="i",
     index_generation="g",
     stages=(StageTime("queue", 0.0), StageTime("inference", 0.025)),
     from_cache=True,
+    quality=SignalQuality(0.5, 66.5, (SignalWarning("LEAD_FLAT", "no signal", ("V1", "V2")),)),
 )
 JOB = Job(
     job_id="j1",
@@ -56,7 +56,17 @@ def test_an_answer_keeps_everything():
         ("LEAD_FLAT", "no signal", ["V1", "V2"])
     ]
     assert (message.model_version, message.index_name, message.index_generation) == ("m", "i", "g")
+    assert (message.signal_quality.index, message.signal_quality.heart_rate_bpm) == (0.5, 66.5)
     assert message.from_cache
+
+
+def test_an_answer_about_a_text_has_no_signal():
+    assert not answer_message(replace(ANSWER, quality=None)).HasField("signal_quality")
+
+
+def test_an_unknown_heart_rate_is_not_zero():
+    message = answer_message(replace(ANSWER, quality=SignalQuality(0.0)))
+    assert not message.signal_quality.HasField("heart_rate_bpm")
 
 
 def test_an_answer_always_carries_the_disclaimer():

@@ -15,7 +15,7 @@ from services.wire.ecg import to_payload
 from services.worker.drain import Drain
 from tests.unit.fakes import FakeDoorbell, FakeJobs
 
-ANSWER = Answer((), (), (), "m", "i", "g")
+ANSWER = Answer((), (), "m", "i", "g")
 BATCH = 4
 
 

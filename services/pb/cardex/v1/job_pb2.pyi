@@ -67,7 +67,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache")
+    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache", "signal_quality")
     DISCLAIMER_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +77,7 @@ class Answer(_message.Message):
     INDEX_GENERATION_FIELD_NUMBER: _ClassVar[int]
     STAGES_FIELD_NUMBER: _ClassVar[int]
     FROM_CACHE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_QUALITY_FIELD_NUMBER: _ClassVar[int]
     disclaimer: str
     hits: _containers.RepeatedCompositeFieldContainer[_report_pb2.Hit]
     findings: _containers.RepeatedCompositeFieldContainer[_report_pb2.Finding]
@@ -86,7 +87,16 @@ class Answer(_message.Message):
     index_generation: str
     stages: _containers.RepeatedCompositeFieldContainer[StageTime]
     from_cache: bool
-    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ...) -> None: ...
+    signal_quality: SignalQuality
+    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ..., signal_quality: _Optional[_Union[SignalQuality, _Mapping]] = ...) -> None: ...
+
+class SignalQuality(_message.Message):
+    __slots__ = ("index", "heart_rate_bpm")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    HEART_RATE_BPM_FIELD_NUMBER: _ClassVar[int]
+    index: float
+    heart_rate_bpm: float
+    def __init__(self, index: _Optional[float] = ..., heart_rate_bpm: _Optional[float] = ...) -> None: ...
 
 class SignalWarning(_message.Message):
     __slots__ = ("code", "leads", "message")
