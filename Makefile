@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto lock bench train doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto lock bench bench-signals train doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ proto: $(APP)/.dev ## Generate services/pb from proto/
 
 bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 	$(BIN)/python -m loadtest.bench
+
+bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
+	$(BIN)/python -m loadtest.signals
 
 train: $(TRAIN)/.ready ## Train both encoders on PTB=../shared/ptbxl and export them
 	$(TRAIN)/bin/python -m services.cli train --ptbxl $(or $(PTB),../shared/ptbxl)

@@ -4,24 +4,19 @@ Every throughput is measured in rounds that alternate between the bare encoder a
 that a machine that changes its speed changes both; the ratio is the median of the rounds' ratios.
 """
 
-import json
 import os
-import platform
 import statistics
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnxruntime
-from rich.console import Console
-from rich.table import Table
 
+from loadtest.report import publish
 from services.client import GatewayClient, ecg_of_files
 from services.domain.ecg import LEADS
 from services.domain.settings import Settings, load_settings
@@ -30,8 +25,8 @@ from services.pb.cardex.v1 import ecg_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.records import recordings
 from services.retrieval.ptbxl import distinct_reports
-from services.signals.images import ImageSpec
 from services.signals.readers import read
+from services.signals.spec import ImageSpec
 from services.stack.dataset import DemoData, fetch
 from services.stack.stack import Stack
 from services.wire.ecg import from_payload, to_payload
@@ -212,21 +207,8 @@ TARGETS = {
 
 def main() -> None:
     """Print the figures, and write them to loadtest/results."""
-    figures = measure(load_settings())
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    date = datetime.now(UTC).date().isoformat()
-    table = Table(title=f"make bench, {date}, {machine}")
-    for column in ("figure", "measured", "aim"):
-        table.add_column(column)
-    for name, value in figures.items():
-        table.add_row(name, f"{value:.2f}", TARGETS.get(name, ""))
-    Console(width=100).print(table)
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    rounded = {name: round(value, 3) for name, value in figures.items()}
-    body = {"date": date, "machine": machine, "figures": rounded}
-    (results / "bench.json").write_text(json.dumps(body, indent=2) + "\n")
+    publish("bench", measure(load_settings()), TARGETS)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
