@@ -9,7 +9,7 @@ import grpc
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
-from services.domain.errors import CardexError, InvalidEcg
+from services.domain.errors import CardexError
 from services.domain.reports import Report
 from services.domain.settings import Settings
 from services.pb.cardex.v1 import (
@@ -20,6 +20,7 @@ from services.pb.cardex.v1 import (
     report_index_pb2_grpc,
 )
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
+from services.records import load
 from services.wire.channel import channel_credentials, channel_options
 from services.wire.reports import report_message
 
@@ -133,14 +134,11 @@ def ecg_of_files(paths: Sequence[Path]) -> ecg_pb2.Ecg:
     """Return the message of one recording: one file, or a header and its signal files.
 
     Raises:
-        InvalidEcg: if a file cannot be read.
+        InvalidEcg: if a file cannot be read, or they are too large together.
     """
-    try:
-        (name, content), *rest = [(path.name, path.read_bytes()) for path in paths]
-    except OSError as error:
-        raise InvalidEcg(f"cannot read {error.filename}: {error.strerror}", field="path") from error
-    companions = [ecg_pb2.CompanionFile(name=other, content=data) for other, data in rest]
-    file = ecg_pb2.ClinicalFile(name=name, content=content, companions=companions)
+    first, *rest = load(paths)
+    companions = [ecg_pb2.CompanionFile(name=part.name, content=part.content) for part in rest]
+    file = ecg_pb2.ClinicalFile(name=first.name, content=first.content, companions=companions)
     return ecg_pb2.Ecg(file=file)
 
 

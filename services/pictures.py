@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 
 from services.domain import ecg
-from services.domain.ecg import FilePart, Waveform
-from services.domain.errors import InvalidEcg, InvalidQuestion
-from services.records import recordings
+from services.domain.ecg import Waveform
+from services.domain.errors import InvalidQuestion
+from services.records import load, recordings
 from services.signals.cleaning import MONITORING, Filter, clean
 from services.signals.images import image_of
 from services.signals.paper.page import PaperStyle, draw_paper
@@ -88,11 +88,7 @@ def _spec_fields(text: str) -> dict[str, Any]:
 
 def _waveform(path: Path) -> Waveform:
     files = next(recordings([path]), [path]) if path.exists() else [path]
-    try:
-        parts = tuple(FilePart(file.name, file.read_bytes()) for file in files)
-    except OSError as error:
-        raise InvalidEcg(f"cannot read {error.filename}: {error.strerror}", field="path") from error
-    return read(parts)
+    return read(load(files))
 
 
 def _treated(waveform: Waveform, treatment: Treatment) -> tuple[Waveform, str]:

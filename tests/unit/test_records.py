@@ -1,6 +1,7 @@
 import pytest
 
-from services.records import recordings
+from services.domain.errors import InvalidEcg
+from services.records import load, recordings
 
 
 @pytest.fixture
@@ -54,6 +55,22 @@ def test_what_is_no_ecg_by_its_name_is_left_out_of_a_folder(folder):
     assert names(folder("README.md", "table.csv", "LICENSE.txt", ".hidden.dcm", "a.dcm")) == [
         ["a.dcm"]
     ]
+
+
+def test_a_table_in_a_folder_is_a_recording_if_its_columns_are_leads(folder):
+    made = folder("ecg.csv", "reports.csv", "a.dcm")
+    (made / "ecg.csv").write_text("# rate_hz: 500\n# unit: mV\nI,II,V1\n0.1,0.2,0.3\n")
+    (made / "reports.csv").write_text("ecg_id,report\n1,sinus rhythm\n")
+    assert sorted(names(made)) == [["a.dcm"], ["ecg.csv"]]
+
+
+def test_a_recording_over_the_limit_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "day.dat"
+    with path.open("wb") as stream:
+        stream.truncate(24 * 3600 * 500 * 12 * 2)  # a sparse file: 1 GB that take no room
+    with pytest.raises(InvalidEcg, match="at most 67108864") as caught:
+        load([path])
+    assert caught.value.reason == "FILE_TOO_LARGE"
 
 
 def test_a_file_that_is_named_is_taken_whatever_its_name(folder):
