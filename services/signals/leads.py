@@ -44,25 +44,35 @@ def repeated(names: Iterable[str]) -> str:
     return ""
 
 
+def refuse_repeated(names: Iterable[str], *, field: str) -> None:
+    """Raise LEAD_SET where a lead stands twice among the names, naming the lead and the field."""
+    lead = repeated(names)
+    if lead:
+        raise InvalidEcg(
+            f"lead {lead} stands twice: send each lead once", reason="LEAD_SET", field=field
+        )
+
+
 def arrange(by_name: Mapping[str, Signal], *, field: str) -> Signal:
     """Put named leads in canonical order; derive III, aVR, aVL and aVF where they are missing.
 
     Args:
-        by_name: lead name, as `canonical` takes it, to (samples,) values; names that are no ECG
-            lead are ignored, and of two that mean one lead the first counts.
+        by_name: name to (samples,) values; names that are no lead to `canonical` are ignored.
         field: the request field to name in errors.
 
     Returns:
         (12, samples) float32.
 
     Raises:
-        InvalidEcg: if leads are missing that cannot be derived, or their lengths differ.
+        InvalidEcg: if a lead stands twice, leads are missing that cannot be derived, or their
+            lengths differ.
     """
+    refuse_repeated(by_name, field=field)
     known: dict[str, Signal] = {}
     for name, values in by_name.items():
         lead = canonical(name)
         if lead is not None:
-            known.setdefault(lead, values)
+            known[lead] = values
     missing = [lead for lead in LEADS if lead not in known and lead not in _DERIVED]
     if missing:
         raise InvalidEcg(

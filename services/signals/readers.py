@@ -26,10 +26,11 @@ from services.domain.ecg import (
 )
 from services.domain.errors import InvalidEcg
 from services.signals.formats import limits, markup, tables, vendors, wfdb
-from services.signals.formats.archives import unpack
+from services.signals.formats.archives import is_hidden, unpack
 from services.signals.formats.dicom import is_dicom, read_dicom
+from services.signals.formats.headers import is_header
 from services.signals.formats.limits import FILE
-from services.signals.leads import arrange, repeated
+from services.signals.leads import arrange, refuse_repeated
 
 SAMPLES = "ecg.samples.leads"
 MAX_ABS_MV = 100.0
@@ -81,11 +82,8 @@ def _from_samples(samples: TypedSamples) -> Waveform:
         )
     if not samples.values or not any(len(values) for values in samples.values):
         raise InvalidEcg("no samples", reason="EMPTY_PAYLOAD", field=SAMPLES)
+    refuse_repeated(samples.leads, field=f"{SAMPLES}.name")
     by_name = dict(zip(samples.leads, samples.values, strict=True))
-    if len(by_name) != len(samples.leads) or repeated(by_name):
-        raise InvalidEcg(
-            "a lead name stands twice", reason="LEAD_SET", field="ecg.samples.leads.name"
-        )
     signal = arrange(by_name, field=SAMPLES)
     if scale != 1.0:
         signal *= np.float32(scale)
@@ -101,23 +99,23 @@ def _from_files(parts: tuple[FilePart, ...], subject_key: bytes) -> Waveform:
             field=FILE,
         )
     limits.refuse_size(size, limits.MAX_FILE_BYTES, "the recording")
-    files = unpack(parts)
+    files = [part for part in unpack(parts) if len(parts) == 1 or not is_hidden(part.name)]
     headers = [part for part in files if part.name.lower().endswith(".hea")]
-    headers = headers or [part for part in files if wfdb.is_header(part.content)]
-    if len(headers) == 1:
+    headers = headers or [part for part in files if is_header(part.content)]
+    if len(headers) > 1:
+        raise _several(len(headers))
+    if headers:
         others = [part for part in files if part is not headers[0]]
         return wfdb.read_record(headers[0], others, subject_key)
-    if len(files) != 1:
-        raise InvalidEcg(
-            f"{len(files)} files and {len(headers)} .hea headers: send one recording at a time",
-            reason="NOT_AN_ECG",
-            field=wfdb.COMPANIONS,
-        )
-    content = files[0].content
-    for form in _FORMATS:
-        if form.matches(content):
-            return form.read(content, subject_key)
-    raise _unknown()
+    known = [(form, part.content) for part in files if (form := _format_of(part.content))]
+    if len(known) > 1:
+        known = [(form, content) for form, content in known if _is_recording(form, content)]
+    if len(known) > 1:
+        raise _several(len(known))
+    if not known:
+        raise _unknown()
+    form, content = known[0]
+    return form.read(content, subject_key)
 
 
 class _Format(NamedTuple):
@@ -181,10 +179,27 @@ _FORMATS = (
 )
 
 
+def _format_of(content: bytes) -> _Format | None:
+    return next((form for form in _FORMATS if form.matches(content)), None)
+
+
+def _is_recording(form: _Format, content: bytes) -> bool:
+    """Tell an ECG in XML from other markup, such as a page that describes it."""
+    return form.matches is not markup.is_markup or markup.names_root(content, _XML_PARSERS)
+
+
+def _several(count: int) -> InvalidEcg:
+    return InvalidEcg(
+        f"{count} recordings: send one recording at a time",
+        reason="NOT_AN_ECG",
+        field=wfdb.COMPANIONS,
+    )
+
+
 def _unknown() -> InvalidEcg:
     return InvalidEcg(
         "not an ECG format that Cardex reads (DICOM, MUSE XML, aECG, SCP-ECG, Sierra XML, EDF,"
-        " ISHNE, WFDB, CSV)",
+        " ISHNE, WFDB, CSV); a WFDB signal file needs its .hea header sent with it",
         reason="NOT_AN_ECG",
         field=FILE,
     )
@@ -202,7 +217,7 @@ def _checked(waveform: Waveform) -> Waveform:
         )
     if not MIN_SECONDS <= waveform.seconds <= MAX_SECONDS:
         raise InvalidEcg(
-            f"{waveform.seconds:.1f} s long: must be {MIN_SECONDS:g} s to {MAX_SECONDS:g} s",
+            f"{limits.length(waveform.seconds)} s long: must be {MIN_SECONDS:g} s to {MAX_SECONDS:g} s",
             reason="DURATION",
             field=field,
         )

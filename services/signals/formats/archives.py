@@ -1,6 +1,7 @@
 """Zipped recordings: unpacked in memory, with limits that a zip bomb cannot pass."""
 
 import io
+import re
 import zipfile
 import zlib
 
@@ -9,11 +10,11 @@ from services.domain.errors import InvalidEcg
 
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_FILES = 16
-MACOS_EXTRAS = "__MACOSX/"
 MAX_UNPACKED_BYTES = 48 * 1024 * 1024
-MAX_ENTRIES = 256  # folders and what macOS adds among them
+MAX_ENTRIES = 256  # folders and what file managers add among them
 
 _ENTRY_MAGIC = b"PK\x01\x02"
+_SEPARATORS = re.compile(r"[/\\]")
 _CHUNK_BYTES = 256 * 1024
 # zipfile unpacks at once all that it has read of bzip2 and LZMA: 45 bytes may become 46 MB.
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -25,8 +26,18 @@ _DAMAGE = (
 )  # fmt: skip
 
 
+def base_name(path: str) -> str:
+    """Return the last part of a path, whichever way its separators lean."""
+    return _SEPARATORS.split(path)[-1]
+
+
+def is_hidden(path: str) -> bool:
+    """Tell whether a path is of a file that file managers add: ".DS_Store", or "._rec.hea"."""
+    return base_name(path).startswith(".")
+
+
 def unpack(parts: tuple[FilePart, ...]) -> tuple[FilePart, ...]:
-    """Return the files inside a single zip, or `parts` as they are.
+    """Return the files inside a single zip but hidden ones, or `parts` as they are.
 
     Raises:
         InvalidEcg: if the zip is damaged, encrypted or over the limits.
@@ -50,7 +61,7 @@ def _members(archive: zipfile.ZipFile) -> list[FilePart]:
     entries = [
         entry
         for entry in archive.infolist()
-        if not entry.is_dir() and not entry.filename.startswith(MACOS_EXTRAS)
+        if not entry.is_dir() and base_name(entry.filename) and not is_hidden(entry.filename)
     ]
     if len(entries) > MAX_FILES:
         raise _too_large(f"{len(entries)} files in the zip: at most {MAX_FILES}")
@@ -59,7 +70,7 @@ def _members(archive: zipfile.ZipFile) -> list[FilePart]:
     for entry in entries:
         content = _content(archive, entry, left)
         left -= len(content)
-        members.append(FilePart(entry.filename.rsplit("/", 1)[-1], content))
+        members.append(FilePart(base_name(entry.filename), content))
     return members
 
 

@@ -69,15 +69,19 @@ def _check_elements(content: bytes) -> None:
         while place + 8 <= len(body):
             group, element = struct.unpack_from(f"{order}HH", body, place)
             elements += 1
-            if elements > MAX_ELEMENTS:
-                raise InvalidEcg(
-                    f"over {MAX_ELEMENTS} elements in the DICOM file: more than an ECG has",
-                    reason="FILE_TOO_LARGE",
-                    field=FILE,
-                )
+            _refuse_elements(elements)
             place += _step(body, place, (group, element), implicit=implicit, order=order)
     except struct.error:
         raise damaged("a DICOM element") from None
+
+
+def _refuse_elements(count: int) -> None:
+    if count > MAX_ELEMENTS:
+        raise InvalidEcg(
+            f"over {MAX_ELEMENTS} elements in the DICOM file: more than an ECG has",
+            reason="FILE_TOO_LARGE",
+            field=FILE,
+        )
 
 
 def _step(body: bytes, place: int, tag: tuple[int, int], *, implicit: bool, order: str) -> int:
@@ -98,9 +102,7 @@ def _step(body: bytes, place: int, tag: tuple[int, int], *, implicit: bool, orde
 
 def _body(content: bytes) -> tuple[bytes, bool, str]:
     """Return the data set after the file's meta group, whether it is implicit, and its byte order."""
-    if content[_META : _META + 6] != b"\x02\x00\x00\x00UL":
-        raise damaged("the DICOM meta group")
-    start = _META + 12 + struct.unpack_from("<I", content, _META + 8)[0]
+    start = _meta_end(content)
     meta, body = content[_META:start], content[start:]
     if _DEFLATED in content:
         if _DEFLATED not in meta:
@@ -108,6 +110,23 @@ def _body(content: bytes) -> tuple[bytes, bool, str]:
         body = _inflated(body)
     implicit = _IMPLICIT in meta and not _is_kind(body[4:6])
     return body, implicit, ">" if _BIG_ENDIAN in meta else "<"
+
+
+def _meta_end(content: bytes) -> int:
+    """Walk the meta group as pydicom does, which does not rely on the length that it may state."""
+    place, elements = _META, 0
+    while content[place : place + 2] == b"\x02\x00":
+        elements += 1
+        _refuse_elements(elements)
+        kind, element = content[place + 4 : place + 6], struct.unpack_from("<H", content, place + 2)
+        step = _step(content, place, (2, *element), implicit=False, order="<")
+        endless = _UNDEFINED.to_bytes(4, "little") in content[place + 4 : place + 12]
+        if kind == b"SQ" or endless or place + step > len(content):
+            raise damaged("the DICOM meta group")
+        place += step
+    if place == _META:
+        raise damaged("the DICOM meta group")
+    return place
 
 
 def _is_kind(kind: bytes) -> bool:

@@ -37,14 +37,19 @@ def refuse_size(size: int, limit: int, what: str = "the file") -> None:
 
 
 def refuse_seconds(seconds: float) -> None:
-    """Raise DURATION where a header says that the record is longer than any that is read."""
+    """Raise DURATION where a record is longer than any that is read, by its header or its size."""
     if not seconds <= MAX_SECONDS:
         raise InvalidEcg(
-            f"the header says that the record is {seconds:.0f} s long: at most {MAX_SECONDS:g} s."
-            " Cut out the part to look at",
+            f"the record is {length(seconds)} s long: at most {MAX_SECONDS:g} s. Cut out the part"
+            " to look at",
             reason="DURATION",
             field=FILE,
         )
+
+
+def length(seconds: float) -> str:
+    """Write a length in s with all the decimals that tell it from a limit."""
+    return f"{seconds:.5f}".rstrip("0").rstrip(".")
 
 
 def refuse_counts(channels: int, values: int) -> None:

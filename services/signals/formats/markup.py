@@ -2,6 +2,7 @@
 
 import binascii
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 from xml.parsers import expat
 
@@ -21,6 +22,7 @@ MAX_BASE64_BYTES = 12 * MIB  # Philips writes all leads into one element
 MAX_XLI_BYTES = 2_000_000
 MAX_XLI_CHUNK = 128 * 1024
 
+_PEEKED_BYTES = 64 * 1024
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _PROLOG = re.compile(r"\s{0,99}<\?xml[^>]{0,200}\?>")
 _MALFORMED = (expat.ExpatError, ValueError, LookupError)
@@ -44,6 +46,12 @@ def is_markup(content: bytes) -> bool:
     if head.startswith(_BYTE_ORDER_MARKS):
         head = head[2:]
     return head.lstrip(b"\xbf\x00 \t\r\n").startswith(b"<")
+
+
+def names_root(content: bytes, roots: Iterable[str]) -> bool:
+    """Tell whether one of some root elements is opened near the start; no proof, but cheap."""
+    head = content[:_PEEKED_BYTES].replace(b"\0", b"")
+    return any(re.search(rb"<(?:[\w.-]{1,40}:)?" + root.encode(), head) for root in roots)
 
 
 def checked(content: bytes) -> Document:

@@ -5,6 +5,7 @@ gaps between the data records of EDF+.
 """
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,10 +22,13 @@ from services.domain.ecg import Origin, Signal, Waveform
 from services.domain.errors import InvalidEcg
 from services.signals.formats.limits import FILE, damaged, refuse_counts
 from services.signals.formats.origins import origin
-from services.signals.leads import arrange, canonical
+from services.signals.leads import arrange, canonical, refuse_repeated
 
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 MAX_GAP_S = 0.01
+
+# How ecgdatakit writes a label that stands a second time.
+_AGAIN = re.compile(r"(.{1,40})_\d{1,3}")
 
 # Its messages quote elements of the file, names among them.
 logging.getLogger("pydicom").addFilter(lambda _record: False)
@@ -69,6 +73,8 @@ def waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
     """Make a waveform of a record as a parser of ecgdatakit returns it."""
     leads = [lead for lead in record.leads if canonical(lead.label)]
     refuse_counts(len(record.leads), sum(len(lead.samples) for lead in leads))
+    labels = [lead.label for lead in record.leads]
+    refuse_repeated((_AGAIN.sub(r"\1", label) for label in labels), field=FILE)
     _refuse_gaps(record.raw_metadata.get("record_onsets"), record.raw_metadata)
     rates = {_rate(record.raw_metadata, lead) for lead in leads}
     if len(rates) > 1:
@@ -77,9 +83,7 @@ def waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
             reason="SAMPLING_RATE",
             field=FILE,
         )
-    by_name: dict[str, Signal] = {}
-    for lead in leads:
-        by_name.setdefault(lead.label, _millivolts(lead))
+    by_name: dict[str, Signal] = {lead.label: _millivolts(lead) for lead in leads}
     signal = arrange(by_name, field=FILE)
     return Waveform(signal, rates.pop(), source, _origin(record, subject_key))
 

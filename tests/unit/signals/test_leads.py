@@ -46,9 +46,11 @@ def test_leads_are_arranged_by_name():
     np.testing.assert_array_equal(arrange(shuffled, field="x"), signal)
 
 
-def test_of_two_leads_of_one_name_the_first_counts():
+def test_a_lead_that_stands_twice_is_refused_by_its_name():
     by_name = dict(zip(LEADS, ecg(), strict=True)) | {"Lead V1": ecg()[0]}
-    np.testing.assert_array_equal(arrange(by_name, field="x"), ecg())
+    with pytest.raises(InvalidEcg, match="lead V1 stands twice") as caught:
+        arrange(by_name, field="x")
+    assert (caught.value.reason, caught.value.field) == ("LEAD_SET", "x")
 
 
 def test_missing_limb_leads_are_derived():

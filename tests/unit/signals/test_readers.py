@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from services.domain.ecg import LEADS, FilePart, Waveform
 from services.domain.errors import CardexError, InvalidEcg
-from services.signals.formats.wfdb import MAX_HEADER_BYTES
+from services.signals.formats.headers import MAX_HEADER_BYTES
 from services.signals.readers import read
+from tests.formats import edf
 from tests.unit.ecgs import DICOM, dicom, ecg, typed, wfdb_record
 
 FILE = "ecg.file.content"
@@ -239,10 +240,26 @@ def test_a_header_opens_no_file_by_its_full_path(elsewhere):
     assert refusal(file(first + b"\n" + rest, "rec.hea")) == MISSING
 
 
-def test_a_header_opens_no_file_by_a_way_upwards(tmp_path, record):
+@pytest.mark.parametrize("way", ["../rec.dat", "sub/rec.dat", "..\\rec.dat", "C:\\ecg\\rec.dat"])
+def test_a_file_is_found_by_its_base_name_among_what_was_sent(record, way):
     header, signals = record
-    upwards = replaced(header, b"rec.dat", b"../rec.dat")
-    assert refusal((upwards, signals)) == MISSING
+    elsewhere = replaced(header, b"rec.dat", way.encode())
+    assert refusal((elsewhere, FilePart("other.dat", signals.content))) == MISSING
+    for name in ("rec.dat", "sub/rec.dat", "sub\\rec.dat"):
+        waveform = read((elsewhere, FilePart(name, signals.content)))
+        np.testing.assert_array_equal(waveform.signal, read(record).signal)
+
+
+def test_two_files_of_one_name_are_not_taken_for_each_other(record):
+    header, signals = record
+    other = FilePart("b/rec.dat", bytes(len(signals.content)))
+    assert refusal((header, FilePart("a/rec.dat", signals.content), other)) == (
+        "NOT_AN_ECG",
+        "ecg.file.companions",
+    )
+    first, _, rest = header.content.partition(b"rec.dat")
+    two = FilePart("rec.hea", first + b"a/rec.dat" + rest.replace(b"rec.dat", b"b/rec.dat"))
+    assert refusal((two, signals)) == ("NOT_AN_ECG", "ecg.file.companions")
 
 
 def test_a_header_opens_no_file_after_a_long_comment(elsewhere):
@@ -347,6 +364,54 @@ def test_an_unknown_unit_is_refused(unit):
 def test_a_file_in_an_unknown_unit_is_refused(record):
     header = replaced(record[0], b"/mV", b"/mmHg")
     assert refusal((header, record[1])) == ("UNIT", FILE)
+
+
+def test_typed_samples_name_the_lead_that_stands_twice():
+    with pytest.raises(InvalidEcg, match="lead V1 stands twice"):
+        read(typed(np.vstack([ecg(), ecg()[:1]]), leads=[*LEADS, "ECG V1"]))
+
+
+def test_a_lead_that_stands_twice_in_a_wfdb_record_is_refused(record):
+    header = replaced(record[0], b" 0 V2\n", b" 0 ECG v1\n")
+    with pytest.raises(InvalidEcg, match="lead V1 stands twice") as caught:
+        read((header, record[1]))
+    assert (caught.value.reason, caught.value.field) == ("LEAD_SET", FILE)
+
+
+@pytest.mark.parametrize("label", [b"ECG I  ", b"EKG I  ", b"I      "])
+def test_a_lead_that_stands_twice_in_an_edf_is_refused(label):
+    content = edf(ecg()).replace(b"ECG III", label, 1)
+    with pytest.raises(InvalidEcg, match="lead I stands twice") as caught:
+        read(file(content))
+    assert (caught.value.reason, caught.value.field) == ("LEAD_SET", FILE)
+
+
+def test_a_file_of_no_known_format_is_told_of_the_header_of_wfdb(record):
+    with pytest.raises(InvalidEcg, match=r"needs its \.hea header"):
+        read(record[1:])
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "said"),
+    [(999, 500.0, "1.998 s"), (7999, 4000.0, "1.99975 s"), (30_001, 50.0, "600.02 s")],
+)
+def test_a_length_near_a_limit_is_told_from_it(samples, rate, said):
+    signal = ecg(rate=rate, seconds=samples / rate)
+    with pytest.raises(InvalidEcg) as caught:
+        read(typed(signal, rate=rate))
+    assert caught.value.message.startswith(f"{said} long")
+
+
+def test_only_one_of_several_files_need_be_an_ecg(record):
+    notes = FilePart("readme.txt", b"Lead I is noisy.\n")
+    page = FilePart("readme.html", b"<html><body>how it was recorded</body></html>")
+    ecg_file = FilePart("ecg.dcm", DICOM.read_bytes())
+    for parts in ((notes, ecg_file), (page, ecg_file, notes)):
+        np.testing.assert_array_equal(read(parts).signal, read(dicom()).signal)
+    assert refusal((notes, page)) == ("NOT_AN_ECG", FILE)
+    assert refusal((ecg_file, ecg_file, notes)) == ("NOT_AN_ECG", "ecg.file.companions")
+    hidden = FilePart("._rec.hea", b"\0\5\x16\7Mac OS X")
+    np.testing.assert_array_equal(read((*record, hidden)).signal, read(record).signal)
 
 
 @pytest.mark.parametrize("seconds", [0.002, 1.998, 600.02])

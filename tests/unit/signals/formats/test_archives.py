@@ -59,6 +59,22 @@ def test_folders_inside_are_dropped():
     assert unpack(of(archive)) == (FilePart("a.hea", b"header"), FilePart("a.dat", b"samples"))
 
 
+def test_folders_of_another_system_are_dropped():
+    archive = packed({"rec?a.hea": b"header", "rec?a.dat": b"samples"}).replace(b"rec?", b"rec\\")
+    assert unpack(of(archive)) == (FilePart("a.hea", b"header"), FilePart("a.dat", b"samples"))
+
+
+def test_what_file_managers_and_people_add_is_passed_over(tmp_path):
+    extras = {".DS_Store": b"\0\0\0\1Bud1", "__MACOSX/._ecg.dcm": b"\0\5\x16\7", "a/._x": b"\0"}
+    hidden = {f".{n}": b"x" for n in range(archives.MAX_FILES)}
+    readme = {"readme.txt": b"One ECG of one patient, at rest.\n"}
+    archive = packed({**extras, **hidden, **readme, "ecg.dcm": DICOM.read_bytes()})
+    np.testing.assert_array_equal(read(of(archive)).signal, read(dicom()).signal)
+    parts = wfdb_record(tmp_path, ecg())
+    record = {part.name: part.content for part in parts} | {"._rec.hea": b"\0", **readme}
+    np.testing.assert_array_equal(read(of(packed(record))).signal, read(parts).signal)
+
+
 def test_what_is_no_zip_is_left_as_it_is():
     parts = (FilePart("a", b"not a zip"),)
     assert unpack(parts) is parts

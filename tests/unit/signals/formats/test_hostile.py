@@ -115,6 +115,7 @@ def _dicom_bombs(original: bytes) -> dict[str, bytes]:
         "nested": dicom_elements(original, nested * 5000),
         "samples": bytes(claims),
         "bytes": written(bytewise),
+        "meta": original[:132] + b"\2\0\2\1UI\0\0" * 1_000_000 + original[132:],
     }
 
 
@@ -184,6 +185,9 @@ def _text_bombs(muse: bytes) -> dict[str, bytes]:
         "columns": b"# rate: 500\n# unit: mV\n" + b"I,II," * 1_000_000,
         "comments": b"# x\n" * 5_000_000,
         "plain": b"I,II\n" * 8_000_000,
+        "wide": "\ufeffI,II\n".encode("utf-16-le") + "€".encode("utf-16-le") * 20_000_000,
+        "returns": head + b"\r" * 30_000_000,
+        "statements": b"# a: " + b"a:b," * 4000 + b"\n" + names + b"\n" + row,
         "matlab": matlab_bomb(),
     }
 

@@ -244,3 +244,33 @@ def test_a_dicom_is_read_under_other_transfer_syntaxes(syntax):
     implicit = syntax == "1.2.840.10008.1.2"
     dataset.save_as(stream, implicit_vr=implicit, little_endian=True)
     np.testing.assert_allclose(read(one(stream.getvalue())).signal, ecg(), atol=7e-4)
+
+
+def without_group_length(content: bytes) -> bytes:
+    assert content[132:138] == b"\x02\0\0\0UL"
+    return content[:132] + content[144:]
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
+def test_a_dicom_without_the_length_of_its_meta_group_is_read(syntax):
+    dataset = dicom(ecg())
+    dataset.file_meta.TransferSyntaxUID = syntax
+    stream = io.BytesIO()
+    dataset.save_as(stream, implicit_vr=syntax.endswith("1.2"), little_endian=True)
+    content = without_group_length(stream.getvalue())
+    np.testing.assert_array_equal(read(one(content)).signal, read(one(stream.getvalue())).signal)
+    wrong = bytearray(stream.getvalue())
+    wrong[140:144] = b"\x10\0\0\0"
+    np.testing.assert_array_equal(
+        read(one(bytes(wrong))).signal, read(one(stream.getvalue())).signal
+    )
+
+
+def test_a_meta_group_is_walked_within_limits():
+    content = without_group_length(written(dicom(ecg())))
+    tiny = b"\x02\0\x02\1UI\0\0"
+    assert refusal(content[:132] + tiny * 500_000 + content[132:]) == ("FILE_TOO_LARGE", FILE)
+    for value in (b"SQ\0\0\0\0\0\0", b"OB\0\0\xff\xff\xff\xff"):
+        damaged = content[:132] + b"\x02\0\x02\1" + value + content[132:]
+        assert refusal(damaged) == ("TRUNCATED_ECG", FILE)
+    assert refusal(content[:132] + b"no elements" * 20) == ("TRUNCATED_ECG", FILE)

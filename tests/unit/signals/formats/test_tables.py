@@ -181,7 +181,7 @@ def test_a_row_that_holds_no_numbers_is_refused_and_not_quoted(cell):
         return
     error = refused("\n".join(lines).encode())
     assert error.reason == "TRUNCATED_ECG"
-    assert "row" in error.message
+    assert "line 41 of the table" in error.message
     assert "Jane" not in error.message
 
 
@@ -224,6 +224,97 @@ def test_line_ends_of_all_kinds_may_stand_together():
     lines = table(ecg()).split(b"\n")
     mixed = b"\n".join(lines[:-60]) + b"\n" + b"\r".join(lines[-60:])
     np.testing.assert_array_equal(read(one(mixed)).signal, read(one(table(ecg()))).signal)
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_one_line_end_of_any_kind_serves_the_whole_file(end):
+    content = table(ecg()).replace(b"\n", end.encode())
+    np.testing.assert_array_equal(read(one(content)).signal, read(one(table(ecg()))).signal)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "# rate_hz: 500,,,,,,,,,,,\n# unit: mV,,,,,,,,,,,\n",
+        "# rate_hz: 500;;;;\n# unit: mV;;;;\n",
+        '"# rate_hz: 500"\n"# unit: mV"\n',
+        '"# rate_hz: 500, unit: mV",,,,\n',
+        "# rate_hz: 500, unit: mV\n",
+        "# unit=mV; fs=500 Hz\n",
+        "# rate_hz: 500 unit: mV\n",
+        "# rate_hz: 500,0;;;\n# unit: mV\n",
+        "# sampling rate (Hz): 500\n# units: [mV]\n",
+        "# sampling frequency: 500\n# unit: mV\n",
+        "# Sampling frequency [Hz] = 500\n,,,,,\n# unit: mV\n",
+        "# recorded 10:30, sample frequency: 500\n# unit: mV\n",
+    ],
+)
+def test_comments_are_read_as_spreadsheets_and_people_write_them(head):
+    assert read(one(table(ecg(), head=head))).rate == 500.0
+
+
+def test_a_heart_rate_is_no_sampling_rate():
+    head = "# heart rate: 72\n# line frequency: 50\n# unit: mV\n"
+    assert refused(table(ecg(), head=head)).reason == "SAMPLING_RATE"
+
+
+@pytest.mark.parametrize("first", ["sep=;", '"sep=;"', "sep=;;;;"])
+def test_a_line_that_names_the_delimiter_is_understood(first):
+    content = table(ecg(), head=f"{first}\n# rate_hz: 500\n# unit: mV\n", delimiter=";")
+    content = content.replace(b".", b",")
+    np.testing.assert_allclose(read(one(content)).signal, ecg(), rtol=0, atol=PRINTED)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_text_of_two_bytes_a_letter_is_read(encoding):
+    head = "# rate_hz: 500\n# unit: µV\n"
+    text = table(ecg() * 1000, head=head, delimiter="\t").decode().replace("\n", "\r\n")
+    content = ("\ufeff" + text).encode(encoding)
+    assert is_table(content[:16_384])
+    np.testing.assert_allclose(read(one(content)).signal, ecg(), rtol=0, atol=PRINTED)
+    assert refused(content[:-90]).reason == "TRUNCATED_ECG"
+
+
+def test_a_decimal_comma_is_read_where_the_delimiter_is_a_tab():
+    content = table(ecg(), delimiter="\t").replace(b".", b",")
+    np.testing.assert_allclose(read(one(content)).signal, ecg(), rtol=0, atol=PRINTED)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_rows_that_are_filled_up_with_delimiters_are_read(delimiter):
+    lines = table(ecg(), delimiter=delimiter).decode().splitlines()
+    lines = [*lines[:2], *(line + 3 * delimiter for line in lines[2:]), 15 * delimiter, ""]
+    waveform = read(one("\n".join(lines).encode()))
+    np.testing.assert_allclose(waveform.signal, ecg(), rtol=0, atol=PRINTED)
+
+
+@pytest.mark.parametrize("name", ["Time [sec]", "time (seconds)", "Timestamp (s)", "t_sec"])
+def test_times_have_names_and_units_of_many_kinds(name):
+    assert read(one(timed(500.0, name=name))).rate == 500.0
+
+
+@pytest.mark.parametrize("rate", [100.0, 1000.0])
+def test_exact_times_are_read_at_rates_whose_step_is_a_printed_place(rate):
+    assert read(one(timed(rate, digits=3))).rate == rate
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("row", ["", "1,2,3", ",,,,,,,,,,,", "1,2,3,4,5,6,7,8,9,10,eleven,12"])
+def test_errors_name_the_line_of_the_file(end, row):
+    head = "# rate_hz: 500\n\n# unit: mV\n"
+    lines = table(ecg(), head=head).decode().splitlines()
+    lines[10:10] = ["", ""]  # which numpy does not count
+    lines[40] = row or "x"
+    assert refused(end.join(lines).encode()).message.startswith("line 41 of the table")
+    lines[4:] = ["x"]
+    assert refused(end.join(lines).encode()).message.startswith("line 5 of the table")
+
+
+def test_a_table_that_is_too_long_is_not_said_to_have_a_header():
+    error = refused(table(np.tile(ecg(rate=50.0), 61), head="# rate_hz: 50\n# unit: mV\n"))
+    assert error.reason == "DURATION"
+    assert "header" not in error.message
+    assert "610 s" in error.message
 
 
 def test_a_comment_of_nothing_but_spaces_costs_nothing():

@@ -129,6 +129,55 @@ def test_leads_in_several_files_equal_wfdb(tmp_path, record):
     assert caught.value.reason == "MISSING_FILE"
 
 
+def ptb(folder, signal: np.ndarray) -> list[FilePart]:
+    """A record laid out as those of the PTB Diagnostic database: Frank leads in a file of their own."""
+    counts = np.round(signal * 2000).astype("<i2")
+    names = [lead.lower() for lead in LEADS] + ["vx", "vy", "vz"]
+    files = ["s0010_re.dat"] * 12 + ["s0010_re.xyz"] * 3
+    lines = [
+        f"{file} 16 2000 16 0 {counts[n % 12, 0]} {counts[n % 12].sum() % 65536} 0 {name}"
+        for n, (file, name) in enumerate(zip(files, names, strict=True))
+    ]
+    contents = {
+        "s0010_re.hea": "\n".join([f"s0010_re 15 500 {counts.shape[1]}", *lines]).encode(),
+        "s0010_re.dat": counts.T.tobytes(),
+        "s0010_re.xyz": counts[:3].T.tobytes(),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [FilePart(name, content) for name, content in contents.items()]
+
+
+@pytest.mark.parametrize("unit", [b"", b"/mV"])
+def test_a_file_without_leads_is_not_needed(tmp_path, unit):
+    header, leads, frank = ptb(tmp_path, ecg())
+    header = FilePart(header.name, header.content.replace(b" 2000 ", b" 2000" + unit + b" "))
+    expected = wfdb.rdrecord(str(tmp_path / "s0010_re")).p_signal.T[:12]
+    for parts in ((header, leads), (header, leads, frank)):
+        np.testing.assert_allclose(read(parts).signal, expected, rtol=0, atol=1e-6)
+    with pytest.raises(InvalidEcg, match="lead I, II, III") as caught:
+        read((header, frank))
+    assert caught.value.reason == "MISSING_FILE"
+
+
+def test_a_label_with_a_number_is_no_second_lead(tmp_path):
+    wide = np.vstack([ecg(), ecg()[:1]])
+    for form in ("16", "32"):
+        wfdb.wrsamp("rec", fs=500, units=["mV"] * 13, sig_name=[*LEADS, "II_2"], fmt=[form] * 13,
+                    adc_gain=[1000.0] * 13, baseline=[0] * 13, p_signal=wide.T.astype(float),
+                    write_dir=str(tmp_path))  # fmt: skip
+        parts = [FilePart(n, (tmp_path / n).read_bytes()) for n in ("rec.hea", "rec.dat")]
+        np.testing.assert_allclose(read(tuple(parts)).signal, ecg(), rtol=0, atol=1e-3)
+
+
+def test_a_file_that_one_of_its_signals_is_not_stored_in_is_needed(record):
+    before, _, after = record[0].content.rpartition(b"rec.dat 16 ")
+    header = FilePart("rec.hea", before + b"rec.dat 0 " + after)
+    with pytest.raises(InvalidEcg) as caught:
+        read((header,))
+    assert caught.value.reason == "MISSING_FILE"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
