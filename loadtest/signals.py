@@ -201,7 +201,7 @@ def measure() -> dict[str, float]:
             lambda samples: clean(read(samples), 100.0), [typed(one) for one in fast]
         ),
         "quality, 500 Hz, ms": milliseconds(
-            lambda pair: assess(pair[0], pair[1], 100.0, SPEC.window_s), judged
+            lambda pair: assess(pair[0], pair[1], SPEC.window_s), judged
         ),
         "All-Grid image, one record, ms": milliseconds(
             lambda window: draw(window[None], SPEC), windows

@@ -4,26 +4,26 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import msgspec
 import numpy as np
 from PIL import Image
 
 from services.domain import ecg
 from services.domain.ecg import Waveform
 from services.domain.errors import InvalidQuestion
-from services.records import load, recordings
+from services.records import one_recording
 from services.signals.cleaning import MONITORING, Filter, clean
 from services.signals.images import image_of
 from services.signals.paper.page import PaperStyle, draw_paper
 from services.signals.paper.png import to_png
 from services.signals.paper.svg import to_svg
 from services.signals.readers import read
-from services.signals.spec import ImageSpec
+from services.signals.spec import ImageSpec, Layout
 
 Treatment = Literal["raw", "level", "filtered"]
 """What is done to a signal before it is plotted."""
+MAX_PIXELS = 50_000_000
 LEVEL = Filter(band_hz=(0.5, 0.0))
 """Takes out baseline wander only. The AHA/ACC/HRS recommendations of 2007 (Kligfield et al., Circulation
 115:1306) allow up to 0.67 Hz where the filter has zero phase: it leaves the ST segment at its level."""
@@ -36,11 +36,18 @@ def run_encode(path: Path, out: Path, spec: ImageSpec, zoom: int) -> None:
         InvalidEcg: if the file is no ECG.
         InvalidQuestion: if the file cannot be written.
     """
-    pixels = _pixels(image_of(_waveform(path), replace(spec, dtype="uint8")))
+    _check_suffix(out, (".png",))
+    height, width, _ = spec.shape
+    if height * width * zoom**2 > MAX_PIXELS:
+        raise InvalidQuestion(
+            f"zoom {zoom} makes {height * zoom} x {width * zoom} pixels: at most {MAX_PIXELS} in all",
+            field="zoom",
+        )
+    pixels = _pixels(image_of(read(one_recording(path)), replace(spec, dtype="uint8")))
     picture = Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    _write(out, {".png": buffer.getvalue()})
+    _write(out, buffer.getvalue())
 
 
 def run_plot(path: Path, out: Path, style: PaperStyle, *, treatment: Treatment, dpi: int) -> None:
@@ -51,13 +58,11 @@ def run_plot(path: Path, out: Path, style: PaperStyle, *, treatment: Treatment, 
         InvalidQuestion: for a suffix, resolution or start that cannot be, or a file that cannot be
             written.
     """
-    suffix = out.suffix.lower()
-    if suffix not in (".png", ".svg"):
-        raise InvalidQuestion(f"{out.name}: name a file that ends in .png or .svg", field="out")
-    waveform, processing = _treated(_waveform(path), treatment)
+    suffix = _check_suffix(out, (".png", ".svg"))
+    waveform, processing = _treated(read(one_recording(path)), treatment)
     drawing = draw_paper(waveform, replace(style, processing=processing))
     content = to_svg(drawing).encode() if suffix == ".svg" else to_png(drawing, dpi)
-    _write(out, {suffix: content})
+    _write(out, content)
 
 
 def image_spec(text: str) -> ImageSpec:
@@ -68,27 +73,23 @@ def image_spec(text: str) -> ImageSpec:
     """
     try:
         return ImageSpec.from_fields(_spec_fields(text))
-    except (msgspec.ValidationError, json.JSONDecodeError, ValueError) as error:
+    except (ValueError, OSError, RecursionError) as error:  # JSON and msgspec raise ValueErrors
         raise InvalidQuestion(
-            f"no image specification: {error}; for example raster, or"
+            f"no image specification: {error}; name a layout, a JSON file, or fields: raster,"
             """ '{"layout": "simple-plot", "tile": 128}'""",
             field="spec",
         ) from error
 
 
 def _spec_fields(text: str) -> dict[str, Any]:
+    if text in get_args(Layout):
+        return {"layout": text}
     if not text.lstrip().startswith("{"):
-        path = Path(text)
-        if not path.is_file():
-            return {"layout": text}
-        text = path.read_text(encoding="utf-8")
-    fields: dict[str, Any] = json.loads(text)
+        text = Path(text).read_text(encoding="utf-8-sig")
+    fields = json.loads(text)
+    if not isinstance(fields, dict):
+        raise ValueError("not a JSON object")
     return fields
-
-
-def _waveform(path: Path) -> Waveform:
-    files = next(recordings([path]), [path]) if path.exists() else [path]
-    return read(load(files))
 
 
 def _treated(waveform: Waveform, treatment: Treatment) -> tuple[Waveform, str]:
@@ -113,12 +114,16 @@ def _pixels(image: ecg.Image) -> ecg.Image:
     return np.pad(image, ((0, 0), (0, 0), (0, 3 - channels)))
 
 
-def _write(out: Path, contents: dict[str, bytes]) -> None:
-    content = contents.get(out.suffix.lower())
-    if content is None:
+def _check_suffix(out: Path, allowed: tuple[str, ...]) -> str:
+    suffix = out.suffix.lower()
+    if suffix not in allowed:
         raise InvalidQuestion(
-            f"{out.name}: name a file that ends in {' or '.join(contents)}", field="out"
+            f"{out.name}: name a file that ends in {' or '.join(allowed)}", field="out"
         )
+    return suffix
+
+
+def _write(out: Path, content: bytes) -> None:
     try:
         out.write_bytes(content)
     except OSError as error:

@@ -1,6 +1,7 @@
 """ECG files on disk: which files below a folder are one recording."""
 
-from collections import defaultdict
+import errno
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,8 +14,6 @@ HEADER = ".hea"
 SIGNALS = (".dat", ".mat")
 TABLE = ".csv"
 SKIPPED = (".txt", ".md", ".json", ".py", ".npz", ".log", ".pdf", ".html")
-
-
 SNIFFED_BYTES = 16 * 1024
 
 
@@ -27,9 +26,28 @@ def load(files: Iterable[Path]) -> tuple[FilePart, ...]:
     paths = list(files)
     try:
         refuse_size(sum(path.stat().st_size for path in paths), MAX_FILE_BYTES, "the recording")
-        return tuple(FilePart(path.name, path.read_bytes()) for path in paths)
+        return tuple(FilePart(path.name, _content(path)) for path in paths)
     except OSError as error:
-        raise InvalidEcg(f"cannot read {error.filename}: {error.strerror}", field="path") from error
+        raise _unreadable(error) from error
+
+
+def one_recording(path: Path) -> tuple[FilePart, ...]:
+    """Read the recording behind a path: a file, a WFDB header, or a folder with nothing else in it.
+
+    Raises:
+        InvalidEcg: if there is none, or more than one.
+    """
+    try:
+        found = (
+            list(recordings([path])) if path.is_dir() or path.suffix.lower() == HEADER else [[path]]
+        )
+    except OSError as error:
+        raise _unreadable(error) from error
+    if len(found) != 1:
+        raise InvalidEcg(
+            f"{path} holds {len(found)} recordings: name one file of them", field="path"
+        )
+    return load(found[0])
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[list[Path]]:
@@ -41,23 +59,45 @@ def recordings(paths: Iterable[Path]) -> Iterator[list[Path]]:
     for path in paths:
         if path.is_dir():
             yield from _grouped(sorted(p for p in path.rglob("*") if p.is_file()))
-        elif path.is_file():
+        elif path.exists():
             yield [path, *_signals_of(path)] if path.suffix.lower() == HEADER else [path]
         else:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def _grouped(files: list[Path]) -> Iterator[list[Path]]:
-    by_stem: dict[Path, list[Path]] = defaultdict(list)
-    for file in files:
-        if not file.name.startswith(".") and _may_be_ecg(file):
-            by_stem[file.with_suffix("")].append(file)
-    for group in by_stem.values():
-        header = [file for file in group if file.suffix.lower() == HEADER]
-        signals = [file for file in group if file.suffix.lower() in SIGNALS]
-        if header:
-            yield header + signals
-        yield from ([file] for file in group if file not in header + signals or not header)
+    left = {file for file in files if not file.name.startswith(".") and _may_be_ecg(file)}
+    for header in [file for file in files if file in left and file.suffix.lower() == HEADER]:
+        signals = _signals_of(header)
+        left -= {header, *signals}
+        yield [header, *signals]
+    yield from ([file] for file in files if file in left)
+
+
+def _signals_of(header: Path) -> list[Path]:
+    """Return the files beside a WFDB header that it names, or that have its stem where it names none."""
+    try:
+        with header.open("rb") as stream:
+            lines = stream.read(SNIFFED_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []  # whoever reads it says what is wrong
+    named = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+    beside = sorted(path for path in header.parent.iterdir() if path.is_file() and path != header)
+    return [path for path in beside if path.name in named] or [
+        path for path in beside if path.stem == header.stem and path.suffix.lower() in SIGNALS
+    ]
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, be it a pipe that tells no size, up to the limit."""
+    with path.open("rb") as stream:
+        content = stream.read(MAX_FILE_BYTES + 1)
+    refuse_size(len(content), MAX_FILE_BYTES, "the recording")
+    return content
+
+
+def _unreadable(error: OSError) -> InvalidEcg:
+    return InvalidEcg(f"cannot read {error.filename}: {error.strerror}", field="path")
 
 
 def _may_be_ecg(file: Path) -> bool:
@@ -69,8 +109,3 @@ def _may_be_ecg(file: Path) -> bool:
             return is_table(stream.read(SNIFFED_BYTES))
     except OSError:
         return True  # whoever reads it says what is wrong
-
-
-def _signals_of(header: Path) -> list[Path]:
-    beside = (path for path in header.parent.iterdir() if path.stem == header.stem)
-    return sorted(path for path in beside if path.suffix.lower() in SIGNALS)

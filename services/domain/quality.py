@@ -24,7 +24,7 @@ class SignalQuality:
 
     Attributes:
         index: 0 (no lead is of use) to 1 (every beat of every lead looks like the others).
-        heart_rate_bpm: median ventricular rate; None where fewer than two beats were found.
+        heart_rate_bpm: mean ventricular rate; None where fewer than two beats were found.
         warnings: doubts, those about leads first.
     """
 

@@ -23,9 +23,9 @@ from services.domain.reports import Hit, Report
 from services.inference.encoder import Encoder
 from services.retrieval.catalogue import Catalogue, Edition
 from services.retrieval.findings import findings_of
-from services.signals.cleaning import clean
+from services.signals.cleaning import MONITORING, clean
 from services.signals.images import draw, window_of
-from services.signals.quality import assess
+from services.signals.quality import RATE_HZ, assess
 from services.signals.readers import read
 from services.signals.spec import ImageSpec
 from services.stores.cache import Cache, answer_key
@@ -226,7 +226,9 @@ def _prepare_one(work: _Work, spec: ImageSpec) -> None:
         waveform = read(work.asked.ecg)
     with _timed(work.stages, "clean"):
         cleaned = clean(waveform, spec.rate, spec.filter)
-        work.quality = assess(waveform, cleaned, spec.rate, spec.window_s)
+        usual = (spec.rate, spec.filter) == (RATE_HZ, MONITORING)
+        judged = cleaned if usual else clean(waveform, RATE_HZ)
+        work.quality = assess(waveform, judged, spec.window_s)
         work.window = window_of(cleaned, spec)
 
 

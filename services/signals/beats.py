@@ -12,12 +12,14 @@ from services.signals.cleaning import seconds_to_samples
 
 QRS_S = 0.1
 """Width over which the slope is gathered: that of a normal QRS complex."""
-REFRACTORY_S = 0.25
-"""No two QRS complexes are nearer: 240 beats a minute."""
+REFRACTORY_S = 0.18
+"""No two QRS complexes are nearer: 330 beats a minute."""
 BLOCK_S = 2.0
 """Every block of this length holds a beat at 30 beats a minute or more."""
 THRESHOLD = 0.35
 """Share of the typical QRS energy from which a peak is a QRS and not a T wave."""
+CONTRAST = 4.0
+"""Typical QRS energy over that of the quietest fifth, which noise alone does not reach."""
 MIN_SLOPE = 0.2
 """Root mean square slope, mV/s, that any lead with a QRS complex has."""
 SEARCH_S = 0.08
@@ -39,10 +41,10 @@ class Beats:
 
     @property
     def bpm(self) -> float | None:
-        """Median ventricular rate in beats a minute; None with fewer than two beats."""
+        """Mean ventricular rate in beats a minute; None with fewer than two beats."""
         if len(self.peaks) < 2:
             return None
-        return float(60.0 * self.rate / np.median(np.diff(self.peaks)))
+        return float(60.0 * self.rate * (len(self.peaks) - 1) / np.ptp(self.peaks))
 
 
 def find_beats(signal: Signal, rate: float) -> Beats:
@@ -52,8 +54,8 @@ def find_beats(signal: Signal, rate: float) -> Beats:
     with the energy summed over the leads, so that no single bad lead decides.
 
     Args:
-        signal: (12, samples) float32, cleaned to 0.5-40 Hz.
-        rate: Hz, 80 or more.
+        signal: (12, samples) float32, mV, without baseline wander and mains.
+        rate: Hz.
     """
     width = max(1, seconds_to_samples(QRS_S, rate))
     slope = np.diff(signal, axis=-1)
@@ -61,9 +63,12 @@ def find_beats(signal: Signal, rate: float) -> Beats:
     # Each lead counts by its own scale; one without an ECG counts next to nothing.
     slope /= np.maximum(scale, MIN_SLOPE / np.float32(rate))
     energy = uniform_filter1d(np.einsum("ln,ln->n", slope, slope), width)
+    typical = _typical_peak(energy, rate)
+    if typical < CONTRAST * float(np.sort(energy)[energy.size // 5]):
+        return Beats(np.empty(0, dtype=np.int64), rate)
     found, _ = find_peaks(
         energy,
-        height=max(1.0, THRESHOLD * _typical_peak(energy, rate)),
+        height=max(1.0, THRESHOLD * typical),
         distance=max(1, seconds_to_samples(REFRACTORY_S, rate)),
     )
     return Beats(_refined(signal, found, seconds_to_samples(SEARCH_S, rate)), rate)
@@ -114,5 +119,6 @@ def _refined(signal: Signal, found: NDArray[np.int64], reach: int) -> NDArray[np
     """Move each place to the largest deflection over all leads nearby: the R peak."""
     places = found[:, None] + np.arange(-reach, reach + 1)  # (beats, 2 reach + 1)
     inside = np.clip(places, 0, signal.shape[1] - 1)
-    size = np.abs(signal).sum(axis=0)[inside]
+    near = signal[:, inside]  # (leads, beats, 2 reach + 1)
+    size = np.abs(near - near.mean(axis=-1, keepdims=True)).sum(axis=0)
     return np.unique(inside[np.arange(len(found)), size.argmax(axis=1)])

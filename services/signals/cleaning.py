@@ -18,6 +18,8 @@ NOTCH_Q = 30.0
 PADDING_S = 4.0
 """Mirrored signal beyond each end: two periods of the slowest wave that passes. Mirrored, not turned about
 its end as is usual, which would make a step of an R peak that a record begins with."""
+LOWEST_HZ, HIGHEST_HZ = 0.01, 500.0
+MAX_POINTS = 101
 AT_ONCE = 1_000_000
 """Samples that are transformed in one call: all leads of a short record, one of a long one."""
 
@@ -43,13 +45,20 @@ class Filter:
         Raises:
             ValueError: naming the field.
         """
-        low, high = self.band_hz
-        if low < 0 or high < 0 or (high and high <= low):
-            raise ValueError(f"band_hz {self.band_hz}: must be (low, high), 0 for an open side")
-        if self.notch_hz < 0:
-            raise ValueError(f"notch_hz {self.notch_hz}: must be a frequency, or 0 for none")
-        if self.points < 1 or self.points % 2 == 0:
-            raise ValueError(f"points {self.points}: must be odd")
+        low, high = map(float, self.band_hz)
+        if any(edge and not LOWEST_HZ <= edge <= HIGHEST_HZ for edge in (low, high)):
+            raise ValueError(
+                f"band_hz {self.band_hz}: each must be {LOWEST_HZ} to {HIGHEST_HZ:g} Hz, or 0 for open"
+            )
+        if high and high <= low:
+            raise ValueError(f"band_hz {self.band_hz}: the second must be the higher")
+        if self.notch_hz and not 40.0 <= self.notch_hz <= 70.0:
+            raise ValueError(f"notch_hz {self.notch_hz}: must be 40 to 70 Hz, or 0 for none")
+        if not 1 <= self.points <= MAX_POINTS or self.points % 2 == 0:
+            raise ValueError(f"points {self.points}: must be odd, 1 to {MAX_POINTS}")
+        # equal filters are to have one JSON form, and so one id
+        object.__setattr__(self, "band_hz", (low + 0.0, high + 0.0))
+        object.__setattr__(self, "notch_hz", float(self.notch_hz) + 0.0)
 
 
 MONITORING = Filter()

@@ -20,6 +20,9 @@ from services.signals.spec import ImageSpec, Layout
 from services.signals.windows import best_window
 
 _HALF = np.float32(0.5)
+DEVIATIONS = np.float32(8.0)
+"""Standard deviations at the end of the scale "deviation": an R peak has about six."""
+MIN_DEVIATION = 1e-4
 
 
 def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
@@ -119,6 +122,11 @@ def _scaled(series: Signal, spec: ImageSpec) -> Signal:
     if spec.scaling == "millivolt":
         level: Signal = series / np.float32(spec.full_scale_mv)
         return np.clip(level, -1.0, 1.0)
+    if spec.scaling == "deviation":
+        centred: Signal = series - series.mean(axis=-1, keepdims=True)
+        deviation = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True))
+        centred /= DEVIATIONS * np.maximum(deviation, np.float32(MIN_DEVIATION))
+        return np.clip(centred, -1.0, 1.0)
     return rescale(series, axis=-1 if spec.scaling == "lead" else (-2, -1))
 
 

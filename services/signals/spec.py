@@ -13,7 +13,7 @@ from services.signals.cleaning import MONITORING, Filter, seconds_to_samples
 Layout = Literal["all-grid", "all-concat", "simple-plot", "raster"]
 Source = Literal["rhythm", "median-beat"]
 Encoding = Literal["gasf", "gadf", "rp", "mtf"]
-Scaling = Literal["lead", "record", "millivolt"]
+Scaling = Literal["lead", "record", "deviation", "millivolt"]
 Dtype = Literal["uint8", "float32"]
 
 MAX_PIXELS = 4096
@@ -40,8 +40,9 @@ class ImageSpec:
         dimension: embedding dimension m of the RP.
         delay: time delay tau of the RP, in pixels.
         threshold: of the RP, as a share of the largest distance; 0 shows the distances themselves.
-        scaling: what becomes -1 and 1: each "lead"'s own extremes, the "record"'s, or the fixed
-            range of `full_scale_mv` ("millivolt").
+        scaling: what becomes -1 and 1: each "lead"'s own extremes, the "record"'s, 8 standard
+            deviations of each lead about its mean ("deviation", which one spike does not
+            squeeze), or the fixed range of `full_scale_mv` ("millivolt").
         full_scale_mv: amplitude at the end of the scale "millivolt".
         dtype: "uint8" for pixels of 0 to 255, "float32" for the values themselves.
     """
@@ -82,15 +83,18 @@ class ImageSpec:
         for field, (low, high) in _RANGES.items():
             if not low <= getattr(self, field) <= high:
                 raise ValueError(f"{field} {getattr(self, field)}: must be {low} to {high}")
+        for field in ("rate", "window_s", "threshold", "full_scale_mv"):
+            # equal specifications are to have one JSON form, and so one id
+            object.__setattr__(self, field, float(getattr(self, field)) + 0.0)
         if self.rate <= 2 * max(self.filter.band_hz):
             raise ValueError(
                 f"rate {self.rate:g}: must be over twice the band's {self.filter.band_hz}"
             )
         if self.source == "median-beat" and self.window_s > MAX_BEAT_S:
             raise ValueError(f"window_s {self.window_s:g}: a beat has at most {MAX_BEAT_S:g} s")
-        if self.layout != "raster" and self.points > self._drawn:
+        if self.layout != "raster" and self._needed > self._drawn:
             raise ValueError(
-                f"tile {self.tile}: {self._drawn} samples cannot fill it; "
+                f"tile {self.tile}: {self._drawn} samples cannot fill the {self._needed} it needs; "
                 "make rate or window_s larger or tile smaller"
             )
 
@@ -120,6 +124,10 @@ class ImageSpec:
         """Stable short id of this specification."""
         canonical = msgspec.json.encode(asdict(self), order="sorted")
         return f"{self.layout}-{hashlib.sha256(canonical).hexdigest()[:12]}"
+
+    @property
+    def _needed(self) -> int:
+        return self.tile if self.layout == "simple-plot" else self.points
 
     @property
     def _drawn(self) -> int:

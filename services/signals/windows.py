@@ -35,9 +35,11 @@ def best_window(signal: Signal, samples: int, rate: float) -> Signal:
     block = seconds_to_samples(BLOCK_S, rate)
     bad = _bad_leads(signal, block)
     starts = np.unique(np.append(np.arange(0, spare, max(1, block // 2)), (spare // 2, spare)))
-    first, last = starts // block, -(-(starts + samples) // block)
+    # the last block is longer, so that a window may lie wholly in it
+    first = np.minimum(starts // block, bad.size - 1)
+    last = np.minimum(-(-(starts + samples) // block), bad.size)
     totals = np.append(0, np.cumsum(bad))
-    found = totals[np.minimum(last, bad.size)] - totals[np.minimum(first, bad.size)]
+    found = totals[last] - totals[first]
     order = np.lexsort((np.abs(starts - spare // 2), found))
     start = int(starts[order[0]])
     return np.ascontiguousarray(signal[:, start : start + samples])

@@ -109,6 +109,66 @@ def test_a_plot_that_cannot_be_is_refused_with_the_remedy(cardex, tmp_path, out,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ("strip", "strip"),
+        ("x" * 300, "no image specification"),
+        ("[1]", "no image specification"),
+        ('["layout"]', "no image specification"),
+        ('{"tile": 1e9}', "tile"),
+        ('{"a":' * 20_000, "no image specification"),
+        ('{"filter": {"band_hz": [NaN, 40]}}', "band_hz"),
+        ('{"filter": {"notch_hz": 1e200}}', "notch_hz"),
+    ],
+)
+def test_an_image_that_cannot_be_is_refused_by_name(cardex, tmp_path, spec, named):
+    result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png", "--spec", spec)
+    assert result.exit_code == 1
+    assert "(INVALID_QUESTION)" in result.output
+    assert named in result.output.replace("\n", " ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("layout", ["all-grid", "all-concat", "simple-plot", "raster"])
+def test_every_layout_is_drawn(cardex, tmp_path, layout):
+    result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png", "--spec", layout, "--zoom", 2)
+    assert result.exit_code == 0, result.output
+    height, width, channels = ImageSpec(layout=layout).shape
+    image = Image.open(tmp_path / "ecg.png")
+    assert image.size == (2 * width, 2 * height)
+    assert image.mode == ("L" if channels == 1 else "RGB")
+
+
+def test_a_specification_comes_from_a_file_too(cardex, tmp_path):
+    (tmp_path / "spec.json").write_text('{"encodings": ["gadf", "rp"], "tile": 32}', "utf-8-sig")
+    arguments = ("-o", tmp_path / "ecg.png", "--spec", tmp_path / "spec.json")
+    assert cardex("encode", DICOM, *arguments).exit_code == 0
+    assert Image.open(tmp_path / "ecg.png").size == (128, 96)
+
+
+def test_a_picture_of_billions_of_pixels_is_refused(cardex, tmp_path):
+    arguments = ("-o", tmp_path / "ecg.png", "--zoom", 16, "--spec", '{"tile": 341}')
+    result = cardex("encode", DICOM, *arguments)
+    assert result.exit_code == 1
+    assert "zoom 16" in result.output
+
+
+def test_a_folder_of_many_recordings_is_no_one_recording(cardex, tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        (tmp_path / name).write_bytes(DICOM.read_bytes())
+    result = cardex("plot", tmp_path, "-o", tmp_path / "ecg.svg")
+    assert result.exit_code == 1
+    assert "holds 2 recordings" in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "x" * 300, "none.hea", "none/none.dcm"])
+def test_a_path_that_is_no_file_is_one_message(cardex, tmp_path, path):
+    result = cardex("plot", path, "-o", tmp_path / "ecg.svg")
+    assert result.exit_code == 1
+    assert "error" in result.output and "Traceback" not in result.output
+
+
 def test_a_plot_of_what_is_no_ecg_is_refused(cardex, tmp_path):
     (tmp_path / "note.txt").write_text("no ECG")
     for path, reason in (("note.txt", "NOT_AN_ECG"), ("missing.dcm", "INVALID_ECG")):

@@ -1,7 +1,10 @@
+import os
+import threading
+
 import pytest
 
 from services.domain.errors import InvalidEcg
-from services.records import load, recordings
+from services.records import load, one_recording, recordings
 
 
 @pytest.fixture
@@ -71,6 +74,23 @@ def test_a_recording_over_the_limit_is_refused_before_it_is_read(tmp_path):
     with pytest.raises(InvalidEcg, match="at most 67108864") as caught:
         load([path])
     assert caught.value.reason == "FILE_TOO_LARGE"
+
+
+def test_a_header_goes_with_the_files_that_it_names(folder):
+    made = folder("a.hea", "a_1.dat", "a_2.dat", "a.dat", "b.dcm")
+    (made / "a.hea").write_text("a 2 500 5000\na_1.dat 16\na_2.dat 16\n")
+    assert sorted(names(made)) == [["a.dat"], ["a.hea", "a_1.dat", "a_2.dat"], ["b.dcm"]]
+    assert names(made, "a.hea") == [["a.hea", "a_1.dat", "a_2.dat"]]
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"ecg",))
+    writer.start()
+    (part,) = one_recording(pipe)
+    writer.join()
+    assert part.content == b"ecg"
 
 
 def test_a_file_that_is_named_is_taken_whatever_its_name(folder):

@@ -114,7 +114,7 @@ class Trace:
 
     Attributes:
         lead: its name.
-        points: (N, 2) float64, mm from the page's top left; may leave the page above or below.
+        points: (N, 2) float64, mm from the page's top left; never below the grid.
     """
 
     lead: str
@@ -221,6 +221,7 @@ def _trace(waveform: Waveform, cell: _Cell, style: PaperStyle) -> Trace:
     shown = waveform.signal[LEADS.index(cell.lead), first:after].astype(np.float64)
     x = cell.x + (np.arange(first, after) / rate - cell.time) * style.speed
     y = cell.baseline - (shown - np.median(shown)) * style.gain
+    y = np.clip(y, 0.0, GRID.y + GRID.height)  # as a pen stops at the edge; the footer is kept
     return Trace(cell.lead, _thinned(np.stack([x, y], axis=1)))  # (N, 2)
 
 

@@ -63,6 +63,36 @@ def test_an_artefact_in_one_place_does_not_hide_the_beats():
         assert np.abs(found - expected).min() < 0.05 or abs(expected - 5.0) < 0.5
 
 
+@pytest.mark.parametrize("bpm", [200.0, 250.0, 300.0])
+def test_a_racing_heart_is_not_halved(bpm):
+    times = np.arange(5000) / 500.0
+    lead = np.exp(-0.5 * ((np.mod(times, 60.0 / bpm) - 0.1) / 0.01) ** 2)
+    found = find_beats(cleaned(np.tile(lead, (12, 1)).astype(np.float32)), RATE)
+    assert found.bpm == pytest.approx(bpm, rel=0.02)
+
+
+def test_bigeminy_is_counted_beat_by_beat():
+    times = np.arange(5000) / 500.0
+    peaks = [start + shift for start in np.arange(0.4, 9.5, 1.6) for shift in (0.0, 0.5)]
+    lead = sum(np.exp(-0.5 * ((times - peak) / 0.012) ** 2) for peak in peaks)
+    found = find_beats(cleaned(np.tile(lead, (12, 1)).astype(np.float32)), RATE)
+    assert len(found.peaks) == len(peaks)
+    assert found.bpm == pytest.approx(75.0, rel=0.08)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_has_no_beats(seed):
+    random = np.random.default_rng(seed)
+    silent = random.normal(0, 0.006, (12, 5000)).astype(np.float32)
+    assert find_beats(cleaned(silent), RATE).peaks.size == 0
+
+
+def test_an_offset_does_not_move_a_peak():
+    signal = cleaned(ecg())
+    expected = find_beats(signal, RATE).peaks
+    np.testing.assert_array_equal(find_beats(signal + np.float32(3.0), RATE).peaks, expected)
+
+
 def test_silence_has_no_beats():
     found = find_beats(np.zeros((12, 1000), dtype=np.float32), RATE)
     assert found.peaks.size == 0 and found.bpm is None

@@ -198,6 +198,18 @@ def test_a_fixed_scale_keeps_amplitudes_and_clips_beyond():
     assert found == [191, 255, 0, 128]
 
 
+def test_the_scale_of_deviations_is_not_squeezed_by_a_spike():
+    spec = ImageSpec(layout="raster", scaling="deviation", dtype="float32")
+    signal = window()
+    plain = draw(signal[None], spec)[0, 1, :, 0]
+    np.testing.assert_allclose(plain.std(), 1 / 8, rtol=1e-4)
+    signal[1, 500] = 30.0
+    spiked = draw(signal[None], spec)[0, 1, :, 0]
+    assert np.ptp(spiked[:400]) > 0.15 * np.ptp(plain[:400])
+    assert spiked.max() == 1.0
+    assert not draw(np.zeros((1, 12, 1000), dtype=np.float32), spec).any()
+
+
 def test_the_records_scale_keeps_the_leads_in_proportion():
     spec = ImageSpec(layout="raster", scaling="record", dtype="float32")
     signal = window()

@@ -25,6 +25,19 @@ def test_the_id_is_the_same_in_every_process_and_release():
     assert spec.id == "all-grid-c137201ce882"
 
 
+@pytest.mark.parametrize(
+    "same",
+    [
+        ImageSpec(rate=100, window_s=10, full_scale_mv=2, threshold=0),
+        ImageSpec(threshold=-0.0),
+        ImageSpec(filter=Filter((0.5, 40), 0, 1)),
+    ],
+)
+def test_equal_specifications_have_one_id(same):
+    assert same == ImageSpec() and same.id == ImageSpec().id
+    assert ImageSpec.from_json(same.to_json()).id == same.id
+
+
 def test_the_id_names_the_layout():
     assert ImageSpec().id.startswith("all-grid-")
 
@@ -127,11 +140,15 @@ def test_a_field_out_of_range_is_named(field, value):
 
 
 def test_a_tile_that_the_samples_cannot_fill_is_refused():
-    with pytest.raises(ValueError, match="tile 128: 100 samples"):
+    with pytest.raises(ValueError, match="tile 128: 100 samples cannot fill the 128"):
         ImageSpec(tile=128, window_s=1.0)
     with pytest.raises(ValueError, match="tile 96"):
         ImageSpec(tile=96, window_s=1.0, dimension=3, delay=4)
     assert ImageSpec(layout="all-concat", tile=128, window_s=1.0).shape == (128, 128, 3)
+
+
+def test_a_plot_needs_no_trajectories():
+    ImageSpec(layout="simple-plot", dimension=32, delay=100)
 
 
 def test_a_beat_does_not_last_ten_seconds():

@@ -88,6 +88,12 @@ def test_premature_beats_do_not_drive_the_window_away():
     assert place(signal, best_window(signal, 1000, RATE)) == 2500
 
 
+def test_a_window_may_lie_wholly_in_the_longer_last_block():
+    signal = ecg(rate=RATE, seconds=15.9)
+    signal[:, 1200:] *= 20.0
+    assert place(signal, best_window(signal, 100, RATE)) < 1200
+
+
 @given(samples=st.integers(1, 3000), wanted=st.integers(1, 1200))
 @settings(max_examples=80, deadline=None, derandomize=True, database=None)
 def test_the_best_window_always_has_the_wanted_length(samples, wanted):
