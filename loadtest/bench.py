@@ -23,6 +23,7 @@ from services.domain.settings import Settings, load_settings
 from services.inference.probe import probe_image
 from services.pb.cardex.v1 import ecg_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
+from services.pictures import served_spec
 from services.records import recordings
 from services.retrieval.ptbxl import distinct_reports
 from services.signals.readers import read
@@ -160,7 +161,8 @@ def measure(settings: Settings) -> dict[str, float]:
     data = fetch(settings.data_dir / "data", print)
     ecgs = Ecgs(data)
     bare = BareEncoder(
-        settings.model_repository / "ecg_image_encoder" / "1" / "model.onnx", ImageSpec()
+        settings.model_repository / "ecg_image_encoder" / "1" / "model.onnx",
+        served_spec(settings.model_repository),
     )
     figures: dict[str, float] = {}
     with TemporaryDirectory(prefix="cardex-bench-") as folder:

@@ -153,15 +153,16 @@ def encode(
     path: Annotated[Path, typer.Argument(help="An ECG file, for WFDB its .hea.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="PNG to write.")],
     spec: Annotated[
-        str, typer.Option(help="Layout, JSON fields or file of an ImageSpec; docs/signals.md.")
-    ] = "all-grid",
+        str, typer.Option(help="Layout, JSON fields or file; the shipped model's if left out.")
+    ] = "",
     zoom: Annotated[int, typer.Option(help="Side of a drawn pixel.", min=1, max=16)] = 1,
 ) -> None:
     """Draw the image that a model sees."""
-    from services.pictures import image_spec, run_encode
+    from services.pictures import image_spec, run_encode, served_spec
 
     with _errors():
-        run_encode(path, out, image_spec(spec), zoom)
+        wanted = image_spec(spec) if spec else served_spec(load_settings().model_repository)
+        run_encode(path, out, wanted, zoom)
 
 
 @app.command()

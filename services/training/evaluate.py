@@ -1,82 +1,77 @@
-"""Retrieval figures on a held-out fold, chance and the majority baseline beside each."""
+"""Retrieval figures on a held-out fold, chance and the majority baseline beside each.
+
+Three protocols. *strict*: a gallery of records' reports, in which only the ECG's own entry is a hit and
+equal scores are ordered at random. *distinct*: the same gallery with each text once, a hit is the same
+text. *clinical*: how far the statements of the first five reports are those of the ECG.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from services.signals.windows import centre_window
+from services.retrieval.ptbxl import Record
+from services.signals.windows import best_window
 from services.training.data import Ecgs, statement_matrix
-from services.training.image import embed_images
-from services.training.run import Trained, embed_texts
-
-RANKS = (1, 5, 10)
-MIN_POSITIVE = 5
+from services.training.image import read_images
+from services.training.metrics import Scores, by_text, jaccard, macro_auroc, ranks, recall
+from services.training.run import Trained, read_texts
 
 
-def evaluate(trained: Trained, ecgs: Ecgs, majority: Sequence[str]) -> dict[str, object]:
-    """Measure ECG-to-report retrieval in the gallery of the fold's distinct reports.
+def evaluate(
+    trained: Trained, ecgs: Ecgs, others: Sequence[Record], majority: Sequence[str]
+) -> dict[str, object]:
+    """Measure ECG-to-report retrieval.
 
     Args:
-        trained: the towers.
+        trained: the encoders.
         ecgs: the fold.
+        others: records whose reports fill the gallery up.
         majority: reports of the training folds, the commonest first: the baseline answers those.
 
     Returns:
-        R@k ("distinct": a hit is the same text) and mean Jaccard index of the statements of the first
-        five, each beside chance and the majority baseline, and the macro AUROC of the statement head.
+        R@k per cent (strict, distinct) and the mean Jaccard index of the statements of the first five,
+        each beside chance and the majority baseline, and the macro AUROC of the statements.
     """
     spec = trained.recipe.spec
-    windows = np.stack([centre_window(signal, spec.window) for signal in ecgs.signals])
-    embeddings = embed_images(trained.image.encoder, windows, spec)
-    gallery = sorted({record.text for record in ecgs.records})
-    reports = embed_texts(trained.text, trained.tokenizer, gallery)
-    scores: NDArray[np.float32] = (embeddings @ reports.T).numpy()
-    place = {text: i for i, text in enumerate(gallery)}
-    own = np.array([place[record.text] for record in ecgs.records])
-    statements = statement_matrix(ecgs.records, trained.codes)
-    behind = np.stack([(statements[own == i] > 0).mean(axis=0) >= 0.5 for i in range(len(gallery))])
+    windows = np.stack([best_window(s, spec.window, spec.rate) for s in ecgs.signals])
+    embeddings, odds = read_images(trained.image.encoder, windows, spec)
+    gallery = [*ecgs.records, *others]
+    reports, _ = read_texts(trained.text, trained.tokenizer, [record.text for record in gallery])
+    commonest = {text: len(majority) - place for place, text in enumerate(majority)}
     random = np.random.default_rng(0)
-    commonest = np.array([place[text] for text in majority if text in place][: RANKS[-1]])
-    orders = {
-        "model": np.argsort(-scores, axis=1)[:, : RANKS[-1]],
-        "chance": np.stack([random.permutation(len(gallery))[: RANKS[-1]] for _ in own]),
-        "majority": np.tile(commonest, (len(own), 1)),
+    size = (len(ecgs.records), len(gallery))
+    scores: dict[str, Scores] = {
+        "model": (embeddings @ reports.T).numpy(),
+        "majority": np.tile([commonest.get(r.text, 0) for r in gallery], (size[0], 1)),
+        "chance": random.random(size, dtype=np.float32),
     }
-    with torch.no_grad():
-        logits = trained.image.statements(embeddings * trained.image.scale).numpy()
+    statements = statement_matrix(gallery, trained.codes) > 0
+    own = np.arange(size[0])
+    texts = sorted({record.text for record in gallery})
+    place = {text: i for i, text in enumerate(texts)}
+    columns = np.array([place[record.text] for record in gallery])
     return {
-        "ecgs": len(own),
-        "gallery": len(gallery),
-        "recall": {name: recall(order, own) for name, order in orders.items()},
-        "jaccard@5": {
-            name: jaccard(behind[order[:, :5]], statements > 0) for name, order in orders.items()
+        "ecgs": size[0],
+        "gallery": size[1],
+        "distinct texts": len(texts),
+        "strict": {name: recall(ranks(s, own, random)) for name, s in scores.items()},
+        "distinct": {
+            name: recall(ranks(by_text(s, columns), columns[own], random))
+            for name, s in scores.items()
         },
-        "macro_auroc": macro_auroc(logits, statements > 0),
+        "jaccard@5": {
+            name: jaccard(s, statements[own], statements, random) for name, s in scores.items()
+        },
+        "macro_auroc": macro_auroc(odds.numpy(), statements[own]),
     }
 
 
-def recall(order: NDArray[np.int64], own: NDArray[np.int64]) -> dict[str, float]:
-    """Return R@k in per cent of (ECGs, ranks) gallery places against each ECG's own."""
-    hits = order == own[:, None]
-    return {f"R@{k}": round(100.0 * float(hits[:, :k].any(axis=1).mean()), 2) for k in RANKS}
-
-
-def jaccard(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
-    """Return the mean Jaccard index of (ECGs, hits, codes) against (ECGs, codes)."""
-    shared = (found & true[:, None]).sum(axis=-1)
-    either = (found | true[:, None]).sum(axis=-1)
-    return round(float((shared / np.maximum(either, 1)).mean()), 4)
-
-
-def macro_auroc(scores: NDArray[np.float32], true: NDArray[np.bool_]) -> float:
-    """Return the mean AUROC of the columns that have `MIN_POSITIVE` of both kinds."""
-    areas = []
-    for column, labels in zip(scores.T, true.T, strict=True):
-        positive, negative = int(labels.sum()), int((~labels).sum())
-        if min(positive, negative) >= MIN_POSITIVE:
-            ranks = rankdata(column)[labels].sum()
-            areas.append((ranks - positive * (positive + 1) / 2) / (positive * negative))
-    return round(float(np.mean(areas)), 4)
+def fill_up(
+    records: Sequence[Record], ecgs: Ecgs, folds: Sequence[int], size: int, seed: int = 0
+) -> list[Record]:
+    """Draw the records that fill the gallery of `ecgs` up to `size`, from `folds`, seeded."""
+    own = {record.ecg_id for record in ecgs.records}
+    pool = [r for r in records if r.fold in folds and r.text and r.ecg_id not in own]
+    count = min(len(pool), max(0, size - len(ecgs.records)))
+    chosen = np.random.default_rng(seed).choice(len(pool), count, replace=False)
+    return [pool[i] for i in sorted(chosen)]

@@ -33,7 +33,7 @@ def export(trained: Trained, repository: Path, figures: dict[str, object]) -> st
         trained.image.encoder, torch.from_numpy(pixels), "image", image / "model.onnx"
     )
     text_probe = _write_graph(
-        trained.text.encoder, torch.from_numpy(tokens), "token_ids", text / "model.onnx"
+        trained.text, torch.from_numpy(tokens), "token_ids", text / "model.onnx"
     )
     tokenizer = repository / TEXT / "tokenizer.json"
     trained.tokenizer.save(str(tokenizer))
@@ -46,6 +46,8 @@ def export(trained: Trained, repository: Path, figures: dict[str, object]) -> st
     ):  # fmt: skip
         for config in sorted((repository / model).glob("**/*.pbtxt")):
             set_parameters(config, {"model_version": version, **own})
+    for config in sorted((repository / IMAGE).glob("**/*.pbtxt")):
+        set_image_shape(config, spec.shape)
     card = {"model_version": version, "recipe": describe(trained.recipe), "figures": figures}
     (repository / "model_card.json").write_text(json.dumps(card, indent=2, default=str) + "\n")
     return version
@@ -81,6 +83,20 @@ def _version(*files: Path) -> str:
     for file in files:
         digest.update(file.read_bytes())
     return f"cardex-{digest.hexdigest()[:12]}"
+
+
+def set_image_shape(config: Path, shape: tuple[int, int, int]) -> None:
+    """Set the dims of the image input, and of its warm-up, in a config.pbtxt in place.
+
+    Raises:
+        CardexError: if the file has no such line.
+    """
+    dims = ", ".join(map(str, shape))
+    pattern = r'((?:name|key): "image" .*dims: \[) [\d, ]+ (\])'
+    text, found = re.subn(pattern, rf"\1 {dims} \2", config.read_text())
+    if not found:
+        raise CardexError(f"{config} has no line with the dims of the image")
+    config.write_text(text)
 
 
 def set_parameters(config: Path, values: dict[str, str]) -> None:

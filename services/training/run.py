@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from services.retrieval.ptbxl import DUPLICATES, Record, read_records
 from services.signals.spec import ImageSpec
 from services.training.data import Ecgs, load, statement_matrix
-from services.training.image import ImageTower, soft_targets, train_image
-from services.training.models import TowerConfig
-from services.training.text import TextTower, token_ids, train_text, train_tokenizer
+from services.training.image import ImageTower, train_image
+from services.training.models import TextEncoder, TowerConfig
+from services.training.text import LENGTH, token_ids, train_text, train_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +34,11 @@ class Recipe:
         seed: of every random choice.
     """
 
-    spec: ImageSpec = ImageSpec()
+    spec: ImageSpec = ImageSpec(layout="raster", scaling="deviation")
     text: TowerConfig = TowerConfig(width=128, depth=3, heads=4)
-    image: TowerConfig = TowerConfig(width=192, depth=6, heads=6)
+    image: TowerConfig = TowerConfig(width=192, depth=4, heads=6)
     text_epochs: int = 6
-    image_epochs: int = 10
+    image_epochs: int = 12
     seed: int = 0
 
 
@@ -49,7 +48,7 @@ class Trained:
 
     recipe: Recipe
     tokenizer: Tokenizer
-    text: TextTower
+    text: TextEncoder
     image: ImageTower
     codes: list[str]
 
@@ -81,20 +80,21 @@ def frequent_codes(records: list[Record]) -> list[str]:
 
 def _text_tower(
     records: list[Record], codes: list[str], work: Path, recipe: Recipe
-) -> tuple[Tokenizer, TextTower]:
+) -> tuple[Tokenizer, TextEncoder]:
     stage, vocabulary_file = work / "text.pt", work / "tokenizer.json"
     if stage.is_file() and vocabulary_file.is_file():
         tokenizer = Tokenizer.from_file(str(vocabulary_file))
-        tower = TextTower(recipe.text, tokenizer.get_vocab_size(), len(codes))
-        tower.load_state_dict(torch.load(stage))
-        return tokenizer, tower.eval()
+        encoder = TextEncoder(recipe.text, tokenizer.get_vocab_size(), LENGTH, len(codes))
+        encoder.load_state_dict(torch.load(stage))
+        return tokenizer, encoder.eval()
     tokenizer = train_tokenizer(sorted({record.text for record in records}))
     ids = token_ids(tokenizer, [record.text for record in records])
     statements = statement_matrix(records, codes)
-    tower = train_text(ids, statements, recipe.text, tokenizer.get_vocab_size(), recipe.text_epochs)
-    torch.save(tower.state_dict(), stage)
+    vocabulary = tokenizer.get_vocab_size()
+    encoder = train_text(ids, statements, recipe.text, vocabulary, recipe.text_epochs)
+    torch.save(encoder.state_dict(), stage)
     tokenizer.save(str(vocabulary_file))
-    return tokenizer, tower
+    return tokenizer, encoder
 
 
 def _image_tower(
@@ -102,45 +102,41 @@ def _image_tower(
     ecgs: Ecgs,
     codes: list[str],
     tokenizer: Tokenizer,
-    text: TextTower,
+    text: TextEncoder,
     work: Path,
     recipe: Recipe,
 ) -> ImageTower:
     stage = work / f"image-{recipe.spec.id}.pt"
-    tower = ImageTower(recipe.image, recipe.spec, len(codes))
+    tower = ImageTower(recipe.image, recipe.spec, torch.zeros(len(codes)))
     if stage.is_file():
         tower.load_state_dict(torch.load(stage))
         return tower.eval()
-    texts, bank_statements = _bank(records, codes)
-    bank = embed_texts(text, tokenizer, texts)
+    texts = sorted({record.text for record in records})
+    bank = read_texts(text, tokenizer, texts)[1]
     keep = [i for i, record in enumerate(ecgs.records) if record.text]
     kept = [ecgs.records[i] for i in keep]
-    statements = statement_matrix(kept, codes)
     place = {report: i for i, report in enumerate(texts)}
     own = np.array([place[record.text] for record in kept])
-    target = soft_targets(own, statements, bank_statements)
     tower = train_image(
-        ecgs.signals[keep], statements, target, bank, recipe.spec, recipe.image, recipe.image_epochs
-    )
+        ecgs.signals[keep], statement_matrix(kept, codes), own, bank,
+        recipe.spec, recipe.image, recipe.image_epochs,
+    )  # fmt: skip
     torch.save(tower.state_dict(), stage)
     return tower
 
 
-def _bank(records: list[Record], codes: list[str]) -> tuple[list[str], NDArray[np.float32]]:
-    """Return the distinct reports of the training folds and the mean statements behind each."""
-    by_text: dict[str, list[Record]] = {}
-    for record in records:
-        by_text.setdefault(record.text, []).append(record)
-    rows = [statement_matrix(group, codes).mean(axis=0) for group in by_text.values()]
-    return list(by_text), np.stack(rows)
-
-
 @torch.no_grad()
-def embed_texts(tower: TextTower, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
-    """Embed reports: (reports, embedding)."""
-    tower.eval()
-    chunks = (texts[i : i + 256] for i in range(0, len(texts), 256))
-    return torch.cat([tower.encoder(token_ids(tokenizer, chunk)) for chunk in chunks])
+def read_texts(
+    encoder: TextEncoder, tokenizer: Tokenizer, texts: list[str]
+) -> tuple[Tensor, Tensor]:
+    """Return embeddings (reports, embedding) and wordings (reports, wording) of reports."""
+    encoder.eval()
+    embeddings, wordings = [], []
+    for first in range(0, len(texts), 256):
+        ids = token_ids(tokenizer, texts[first : first + 256])
+        embeddings.append(encoder(ids))
+        wordings.append(encoder.read(ids)[1])
+    return torch.cat(embeddings), torch.cat(wordings)
 
 
 def describe(recipe: Recipe) -> dict[str, object]:

@@ -5,8 +5,10 @@ import grpc
 import numpy as np
 import pytest
 
+from services.domain.settings import Settings
 from services.pb.cardex.v1 import ecg_pb2, job_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
+from services.pictures import served_spec
 from tests.support import (
     cpsc_ecgs,
     demo_data,
@@ -260,7 +262,7 @@ def test_a_too_long_request_id_is_refused(ecgs):
 def test_the_server_says_what_it_runs(ecgs):
     info = ecgs.GetServerInfo(pb.GetServerInfoRequest(), timeout=10)
     assert info.model_version == info.index_model_version
-    assert info.image_spec.startswith("all-grid-")
+    assert info.image_spec == served_spec(Settings().model_repository).id
     assert {queue.priority for queue in info.queues} == {
         job_pb2.PRIORITY_STAT,
         job_pb2.PRIORITY_ROUTINE,

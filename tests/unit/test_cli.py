@@ -5,7 +5,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from services.cli import app
+from services.domain.settings import Settings
 from services.gateway.keys import KeyRing, Scope
+from services.pictures import served_spec
 from services.signals.spec import ImageSpec
 from tests.unit.ecgs import DICOM
 
@@ -41,7 +43,7 @@ def test_an_error_of_the_tree_is_one_message_and_status_1(cardex, tmp_path):
 def test_an_image_is_written_as_the_model_sees_it(cardex, tmp_path):
     result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")
     assert result.exit_code == 0
-    height, width, _ = ImageSpec().shape
+    height, width, _ = served_spec(Settings().model_repository).shape
     assert Image.open(tmp_path / "ecg.png").size == (width, height)
 
 
@@ -138,6 +140,14 @@ def test_every_layout_is_drawn(cardex, tmp_path, layout):
     image = Image.open(tmp_path / "ecg.png")
     assert image.size == (2 * width, 2 * height)
     assert image.mode == ("L" if channels == 1 else "RGB")
+
+
+def test_a_repository_without_a_model_card_is_named(cardex, tmp_path, monkeypatch):
+    monkeypatch.setenv("CARDEX_MODEL_REPOSITORY", str(tmp_path))
+    result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")
+    assert result.exit_code == 1
+    assert "(CONFIGURATION)" in result.output
+    assert "model_card.json" in result.output.replace("\n", "")
 
 
 def test_a_specification_comes_from_a_file_too(cardex, tmp_path):

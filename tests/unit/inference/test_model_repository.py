@@ -11,6 +11,7 @@ from services.domain.jobs import Priority
 from services.inference import triton
 from services.inference.probe import check_probe, probe_image, probe_tokens
 from services.inference.tokenizer import ReportTokenizer
+from services.pictures import served_spec
 from services.signals.spec import ImageSpec
 
 MODELS = {
@@ -79,9 +80,16 @@ def test_a_queue_is_bounded_and_refuses_what_is_over(configs, model):
         assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
 
 
-def test_both_encoders_are_of_one_version(configs):
+def test_both_encoders_and_the_model_card_are_of_one_version(root, configs):
+    card = json.loads((root / "model_repository" / "model_card.json").read_text())
     every = [config for model in MODELS for config in configs[model]]
-    assert len({parameter(config, "model_version") for config in every}) == 1
+    assert {parameter(config, "model_version") for config in every} == {card["model_version"]}
+
+
+def test_the_model_card_names_the_image_that_the_encoder_takes(root, configs):
+    for config in configs[triton.IMAGE_ENCODER]:
+        taken = ImageSpec.from_json(parameter(config, "image_spec"))
+        assert served_spec(root / "model_repository") == taken
 
 
 def test_the_text_encoder_names_the_tokenizer_beside_it(root, configs):

@@ -1,23 +1,8 @@
 import msgspec
 import pytest
-from google.protobuf import text_format
-from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from services.signals.cleaning import Filter
 from services.signals.spec import ImageSpec
-
-
-@pytest.fixture
-def served_spec(root) -> str:
-    config = ModelConfig()
-    path = root / "model_repository" / "ecg_image_encoder" / "configs" / "cpu.pbtxt"
-    text_format.Parse(path.read_text(), config)
-    return config.parameters["image_spec"].string_value
-
-
-def test_the_served_model_takes_the_default_image(served_spec):
-    assert ImageSpec.from_json(served_spec) == ImageSpec()
-    assert ImageSpec.from_json(served_spec).id == ImageSpec().id
 
 
 def test_the_id_is_the_same_in_every_process_and_release():
