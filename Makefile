@@ -21,7 +21,8 @@ demo: setup ## Index 21,837 real reports, find the nearest for real ECGs, stop a
 up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/cardex up
 
-test: setup $(APP)/.dev ## Run every test, with the real parts
+test: setup $(APP)/.dev $(TRAIN)/.ready ## Run every test, with the real parts
+	$(TRAIN)/bin/python -m pytest tests/training
 	$(BIN)/pytest
 
 unit: $(APP)/.dev ## Run the unit tests only

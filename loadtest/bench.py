@@ -20,10 +20,10 @@ from loadtest.report import publish
 from services.client import GatewayClient, ecg_of_files
 from services.domain.ecg import LEADS
 from services.domain.settings import Settings, load_settings
+from services.inference.model_card import served_spec
 from services.inference.probe import probe_image
 from services.pb.cardex.v1 import ecg_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.pictures import served_spec
 from services.records import recordings
 from services.retrieval.ptbxl import distinct_reports
 from services.signals.readers import read

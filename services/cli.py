@@ -158,7 +158,8 @@ def encode(
     zoom: Annotated[int, typer.Option(help="Side of a drawn pixel.", min=1, max=16)] = 1,
 ) -> None:
     """Draw the image that a model sees."""
-    from services.pictures import image_spec, run_encode, served_spec
+    from services.inference.model_card import served_spec
+    from services.pictures import image_spec, run_encode
 
     with _errors():
         wanted = image_spec(spec) if spec else served_spec(load_settings().model_repository)

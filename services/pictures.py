@@ -11,7 +11,7 @@ from PIL import Image
 
 from services.domain import ecg
 from services.domain.ecg import Waveform
-from services.domain.errors import ConfigurationError, InvalidQuestion
+from services.domain.errors import InvalidQuestion
 from services.records import one_recording
 from services.signals.cleaning import MONITORING, Filter, clean
 from services.signals.images import image_of
@@ -63,22 +63,6 @@ def run_plot(path: Path, out: Path, style: PaperStyle, *, treatment: Treatment, 
     drawing = draw_paper(waveform, replace(style, processing=processing))
     content = to_svg(drawing).encode() if suffix == ".svg" else to_png(drawing, dpi)
     _write(out, content)
-
-
-def served_spec(repository: Path) -> ImageSpec:
-    """Return the specification of the model in a repository, from its model card.
-
-    Raises:
-        ConfigurationError: if there is no model card, or one of another release.
-    """
-    card = repository / "model_card.json"
-    try:
-        return ImageSpec.from_fields(json.loads(card.read_bytes())["recipe"]["spec"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"{card} tells no image specification ({type(error).__name__}): export the model anew,"
-            " or name one with --spec"
-        ) from error
 
 
 def image_spec(text: str) -> ImageSpec:

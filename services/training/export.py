@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from services.domain.errors import CardexError
+from services.inference.model_card import MODEL_CARD
 from services.inference.probe import SHOWN, probe_image, probe_tokens
 from services.training.run import Trained, describe
 from services.training.text import LENGTH
@@ -49,7 +50,7 @@ def export(trained: Trained, repository: Path, figures: dict[str, object]) -> st
     for config in sorted((repository / IMAGE).glob("**/*.pbtxt")):
         set_image_shape(config, spec.shape)
     card = {"model_version": version, "recipe": describe(trained.recipe), "figures": figures}
-    (repository / "model_card.json").write_text(json.dumps(card, indent=2, default=str) + "\n")
+    (repository / MODEL_CARD).write_text(json.dumps(card, indent=2, default=str) + "\n")
     return version
 
 

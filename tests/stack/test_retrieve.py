@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from services.domain.settings import Settings
+from services.inference.model_card import served_spec
 from services.pb.cardex.v1 import ecg_pb2, job_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.pictures import served_spec
 from tests.support import (
     cpsc_ecgs,
     demo_data,

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from services.cli import app
 from services.domain.settings import Settings
 from services.gateway.keys import KeyRing, Scope
-from services.pictures import served_spec
+from services.inference.model_card import served_spec
 from services.signals.spec import ImageSpec
 from tests.unit.ecgs import DICOM
 

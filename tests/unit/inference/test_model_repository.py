@@ -9,9 +9,9 @@ from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from services.domain.jobs import Priority
 from services.inference import triton
+from services.inference.model_card import served_spec
 from services.inference.probe import check_probe, probe_image, probe_tokens
 from services.inference.tokenizer import ReportTokenizer
-from services.pictures import served_spec
 from services.signals.spec import ImageSpec
 
 MODELS = {
