@@ -17,20 +17,19 @@ import numpy as np
 import onnxruntime
 
 from loadtest.report import publish
-from services.client import GatewayClient, ecg_of_files
+from services.client import GatewayClient
 from services.domain.ecg import LEADS
 from services.domain.settings import Settings, load_settings
 from services.inference.model_card import served_spec
 from services.inference.probe import probe_image
 from services.pb.cardex.v1 import ecg_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.records import recordings
+from services.records import load, recordings
 from services.retrieval.ptbxl import distinct_reports
 from services.signals.readers import read
 from services.signals.spec import ImageSpec
 from services.stack.dataset import DemoData, fetch
 from services.stack.stack import Stack
-from services.wire.ecg import from_payload, to_payload
 
 ROUNDS = 5
 RECORDS = 640
@@ -76,9 +75,7 @@ class Ecgs:
 
     def __init__(self, data: DemoData) -> None:
         """Read the records."""
-        self._signals = [
-            read(from_payload(to_payload(ecg_of_files(files)))) for files in recordings(data.cpsc)
-        ]
+        self._signals = [read(load(files)) for files in recordings(data.cpsc)]
         self._next = 0
 
     def take(self, count: int) -> list[ecg_pb2.Ecg]:

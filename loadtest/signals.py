@@ -11,7 +11,6 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle, islice
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from loadtest.report import publish
 from services.domain.ecg import LEADS, FilePart, TypedSamples, Waveform
 from services.domain.errors import InvalidEcg
 from services.domain.settings import load_settings
-from services.records import recordings
+from services.records import load, recordings
 from services.signals.cleaning import clean
 from services.signals.encodings import paa, rescale
 from services.signals.images import draw, window_of
@@ -55,12 +54,8 @@ def one_core() -> None:
 def windows_of_real_records() -> list[Waveform]:
     """Return ten-second windows of the public CPSC-2018 records, at 500 Hz."""
     data = fetch(load_settings().data_dir / "data", print)
-    whole = [read(tuple(map(_part, files))) for files in recordings(data.cpsc)]
+    whole = [read(load(files)) for files in recordings(data.cpsc)]
     return list(islice(_windows(whole), RECORDS))
-
-
-def _part(path: Path) -> FilePart:
-    return FilePart(path.name, path.read_bytes())
 
 
 def _windows(whole: Sequence[Waveform]) -> Iterator[Waveform]:

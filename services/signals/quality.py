@@ -231,7 +231,7 @@ def _contradictions(cleaned: Signal, levels: _Levels) -> tuple[str, ...]:
         return ()
     if wrong[0]:
         return ("I", "II", "III")
-    return ("I", "II", *_named(np.append([False, False], np.append(wrong, [False] * 6))))
+    return ("I", "II", *(lead for lead, hit in zip(LEADS[2:6], wrong, strict=True) if hit))
 
 
 def _arms_reversed(beat: Signal) -> bool:

@@ -96,6 +96,7 @@ def read_images(encoder: ImageEncoder, windows: Signal, spec: ImageSpec) -> tupl
     embeddings, odds = [], []
     for first in range(0, len(windows), 64):
         images = torch.from_numpy(draw(windows[first : first + 64], spec))
-        embeddings.append(encoder(images))
-        odds.append(encoder.read(images)[0])
+        log_odds, wording = encoder.read(images)
+        embeddings.append(encoder.join(log_odds, wording))
+        odds.append(log_odds)
     return torch.cat(embeddings), torch.cat(odds)

@@ -180,7 +180,10 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, height, width, channels) uint8 to (B, embedding) unit vectors."""
-        log_odds, wording = self.read(image)
+        return self.join(*self.read(image))
+
+    def join(self, log_odds: Tensor, wording: Tensor) -> Tensor:
+        """Make the embeddings of what `read` returned: (B, embedding) unit vectors."""
         return ecg_embedding(log_odds - self.offset, wording)
 
 
@@ -207,5 +210,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Map (B, length) int32 to (B, embedding) unit vectors."""
-        log_odds, wording = self.read(token_ids)
+        return self.join(*self.read(token_ids))
+
+    def join(self, log_odds: Tensor, wording: Tensor) -> Tensor:
+        """Make the embeddings of what `read` returned: (B, embedding) unit vectors."""
         return report_embedding(torch.sigmoid(log_odds), wording)

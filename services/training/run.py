@@ -133,9 +133,9 @@ def read_texts(
     encoder.eval()
     embeddings, wordings = [], []
     for first in range(0, len(texts), 256):
-        ids = token_ids(tokenizer, texts[first : first + 256])
-        embeddings.append(encoder(ids))
-        wordings.append(encoder.read(ids)[1])
+        log_odds, wording = encoder.read(token_ids(tokenizer, texts[first : first + 256]))
+        embeddings.append(encoder.join(log_odds, wording))
+        wordings.append(wording)
     return torch.cat(embeddings), torch.cat(wordings)
 
 

@@ -1,6 +1,7 @@
 import pytest
 
-from services.domain.ecg import FilePart, Waveform
+from services.domain.ecg import Waveform
+from services.records import load
 from services.signals.readers import read
 
 
@@ -20,7 +21,6 @@ def ptbxl(shared):
     def first(folder: str, count: int) -> list[Waveform]:
         headers = sorted((shared / "ptbxl" / folder).glob("*/*.hea"))[:count]
         assert len(headers) == count
-        files = [(path, path.with_suffix(".dat")) for path in headers]
-        return [read(tuple(FilePart(p.name, p.read_bytes()) for p in pair)) for pair in files]
+        return [read(load([path, path.with_suffix(".dat")])) for path in headers]
 
     return first
