@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto lock bench bench-signals train doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto lock bench bench-signals train evaluate table1 techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,8 +47,23 @@ bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
 	$(BIN)/python -m loadtest.signals
 
-train: $(TRAIN)/.ready ## Train both encoders on PTB=../shared/ptbxl and export them
-	$(TRAIN)/bin/python -m services.cli train --ptbxl $(or $(PTB),../shared/ptbxl)
+PTB ?= ../shared/ptbxl
+FOLD ?= 9
+TRAINING := $(TRAIN)/bin/python -m services.cli
+
+train: $(TRAIN)/.ready ## Train all models on PTB=DIR by experiments/shipped.toml and export them
+	$(TRAINING) train --ptbxl $(PTB)
+
+evaluate: $(APP)/.ready ## Measure the models in model_repository/ on PTB=DIR, FOLD=9
+	$(BIN)/cardex evaluate --ptbxl $(PTB) --fold $(FOLD)
+
+table1: $(TRAIN)/.ready ## Train and measure every encoding of the first paper alike
+	$(TRAINING) table $(sort $(wildcard experiments/encodings/[a-z]*.toml)) --ptbxl $(PTB) \
+	  --results experiments/results/encodings.json --seeds 1
+
+techniques: $(TRAIN)/.ready ## Train and measure with and without every technique, three seeds each
+	$(TRAINING) table $(sort $(wildcard experiments/techniques/*.toml)) --ptbxl $(PTB) \
+	  --results experiments/results/techniques.json
 
 doctor: setup ## Say what is missing and what to do
 	$(BIN)/cardex doctor

@@ -123,15 +123,18 @@ def submit(
     paths: Annotated[list[Path], typer.Argument(help="ECG files, or folders of them.")],
     stat: Annotated[bool, typer.Option(help="Ask one by one, as the bedside does.")] = False,
     top_k: Annotated[int, typer.Option(help="How many reports for each.")] = 5,
+    rerank: Annotated[
+        int, typer.Option(help="How many of the nearest the matcher puts in order: 0, or 2 to 128.")
+    ] = 0,
     as_json: JsonFlag = False,
 ) -> None:
     """Submit ECGs and print the nearest reports for each."""
     from services.commands import run_submit
+    from services.domain.jobs import Question
 
     with _errors():
-        failed = run_submit(
-            _client(), paths, stat=stat, top_k=top_k, as_json=as_json, console=console
-        )
+        question = Question(top_k, rerank)
+        failed = run_submit(_client(), paths, question, stat=stat, as_json=as_json, console=console)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -197,17 +200,43 @@ def plot(
 
 @app.command()
 def train(
-    ptbxl: Annotated[Path, typer.Option(help="PTB-XL in its official layout.")],
-    work: Annotated[Path, typer.Option(help="Folder for finished stages.")] = Path("runs/first"),
+    ptbxl: Annotated[
+        Path, typer.Option("--ptbxl", "--data", help="PTB-XL's folder, or a manifest's CSV file.")
+    ],
+    recipe: Annotated[Path, typer.Option(help="What to train: docs/training.md.")] = Path(
+        "experiments/shipped.toml"
+    ),
+    work: Annotated[
+        Path, typer.Option(help="Finished stages, checkpoints and logs; a second call goes on.")
+    ] = Path("runs/shipped"),
     repository: Annotated[Path, typer.Option(help="Model repository to write.")] = Path(
         "model_repository"
     ),
+    bf16: Annotated[bool, typer.Option(help="Matrix products in bfloat16.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
+    tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard's files.")] = False,
 ) -> None:
-    """Train both encoders on folds 1-8, measure them on fold 9 and export them. Needs torch."""
-    from services.training.commands import run_train
+    """Train the models on folds 1-8, measure them on fold 9 and export them. Needs torch."""
+    from services.training.commands import Options, run_train
 
     with _errors():
-        run_train(ptbxl, work, repository)
+        run_train(ptbxl, work, repository, recipe, Options(bf16, compiled, tensorboard))
+
+
+@app.command()
+def table(
+    recipes: Annotated[list[Path], typer.Argument(help="Recipes, a row each.")],
+    ptbxl: Annotated[Path, typer.Option("--ptbxl", "--data", help="As for `train`.")],
+    results: Annotated[Path, typer.Option(help="JSON file that keeps what was measured.")],
+    work: Annotated[Path, typer.Option(help="As for `train`.")] = Path("runs/tables"),
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+) -> None:
+    """Train recipes alike, measure each on fold 9, and print their table. Needs torch."""
+    from services.training.commands import run_table
+
+    with _errors():
+        run_table(recipes, ptbxl, work, results, seeds=seeds, jobs=jobs)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
 from services.domain.errors import CardexError
+from services.domain.jobs import Question
 from services.domain.reports import Report
 from services.domain.settings import Settings
 from services.pb.cardex.v1 import (
@@ -22,6 +23,7 @@ from services.pb.cardex.v1 import (
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.records import load
 from services.wire.channel import channel_credentials, channel_options
+from services.wire.jobs import question_message
 from services.wire.reports import report_message
 
 UPSERT_CHUNK = 256
@@ -60,10 +62,11 @@ class GatewayClient:
         self._channel.close()
 
     def retrieve(
-        self, ecg: ecg_pb2.Ecg, *, top_k: int = 10, timeout_s: float = 60.0
+        self, ecg: ecg_pb2.Ecg, question: Question | None = None, *, timeout_s: float = 60.0
     ) -> pb.RetrieveResponse:
         """Submit one ECG as STAT and wait for its answer."""
-        request = pb.RetrieveRequest(ecg=ecg, question=pb.Question(top_k=top_k))
+        asked = question_message(question or Question())
+        request = pb.RetrieveRequest(ecg=ecg, question=asked)
         with _translated():
             response: pb.RetrieveResponse = self._ecgs.Retrieve(
                 request, timeout=timeout_s, metadata=self._metadata

@@ -9,12 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services.client import GatewayClient, ecg_of_files
 from services.domain.errors import CardexError, InvalidEcg
+from services.domain.jobs import Question
 from services.domain.reports import Report
 from services.pb.cardex.v1 import ecg_retrieval_pb2, job_pb2, report_index_pb2
 from services.records import recordings
 from services.render import as_dict, show_answer
 from services.retrieval.ptbxl import distinct_reports
 from services.retrieval.report_csv import read_reports
+from services.wire.jobs import question_message
 
 FINISH_TIMEOUT_S = 24 * 3600.0
 
@@ -62,9 +64,9 @@ def index_reports(
 def run_submit(
     client: GatewayClient,
     paths: Sequence[Path],
+    question: Question,
     *,
     stat: bool,
-    top_k: int,
     as_json: bool,
     console: Console,
 ) -> int:
@@ -78,7 +80,7 @@ def run_submit(
     failed = 0
     with client:
         ask = ask_one_by_one if stat else ask_as_batch
-        results = ask(client, found, top_k, console)
+        results = ask(client, found, question, console)
         for name, outcome in results:
             failed += isinstance(outcome, CardexError)
             _print(name, outcome, as_json)
@@ -91,21 +93,28 @@ Result = tuple[str, job_pb2.Answer | CardexError]
 
 
 def ask_one_by_one(
-    client: GatewayClient, found: Sequence[Sequence[Path]], top_k: int, console: Console
+    client: GatewayClient,
+    found: Sequence[Sequence[Path]],
+    question: Question,
+    console: Console,
 ) -> Iterator[Result]:
     """Retrieve each recording as STAT."""
     for files in found:
         try:
-            yield files[0].name, client.retrieve(ecg_of_files(files), top_k=top_k).answer
+            ecg = ecg_of_files(files)
+            response = client.retrieve(ecg, question)
+            yield files[0].name, response.answer
         except CardexError as error:
             yield files[0].name, error
 
 
 def ask_as_batch(
-    client: GatewayClient, found: Sequence[Sequence[Path]], top_k: int, console: Console
+    client: GatewayClient,
+    found: Sequence[Sequence[Path]],
+    question: Question,
+    console: Console,
 ) -> Iterator[Result]:
     """Submit all recordings as one routine stream, then yield each answer when it is there."""
-    question = ecg_retrieval_pb2.Question(top_k=top_k)
     unreadable: list[Result] = []
 
     def requests() -> Iterator[ecg_retrieval_pb2.SubmitBatchRequest]:
@@ -116,7 +125,7 @@ def ask_as_batch(
                 unreadable.append((files[0].name, error))
             else:
                 yield ecg_retrieval_pb2.SubmitBatchRequest(
-                    item_id=str(number), ecg=ecg, question=question
+                    item_id=str(number), ecg=ecg, question=question_message(question)
                 )
 
     names: dict[str, list[str]] = {}

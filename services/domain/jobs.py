@@ -5,11 +5,12 @@ from enum import StrEnum
 
 from services.domain.errors import CardexError
 from services.domain.quality import SignalQuality
-from services.domain.reports import Finding, Hit
+from services.domain.reports import Draft, Finding, Hit, Prediction
 
 DISCLAIMER = "RESEARCH USE ONLY"
 MAX_TOP_K = 100
 DEFAULT_TOP_K = 10
+MIN_RERANK, MAX_RERANK = 2, 128
 SHOWN_RECORD_IDS = 20
 
 
@@ -41,9 +42,11 @@ class Question:
 
     Attributes:
         top_k: how many reports to return, 1 to 100.
+        rerank: how many of the nearest the matcher puts in order first, 2 to 128; 0 for none.
     """
 
     top_k: int = DEFAULT_TOP_K
+    rerank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Answer:
     """What Cardex found for one question.
 
     Attributes:
-        hits: the most similar reports, nearest first.
+        hits: the most similar reports, nearest first; after re-ranking, the best match first.
         findings: statements that the hits agree on.
         model_version: version of the model behind question and index.
         index_name: the collection that was searched.
@@ -68,6 +71,10 @@ class Answer:
         from_cache: True where no stage ran for this request.
         disclaimer: always `DISCLAIMER`.
         quality: how far the signal can be trusted; None where a text was asked about.
+        predictions: probable statements, the most probable first; empty where a text was asked about or
+            the model came without calibrated statements.
+        draft: what the hits agree on, as a report; None where a text was asked about, or no hit is
+            similar.
     """
 
     hits: tuple[Hit, ...]
@@ -79,6 +86,8 @@ class Answer:
     from_cache: bool = False
     disclaimer: str = DISCLAIMER
     quality: SignalQuality | None = None
+    predictions: tuple[Prediction, ...] = ()
+    draft: Draft | None = None
 
     def cached(self) -> "Answer":
         """Return this answer marked as coming from the cache."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+DRAFT_LABEL = "DRAFT FROM SIMILAR CASES, NOT A DIAGNOSIS"
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -49,12 +51,14 @@ class Hit:
     Attributes:
         report: the report.
         score: cosine similarity of the question's and the report's embedding, in [-1, 1].
-        rank: 1 for the nearest.
+        rank: 1 for the first: the nearest, or the one that the re-ranking put first.
+        match: the matcher's log-odds that report and ECG belong together; None without re-ranking.
     """
 
     report: Report
     score: float
     rank: int
+    match: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +76,46 @@ class Finding:
     description: str
     share: float
     report_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A coded statement with its probability for this ECG, whatever the hits say.
+
+    Attributes:
+        code: the SCP code.
+        description: the code in words.
+        snomed_code: concept id in SNOMED CT, or "" where none is known to fit.
+        probability: calibrated on ECGs that the model was not trained on, in [0, 1].
+    """
+
+    code: str
+    description: str
+    snomed_code: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class DraftSentence:
+    """A sentence or phrase of a draft.
+
+    Attributes:
+        text: in the words of the reports.
+        report_ids: the hits that say it.
+    """
+
+    text: str = field(repr=False)
+    report_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A report put together from what the hits agree on.
+
+    Attributes:
+        sentences: in the order in which reports usually say them.
+        label: always `DRAFT_LABEL`.
+    """
+
+    sentences: tuple[DraftSentence, ...]
+    label: str = DRAFT_LABEL

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW"] = "IVF_FLAT"
     triton_url: str = "127.0.0.1:8001"
     tokenizer: Path = ROOT / "model_repository" / "report_text_encoder" / "tokenizer.json"
+    statements: Path = ROOT / "model_repository" / "statements.json"
 
     # The doors.
     gateway_bind: str = "127.0.0.1:50051"

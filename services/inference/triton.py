@@ -1,7 +1,7 @@
 """The Triton client: one per process, used by all its threads."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,9 +22,16 @@ from services.signals.spec import ImageSpec
 
 IMAGE_ENCODER = "ecg_image_encoder"
 TEXT_ENCODER = "report_text_encoder"
-IMAGE_INPUT, TEXT_INPUT, OUTPUT = "image", "token_ids", "embedding"
+MATCHER = "ecg_report_matcher"
+IMAGE_INPUT, TEXT_INPUT = "image", "token_ids"
+OUTPUT, MATCH_OUTPUT = "embedding", "match"
 MAX_BATCH = 32
 
+_PARAMETERS = {
+    IMAGE_ENCODER: {"model_version", "probe", "image_spec"},
+    TEXT_ENCODER: {"model_version", "probe", "tokenizer_sha256", "length"},
+    MATCHER: {"model_version"},
+}
 _LEVEL = {Priority.STAT: 1, Priority.ROUTINE: 2}
 T = TypeVar("T")
 
@@ -70,40 +77,64 @@ class TritonEncoder:
         tokens = self._tokenizer.encode(texts)
         return self._embed(TEXT_ENCODER, TEXT_INPUT, tokens, Priority.ROUTINE)
 
+    def match(
+        self, images: Image, reports: Sequence[Sequence[str]], priority: Priority
+    ) -> list[NDArray[np.float32]]:
+        """Match each image with its own reports, one call for each: their numbers may differ."""
+        return [
+            self._match(image, texts, priority)
+            for image, texts in zip(images, reports, strict=True)
+        ]
+
+    def _match(self, image: Image, texts: Sequence[str], priority: Priority) -> NDArray[np.float32]:
+        tensors = {IMAGE_INPUT: image[None], TEXT_INPUT: self._tokenizer.encode(texts)[None]}
+        infer = partial(self._infer, MATCHER, tensors, MATCH_OUTPUT, (1, len(texts)), priority)
+        (log_odds,) = self._circuit.call(infer)
+        return np.asarray(log_odds)
+
     def _embed(self, model: str, name: str, batch: NDArray[Any], priority: Priority) -> Embedding:
         parts = np.array_split(batch, range(MAX_BATCH, len(batch), MAX_BATCH))
-        infer = partial(self._infer, model, name, priority)
+        infer = partial(self._embed_once, model, name, priority)
         return np.concatenate([self._circuit.call(partial(infer, part)) for part in parts])
 
-    def _infer(self, model: str, name: str, priority: Priority, batch: NDArray[Any]) -> Embedding:
-        tensor = triton.InferInput(name, list(batch.shape), _dtype(batch))
-        tensor.set_data_from_numpy(batch)
+    def _embed_once(
+        self, model: str, name: str, priority: Priority, batch: NDArray[Any]
+    ) -> Embedding:
+        return self._infer(model, {name: batch}, OUTPUT, batch.shape[:1], priority)
+
+    def _infer(
+        self,
+        model: str,
+        tensors: Mapping[str, NDArray[Any]],
+        output: str,
+        leading: tuple[int, ...],
+        priority: Priority,
+    ) -> NDArray[np.float32]:
+        """Call a model once; its output has to begin with the dimensions `leading`."""
         result = self._call(
             lambda: self._client.infer(
                 model,
-                [tensor],
-                outputs=[triton.InferRequestedOutput(OUTPUT)],
+                [_input(name, tensor) for name, tensor in tensors.items()],
+                outputs=[triton.InferRequestedOutput(output)],
                 priority=_LEVEL[priority],
                 timeout=int(self._timeout_s * 1e6),
                 client_timeout=self._timeout_s,
             )
         )
-        embedding = result.as_numpy(OUTPUT)
-        if embedding is None or embedding.shape[:1] != batch.shape[:1]:
+        found = result.as_numpy(output)
+        if found is None or found.shape[: len(leading)] != leading:
+            shapes = {name: tensor.shape for name, tensor in tensors.items()}
             raise ConfigurationError(
-                f"{model} returned {None if embedding is None else embedding.shape} for"
-                f" {batch.shape}: Triton's Python environment needs numpy<2; run `make setup`"
+                f"{model} returned {None if found is None else found.shape} for {shapes}: Triton's"
+                " Python environment needs numpy<2; run `make setup`"
             )
-        return np.asarray(embedding, dtype=np.float32)
+        return np.asarray(found, dtype=np.float32)
 
     def _checked_model(self) -> ModelInfo:
         image = self._circuit.call(lambda: self._parameters(IMAGE_ENCODER))
         text = self._circuit.call(lambda: self._parameters(TEXT_ENCODER))
-        if image["model_version"] != text["model_version"]:
-            raise VersionMismatch(
-                f"Triton serves {IMAGE_ENCODER} {image['model_version']} beside {TEXT_ENCODER}"
-                f" {text['model_version']}: deploy both of one version"
-            )
+        version = image["model_version"]
+        _require_version(version, TEXT_ENCODER, text["model_version"])
         if text["tokenizer_sha256"] != self._tokenizer.fingerprint:
             raise VersionMismatch(
                 f"{TEXT_ENCODER} {text['model_version']} was trained with tokenizer"
@@ -111,12 +142,23 @@ class TritonEncoder:
                 f" {self._tokenizer.fingerprint[:12]}: install the model's tokenizer.json"
             )
         spec, image_probe, text_probe, length = _decoded(image, text)
-        seen = self._infer(IMAGE_ENCODER, IMAGE_INPUT, Priority.STAT, probe_image(spec.shape))
+        known = probe_image(spec.shape)
+        seen = self._embed_once(IMAGE_ENCODER, IMAGE_INPUT, Priority.STAT, known)
         check_probe(IMAGE_ENCODER, seen, image_probe)
         tokens = probe_tokens(length)
-        read = self._infer(TEXT_ENCODER, TEXT_INPUT, Priority.STAT, tokens)
+        read = self._embed_once(TEXT_ENCODER, TEXT_INPUT, Priority.STAT, tokens)
         check_probe(TEXT_ENCODER, read, text_probe)
-        return ModelInfo(image["model_version"], spec, seen.shape[1])
+        return ModelInfo(version, spec, seen.shape[1], self._has_matcher(version))
+
+    def _has_matcher(self, version: str) -> bool:
+        """Return whether a matcher of this version is served; raises VersionMismatch."""
+        served = self._circuit.call(
+            lambda: self._call(lambda: self._client.is_model_ready(MATCHER, client_timeout=2.0))
+        )
+        if served:
+            matcher = self._circuit.call(lambda: self._parameters(MATCHER))
+            _require_version(version, MATCHER, matcher["model_version"])
+        return bool(served)
 
     def _parameters(self, model: str) -> dict[str, str]:
         answer = self._call(
@@ -124,10 +166,7 @@ class TritonEncoder:
         )
         parameters = answer["config"].get("parameters", {})
         found = {key: value.get("string_value", "") for key, value in parameters.items()}
-        needed = {"model_version", "probe"} | (
-            {"image_spec"} if model == IMAGE_ENCODER else {"tokenizer_sha256", "length"}
-        )
-        if missing := sorted(needed - found.keys()):
+        if missing := sorted(_PARAMETERS[model] - found.keys()):
             raise ConfigurationError(f"{model}'s config.pbtxt lacks parameters {missing}")
         return found
 
@@ -159,5 +198,15 @@ def _decoded(
         ) from error
 
 
-def _dtype(batch: NDArray[Any]) -> str:
-    return {np.dtype(np.uint8): "UINT8", np.dtype(np.int32): "INT32"}[batch.dtype]
+def _require_version(version: str, model: str, other: str) -> None:
+    if other != version:
+        raise VersionMismatch(
+            f"Triton serves {IMAGE_ENCODER} {version} beside {model} {other}: deploy all of one version"
+        )
+
+
+def _input(name: str, tensor: NDArray[Any]) -> triton.InferInput:
+    kind = {np.dtype(np.uint8): "UINT8", np.dtype(np.int32): "INT32"}[tensor.dtype]
+    made = triton.InferInput(name, list(tensor.shape), kind)
+    made.set_data_from_numpy(tensor)
+    return made

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from services.domain.settings import Settings
+from services.inference.statements import load_calibration
 from services.inference.tokenizer import ReportTokenizer
 from services.inference.triton import TritonEncoder
 from services.retrieval.catalogue import Catalogue
@@ -28,7 +29,7 @@ def assemble(settings: Settings) -> Parts:
     """Make the parts; nothing is connected until it is used, so that a process starts while one is down.
 
     Raises:
-        ConfigurationError: if the tokenizer cannot be loaded.
+        ConfigurationError: if the tokenizer or the statements cannot be loaded.
     """
     encoder = TritonEncoder(
         settings.triton_url,
@@ -38,7 +39,7 @@ def assemble(settings: Settings) -> Parts:
     reports = ReportStore(
         settings.milvus_uri, token=settings.milvus_token, index_type=settings.milvus_index
     )
-    catalogue = Catalogue(encoder, reports)
+    catalogue = Catalogue(encoder, reports, load_calibration(settings.statements))
     cache = Cache(connect(settings.cache_url), settings.cache_ttl_s)
     limits = JobLimits(
         max_backlog=settings.max_backlog,

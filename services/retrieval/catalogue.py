@@ -7,15 +7,31 @@ from typing import Protocol
 
 from services.domain.errors import CardexError, VersionMismatch
 from services.inference.encoder import Encoder, ModelInfo
+from services.inference.statements import Calibration, Predictor
 from services.stores.reports import IndexInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """One model and the index that was built with it."""
+    """One model, the index that was built with it, and what was calibrated for it.
+
+    Attributes:
+        model: what is served.
+        index: what is searched.
+        calibration: of its statements, None where the model came without.
+        predictor: by that calibration.
+    """
 
     model: ModelInfo
     index: IndexInfo
+    calibration: Calibration | None = None
+    predictor: Predictor | None = None
+
+    @property
+    def version(self) -> str:
+        """Version of everything but the index that an answer depends on."""
+        calibrated = self.calibration.fingerprint if self.calibration else ""
+        return f"{self.model.version}|{self.model.matcher}|{calibrated}"
 
 
 class Indexes(Protocol):
@@ -28,10 +44,19 @@ class Indexes(Protocol):
 class Catalogue:
     """The edition in force, looked up at most every `ttl_s` seconds."""
 
-    def __init__(self, encoder: Encoder, indexes: Indexes, *, ttl_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        indexes: Indexes,
+        calibration: Calibration | None = None,
+        *,
+        ttl_s: float = 1.0,
+    ) -> None:
         """Look editions up at `encoder` and `indexes`."""
         self._encoder = encoder
         self._indexes = indexes
+        self._calibration = calibration
+        self._predictor: Predictor | None = None
         self._ttl_s = ttl_s
         self._lock = threading.Lock()
         self._edition: Edition | None = None
@@ -41,7 +66,7 @@ class Catalogue:
         """Return the edition in force.
 
         Raises:
-            VersionMismatch: if the index was built with another model; names both.
+            VersionMismatch: if index or statements belong to another model; names both.
             IndexMissing: if there is no index.
             Unavailable: if Triton or Milvus is down.
         """
@@ -70,4 +95,18 @@ class Catalogue:
                 f"Triton serves model {model.version}, but index {index.name} was built with"
                 f" {index.model_version}: rebuild it with `cardex index`, or deploy that model"
             )
-        return Edition(model, index)
+        return Edition(model, index, self._calibration, self._predictor_for(model))
+
+    def _predictor_for(self, model: ModelInfo) -> Predictor | None:
+        """Return the predictor; its prompts are embedded once, as there is one version that they fit."""
+        calibration = self._calibration
+        if calibration is None:
+            return None
+        if calibration.model_version != model.version:
+            raise VersionMismatch(
+                f"Triton serves model {model.version}, but the statements are calibrated for"
+                f" {calibration.model_version}: set CARDEX_STATEMENTS to the file that came with it"
+            )
+        if self._predictor is None:
+            self._predictor = Predictor.of(calibration, self._encoder)
+        return self._predictor

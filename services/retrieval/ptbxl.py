@@ -76,8 +76,34 @@ def _record(row: dict[str, str], line: int) -> Record:
         raise InvalidReport(f"{TABLE}, line {line}: {type(error).__name__}: {error}") from error
 
 
-def read_descriptions(folder: Path) -> dict[str, str]:
-    """Return SCP code to description from `scp_statements.csv`; empty where the file is missing.
+@dataclass(frozen=True, slots=True)
+class StatementKind:
+    """One row of the table of statements.
+
+    Attributes:
+        description: the statement in words.
+        superclass: of a diagnostic statement, else "".
+        subclass: of a diagnostic statement, else "".
+        form: True where it says something of the form.
+        rhythm: True where it says something of the rhythm.
+    """
+
+    description: str
+    superclass: str
+    subclass: str
+    form: bool
+    rhythm: bool
+
+    def classes(self, level: str, code: str) -> tuple[str, ...]:
+        """Return the class of statement `code` at a level ("superclass" to "rhythm"), if it has one."""
+        if level in ("form", "rhythm"):
+            return (code,) if getattr(self, level) else ()
+        label: str = getattr(self, level)
+        return (label,) if label else ()
+
+
+def read_kinds(folder: Path) -> dict[str, StatementKind]:
+    """Return SCP code to kind from `scp_statements.csv`; empty where the file is missing.
 
     Raises:
         InvalidReport: if the table is damaged.
@@ -86,14 +112,35 @@ def read_descriptions(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as lines:
-        rows = csv.reader(lines)
+        rows = csv.DictReader(lines)
         try:
-            column = next(rows).index("description")
-            return {row[0]: row[column] for row in rows}
-        except (StopIteration, ValueError, IndexError, csv.Error) as error:
+            code = (rows.fieldnames or [""])[0]
+            if "description" not in (rows.fieldnames or ()):
+                raise KeyError("description")
+            return {row[code]: _kind(row) for row in rows}
+        except (KeyError, TypeError, AttributeError, csv.Error) as error:
             raise InvalidReport(
                 f"{path}, line {rows.line_num}: needs a code and the column description"
             ) from error
+
+
+def _kind(row: dict[str, str]) -> StatementKind:
+    return StatementKind(
+        description=row["description"].strip(),
+        superclass=row.get("diagnostic_class", "").strip(),
+        subclass=row.get("diagnostic_subclass", "").strip(),
+        form=row.get("form", "").strip() == "1.0",
+        rhythm=row.get("rhythm", "").strip() == "1.0",
+    )
+
+
+def read_descriptions(folder: Path) -> dict[str, str]:
+    """Return SCP code to description from `scp_statements.csv`; empty where the file is missing.
+
+    Raises:
+        InvalidReport: if the table is damaged.
+    """
+    return {code: kind.description for code, kind in read_kinds(folder).items()}
 
 
 def distinct_reports(folder: Path) -> list[Report]:

@@ -47,12 +47,12 @@ def _report(text: str, rows: list[dict[str, str]], path: Path) -> Report:
         record_ids=tuple(row["record_id"] for row in rows),
         record_count=len(rows),
         statements=merge_statements(
-            [_codes(row.get("codes") or "", f"{path}, line {row['line']}") for row in rows], {}
+            [codes_of(row.get("codes") or "", f"{path}, line {row['line']}") for row in rows], {}
         ),
     )
 
 
-def _codes(cell: str, where: str) -> dict[str, float]:
+def codes_of(cell: str, where: str) -> dict[str, float]:
     codes = {}
     for part in filter(None, (item.strip() for item in cell.split(";"))):
         code, _, likelihood = part.partition(":")

@@ -1,14 +1,10 @@
 """A micro-batch of ECGs, or one text, to answers."""
 
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from services.domain.ecg import EcgInput, Embedding, Signal
 from services.domain.errors import CardexError, InvalidQuestion
 from services.domain.jobs import (
     MAX_TOP_K,
@@ -18,57 +14,27 @@ from services.domain.jobs import (
     Question,
     StageTime,
 )
-from services.domain.quality import SignalQuality
 from services.domain.reports import Hit, Report
 from services.inference.encoder import Encoder
 from services.retrieval.catalogue import Catalogue, Edition
+from services.retrieval.draft import draft_of
 from services.retrieval.findings import findings_of
-from services.signals.cleaning import MONITORING, clean
-from services.signals.images import draw, window_of
-from services.signals.quality import RATE_HZ, assess
-from services.signals.readers import read
-from services.signals.spec import ImageSpec
+from services.retrieval.reranking import Ranked, as_found, check_rerank, reranked
+from services.retrieval.shelf import ReportShelf
+from services.retrieval.work import Asked, Work, draw_images, prepare, timed
 from services.stores.cache import Cache, answer_key
-from services.stores.reports import IndexInfo, Match, ReportStore
+from services.stores.reports import ReportStore
 
 MAX_TEXT = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One ECG with its question.
-
-    Attributes:
-        sha256: of the payload that the ECG was decoded from.
-        ecg: the ECG.
-        question: what is asked.
-        queued_s: how long it waited for a worker.
-    """
-
-    sha256: str
-    ecg: EcgInput = field(repr=False)
-    question: Question
-    queued_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Work:
-    """What is known of one ECG so far."""
-
-    asked: Asked
-    stages: dict[str, float]
-    vector: Embedding | None = None
-    window: Signal | None = None
-    quality: SignalQuality | None = None
-    outcome: Answer | CardexError | None = None
 
 
 def check_question(question: Question) -> Question:
     """Return the question if it can be asked.
 
     Raises:
-        InvalidQuestion: if top_k is out of range.
+        InvalidQuestion: if top_k or rerank is out of range.
     """
+    check_rerank(question)
     if not 1 <= question.top_k <= MAX_TOP_K:
         raise InvalidQuestion(
             f"top_k {question.top_k}: must be 1 to {MAX_TOP_K}",
@@ -89,7 +55,7 @@ class Retriever:
         self._store = store
         self._cache = cache
         self._catalogue = catalogue
-        self._reports = _ReportShelf(store)
+        self._reports = ReportShelf(store)
 
     def cached(self, sha256: str, question: Question) -> Answer | None:
         """Return the answer that is known already, even while Triton or Milvus is down."""
@@ -114,12 +80,12 @@ class Retriever:
             )
         edition = self._catalogue.current()
         stages: dict[str, float] = {}
-        with _timed(stages, "inference"):
+        with timed(stages, "inference"):
             embedding = self._encoder.embed_texts([text])
-        with _timed(stages, "search"):
+        with timed(stages, "search"):
             matches = self._store.search(edition.index, embedding, top_k)[0]
             reports = self._reports.get(edition.index, matches)
-        return _answer(edition, matches, reports, None, stages)
+        return _answer(edition, as_found(matches), reports, stages)
 
     def by_ecg(self, batch: Sequence[Asked], priority: Priority) -> list[Answer | CardexError]:
         """Answer a micro-batch; an ECG that is at fault gets its own error.
@@ -129,32 +95,36 @@ class Retriever:
                 is at fault.
         """
         edition = self._catalogue.current()
-        works = [_Work(asked, {"queue": asked.queued_s}) for asked in batch]
+        works = [Work(asked, {"queue": asked.queued_s}) for asked in batch]
         self._look_up(works, edition)
-        _prepare([work for work in works if _open(work) and work.vector is None], edition)
-        self._embed([work for work in works if work.window is not None], edition, priority)
-        self._search([work for work in works if _open(work)], edition)
+        prepare([work for work in works if work.open and work.needs_image], edition)
+        draw_images([work for work in works if work.window is not None], edition)
+        self._embed(
+            [work for work in works if work.open and work.vector is None], edition, priority
+        )
+        found = [work for work in works if work.open]
+        reports = self._search(found, edition)
+        self._match([work for work in found if work.asked.question.rerank], reports, priority)
+        self._write(found, edition, reports)
         return [work.outcome for work in works if work.outcome is not None]
 
-    def _look_up(self, works: list[_Work], edition: Edition) -> None:
+    def _look_up(self, works: list[Work], edition: Edition) -> None:
         """Take answers and embeddings that the cache has."""
         keys = [_key(work.asked.sha256, work.asked.question, edition) for work in works]
         for work, answer in zip(works, self._cache.answers(keys), strict=True):
             work.outcome = answer
-        still = [work for work in works if _open(work)]
+        still = [work for work in works if work.open]
         known = self._cache.embeddings([work.asked.sha256 for work in still], edition.model.version)
         for work, found in zip(still, known, strict=True):
             if found is not None:
                 work.vector, work.quality = found
 
-    def _embed(self, works: list[_Work], edition: Edition, priority: Priority) -> None:
+    def _embed(self, works: list[Work], edition: Edition, priority: Priority) -> None:
         if not works:
             return
         stages: dict[str, float] = {}
-        with _timed(stages, "encode"):
-            windows = np.stack([work.window for work in works if work.window is not None])
-            images = draw(windows, edition.model.image_spec)
-        with _timed(stages, "inference"):
+        images = np.stack([work.image for work in works if work.image is not None])
+        with timed(stages, "inference"):
             vectors = self._encoder.embed_images(images, priority)
         for work, vector in zip(works, vectors, strict=True):
             work.vector = vector
@@ -168,80 +138,81 @@ class Retriever:
             edition.model.version,
         )
 
-    def _search(self, works: list[_Work], edition: Edition) -> None:
+    def _search(self, works: list[Work], edition: Edition) -> dict[str, Report]:
+        """Find what is near to each; returns the reports by id."""
+        if not works:
+            return {}
+        stages: dict[str, float] = {}
+        with timed(stages, "search"):
+            vectors = np.stack([work.vector for work in works if work.vector is not None])
+            count = max(_searched(work.asked.question) for work in works)
+            found = self._store.search(edition.index, vectors, count)
+            reports = self._reports.get(edition.index, [match for row in found for match in row])
+        for work, matches in zip(works, found, strict=True):
+            there = [match for match in matches if match.report_id in reports]
+            work.matches = there[: _searched(work.asked.question)]
+            work.stages |= stages
+        return reports
+
+    def _match(self, works: list[Work], reports: dict[str, Report], priority: Priority) -> None:
+        """Ask the matcher about the nearest reports of each."""
+        works = [work for work in works if work.matches]
         if not works:
             return
         stages: dict[str, float] = {}
-        with _timed(stages, "search"):
-            vectors = np.stack([work.vector for work in works if work.vector is not None])
-            top_k = max(work.asked.question.top_k for work in works)
-            found = self._store.search(edition.index, vectors, top_k)
-            reports = self._reports.get(edition.index, [match for row in found for match in row])
+        with timed(stages, "rerank"):
+            images = np.stack([work.image for work in works if work.image is not None])
+            texts = [
+                [
+                    reports[match.report_id].text
+                    for match in work.matches[: work.asked.question.rerank]
+                ]
+                for work in works
+            ]
+            log_odds = self._encoder.match(images, texts, priority)
+        for work, found in zip(works, log_odds, strict=True):
+            work.log_odds = found
+            work.stages |= stages
+
+    def _write(self, works: list[Work], edition: Edition, reports: dict[str, Report]) -> None:
+        """Make each answer, and cache it."""
         answers: dict[str, Answer] = {}
-        for work, matches in zip(works, found, strict=True):
+        for work in works:
             question = work.asked.question
-            nearest = matches[: question.top_k]
-            answer = _answer(edition, nearest, reports, work.quality, work.stages | stages)
-            work.outcome = answer
-            answers[_key(work.asked.sha256, question, edition)] = answer
+            ranked = _ranked(work, edition)[: question.top_k]
+            plain = _answer(edition, ranked, reports, work.stages)
+            work.outcome = _with_ecg(plain, work, edition)
+            answers[_key(work.asked.sha256, question, edition)] = work.outcome
         self._cache.put_answers(answers)
 
 
-class _ReportShelf:
-    """Reports already read from the index in force: near reports are near to many ECGs."""
-
-    LIMIT = 50_000
-
-    def __init__(self, store: ReportStore) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        self._generation = ""
-        self._reports: dict[str, Report] = {}
-
-    def get(self, index: IndexInfo, matches: Sequence[Match]) -> dict[str, Report]:
-        wanted = {match.report_id for match in matches}
-        with self._lock:
-            if self._generation != index.generation or len(self._reports) > self.LIMIT:
-                self._generation, self._reports = index.generation, {}
-            shelf = self._reports
-        missing = sorted(wanted - shelf.keys())
-        for first in range(0, len(missing), 500):
-            fetched = self._store.get(index, missing[first : first + 500])
-            with self._lock:
-                shelf.update(fetched)
-        return {report_id: shelf[report_id] for report_id in wanted & shelf.keys()}
+def _ranked(work: Work, edition: Edition) -> list[Ranked]:
+    if work.log_odds is None or edition.calibration is None:
+        return as_found(work.matches)
+    return reranked(work.matches, work.log_odds, edition.calibration.match_weight)
 
 
-def _prepare(works: list[_Work], edition: Edition) -> None:
-    """Read and clean each ECG; one that cannot be read gets its error."""
-    for work in works:
-        try:
-            _prepare_one(work, edition.model.image_spec)
-        except CardexError as error:
-            work.outcome = error
-
-
-def _prepare_one(work: _Work, spec: ImageSpec) -> None:
-    with _timed(work.stages, "read"):
-        waveform = read(work.asked.ecg)
-    with _timed(work.stages, "clean"):
-        cleaned = clean(waveform, spec.rate, spec.filter)
-        usual = (spec.rate, spec.filter) == (RATE_HZ, MONITORING)
-        judged = cleaned if usual else clean(waveform, RATE_HZ)
-        work.quality = assess(waveform, judged, spec.window_s)
-        work.window = window_of(cleaned, spec)
+def _with_ecg(answer: Answer, work: Work, edition: Edition) -> Answer:
+    """Add what is said of the ECG itself."""
+    predictor, vector = edition.predictor, work.vector
+    return replace(
+        answer,
+        quality=work.quality,
+        predictions=predictor.predict(vector) if predictor and vector is not None else (),
+        draft=draft_of(answer.hits),
+    )
 
 
 def _answer(
     edition: Edition,
-    matches: Sequence[Match],
+    ranked: Sequence[Ranked],
     reports: dict[str, Report],
-    quality: SignalQuality | None,
     stages: dict[str, float],
 ) -> Answer:
+    there = [found for found in ranked if found.report_id in reports]
     hits = tuple(
-        Hit(_shown(reports[match.report_id]), round(match.score, 6), rank)
-        for rank, match in enumerate((m for m in matches if m.report_id in reports), start=1)
+        Hit(_shown(reports[found.report_id]), round(found.score, 6), rank, found.match)
+        for rank, found in enumerate(there, start=1)
     )
     return Answer(
         hits=hits,
@@ -250,7 +221,6 @@ def _answer(
         index_name=edition.index.name,
         index_generation=edition.index.generation,
         stages=tuple(StageTime(stage, round(seconds, 6)) for stage, seconds in stages.items()),
-        quality=quality,
     )
 
 
@@ -259,15 +229,8 @@ def _shown(report: Report) -> Report:
 
 
 def _key(sha256: str, question: Question, edition: Edition) -> str:
-    return answer_key(sha256, question, edition.model.version, edition.index.generation)
+    return answer_key(sha256, question, edition.version, edition.index.generation)
 
 
-def _open(work: _Work) -> bool:
-    return work.outcome is None
-
-
-@contextmanager
-def _timed(stages: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    stages[stage] = time.perf_counter() - start
+def _searched(question: Question) -> int:
+    return max(question.top_k, question.rerank)

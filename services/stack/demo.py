@@ -7,6 +7,7 @@ from rich.console import Console
 from services.client import GatewayClient, ecg_of_files
 from services.commands import ask_as_batch, index_reports
 from services.domain.errors import CardexError
+from services.domain.jobs import Question
 from services.domain.settings import Settings
 from services.records import recordings
 from services.render import show_answer
@@ -34,7 +35,7 @@ def run_demo(settings: Settings, console: Console) -> None:
             console.rule("reports by text")
             show_answer(console, QUERY, client.search(QUERY, 3))
             console.rule("the same ECG again")
-            again = client.retrieve(ecg_of_files([data.dicom]), top_k=3)
+            again = client.retrieve(ecg_of_files([data.dicom]), Question(3))
             show_answer(console, "pydicom waveform_ecg.dcm (STAT)", again.answer, shown=1)
     console.print(f"done in {time.monotonic() - begun:.0f} s; everything is stopped.")
     console.print("RESEARCH USE ONLY. `cardex up` serves until Ctrl-C.")
@@ -52,11 +53,11 @@ def _ensure_index(client: GatewayClient, data: DemoData, console: Console) -> No
 
 def _ask(client: GatewayClient, data: DemoData, console: Console) -> None:
     console.rule("one STAT ECG: pydicom's 12-lead DICOM")
-    stat = client.retrieve(ecg_of_files([data.dicom]), top_k=3)
+    stat = client.retrieve(ecg_of_files([data.dicom]), Question(3))
     show_answer(console, "waveform_ecg.dcm (STAT)", stat.answer)
     console.rule("ten routine ECGs: CPSC-2018")
     found = list(recordings(data.cpsc))
-    for name, outcome in ask_as_batch(client, found, 3, console):
+    for name, outcome in ask_as_batch(client, found, Question(3), console):
         if isinstance(outcome, CardexError):
             raise outcome
         show_answer(console, f"{name} (routine)", outcome, shown=2)

@@ -1,33 +1,163 @@
-"""What `cardex train` does."""
+"""What `cardex train` and `cardex table` do."""
 
 import json
 import logging
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.retrieval.ptbxl import DUPLICATES, read_records
-from services.training.data import load
-from services.training.evaluate import evaluate, fill_up
-from services.training.export import export
-from services.training.run import TEST_FOLD, TRAINING_FOLDS, Recipe, train
+import numpy as np
+from numpy.typing import NDArray
 
-GALLERY = 1269
-"""The size that the first paper's figures come from: they are multiples of 1/1269."""
-GALLERY_FOLDS = (9, 10)
+from services.domain.ecg import Signal
+from services.domain.errors import InvalidReport
+from services.evaluation.calibration import Curve, brier, calibration_error, fit
+from services.evaluation.dataset import Dataset, open_dataset
+from services.evaluation.embedder import Embedder
+from services.evaluation.evaluate import Task, embed_ecgs, embed_prompts, evaluate, task_of
+from services.retrieval.ptbxl import Record, StatementKind
+from services.training.corpora import Corpus
+from services.training.embedder import TorchEmbedder
+from services.training.experiments import run_all, runs_of, table
+from services.training.export import Card, export
+from services.training.machine import Machine
+from services.training.models import ImageEncoder
+from services.training.recipe import read_recipe
+from services.training.run import (
+    CALIBRATION_FOLD,
+    TRAINING_FOLDS,
+    Place,
+    Reports,
+    Trained,
+    sibling,
+    train,
+)
+
+logger = logging.getLogger(__name__)
+
+TEST_FOLD = 9
+MATCH_WEIGHT = 0.001
+"""Of the matcher's log-odds beside the cosine: together they reach over what tells near reports apart."""
 
 
-def run_train(ptbxl: Path, work: Path, repository: Path) -> None:
-    """Train, measure on the test fold, export, and print the figures.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How `cardex train` computes.
+
+    Attributes:
+        bf16: matrix products in bfloat16.
+        compiled: models through `torch.compile`.
+        tensorboard: also write its event files.
+    """
+
+    bf16: bool = False
+    compiled: bool = False
+    tensorboard: bool = False
+
+
+def run_train(
+    data: Path, work: Path, repository: Path, recipe_file: Path, options: Options
+) -> None:
+    """Train a recipe, measure it on the test fold, export it, and print the figures.
 
     Raises:
-        CardexError: if the folder holds no data, the loss is not finite, or the export differs.
+        CardexError: if the recipe or the data cannot be used, a loss is not finite, the training was
+            interrupted, or the export differs.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    trained = train(ptbxl, work, Recipe())
-    records = [r for r in read_records(ptbxl) if r.ecg_id not in DUPLICATES]
-    counts = Counter(r.text for r in records if r.fold in TRAINING_FOLDS)
-    majority = [text for text, _ in counts.most_common()]
-    fold = load(ptbxl, work).of_folds([TEST_FOLD])
-    figures = evaluate(trained, fold, fill_up(records, fold, GALLERY_FOLDS, GALLERY), majority)
-    version = export(trained, repository, figures)
-    print(json.dumps({"model_version": version, **figures}, indent=2))
+    recipe = read_recipe(recipe_file)
+    machine = Machine.here(bf16=options.bf16, compiled=options.compiled)
+    place = Place(work, machine, options.tensorboard)
+    dataset = open_dataset(data, work)
+    corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
+    ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
+    if not ecgs.records:
+        raise InvalidReport(f"{data} has no waveform in folds 1 to 8, which train the models")
+    logger.info("%d reports and %d waveforms to train on", len(corpus.records), len(ecgs.records))
+    reports = Reports(corpus, dataset.descriptions, recipe, place)
+    trained = train(reports, ecgs, recipe, place)
+    twin = sibling(reports, ecgs, recipe, place)
+    if not machine.first:
+        return
+    curves = calibrate(trained, twin, dataset, machine)
+    task = task_of(dataset, TEST_FOLD)
+    embedder = TorchEmbedder(trained, machine)
+    figures = evaluate(embedder, task)
+    figures["calibration"] = calibrated(embedder, task, curves)
+    card = Card(
+        dataset.kinds, curves, MATCH_WEIGHT, figures, _described(data, corpus, ecgs.records)
+    )
+    version = export(trained, repository, card)
+    print(json.dumps({"model_version": version, **figures}, indent=1))
+
+
+def calibrate(
+    trained: Trained, twin: ImageEncoder, dataset: Dataset, machine: Machine
+) -> dict[str, Curve]:
+    """Fit each statement's curve on the calibration fold, by an encoder that has not seen it.
+
+    Raises:
+        InvalidReport: if that fold has no waveform.
+    """
+    fold = dataset.ecgs.of_folds([CALIBRATION_FOLD])
+    if not fold.records:
+        raise InvalidReport(f"fold {CALIBRATION_FOLD}, which calibrates, has no waveform")
+    codes = [code for code in trained.codes if code in dataset.kinds]
+    embedder = TorchEmbedder(replace(trained, image=twin), machine)
+    similarity = _similarity(embedder, fold.signals, dataset.kinds, codes)
+    return dict(zip(codes, fit(similarity, _carried(fold.records, codes)), strict=True))
+
+
+def calibrated(embedder: Embedder, task: Task, curves: Mapping[str, Curve]) -> dict[str, float]:
+    """Return how far the probabilities of held-out ECGs can be trusted."""
+    codes = sorted(curves)
+    similarity = _similarity(embedder, task.signals, task.kinds, codes)
+    found = np.stack(
+        [curves[code](column) for code, column in zip(codes, similarity.T, strict=True)], axis=1
+    )
+    true = _carried(task.records, codes)
+    usual = np.broadcast_to(true.mean(axis=0), true.shape)
+    return {
+        "Brier score": round(brier(found, true), 4),
+        "Brier score of the base rates": round(brier(usual, true), 4),
+        "expected calibration error": round(calibration_error(found, true), 4),
+    }
+
+
+def _similarity(
+    embedder: Embedder, signals: Signal, kinds: Mapping[str, StatementKind], codes: Sequence[str]
+) -> NDArray[np.float32]:
+    """Return (ECGs, codes) likeness of each ECG to each statement's description."""
+    prompts = embed_prompts(embedder, {code: kinds[code] for code in codes})
+    vectors = np.stack([prompts[code] for code in codes])
+    return np.asarray(embed_ecgs(embedder, signals) @ vectors.T, dtype=np.float32)
+
+
+def _carried(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([[code in record.codes for code in codes] for record in records])
+
+
+def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:
+    source = (
+        "PTB-XL 1.0.1 (Wagner et al. 2020, PhysioNet, CC BY 4.0)" if data.is_dir() else data.name
+    )
+    return (
+        f"{source}, folds 1 to 8: {len(corpus.records)}"
+        f" reports ({len(corpus.texts)} distinct) and the {len(records)} ECGs of them that were at hand,"
+        f" with {len(corpus.codes)} SCP-ECG statements."
+    )
+
+
+def run_table(
+    recipes: Sequence[Path], data: Path, work: Path, results: Path, *, seeds: int, jobs: int
+) -> None:
+    """Train and measure recipes alike, and print their table.
+
+    Raises:
+        CardexError: if a recipe or the data cannot be used.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    runs = runs_of(recipes, range(seeds), TEST_FOLD)
+    known = run_all(runs, data, work, results, jobs)
+    for row in table(known, [path.stem for path in recipes]):
+        print("| " + " | ".join(row) + " |")

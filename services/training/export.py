@@ -3,7 +3,10 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -11,71 +14,127 @@ import torch
 from torch import Tensor, nn
 
 from services.domain.errors import CardexError
-from services.inference.model_card import MODEL_CARD
+from services.evaluation.calibration import Curve
+from services.evaluation.embedder import IMAGE, MATCHER, TEXT
 from services.inference.probe import SHOWN, probe_image, probe_tokens
-from services.training.run import Trained, describe
-from services.training.text import LENGTH
+from services.retrieval.ptbxl import StatementKind
+from services.training.card import STATEMENTS, write_card, write_statements
+from services.training.run import Trained
+from services.training.tokens import LENGTH
 
 OPSET = 18
 PARITY = 1e-4
-IMAGE, TEXT = "ecg_image_encoder", "report_text_encoder"
+CANDIDATES = 3
+"""Reports in the example by which the matcher is traced; its graph takes any number."""
 
 
-def export(trained: Trained, repository: Path, figures: dict[str, object]) -> str:
-    """Write both encoders into a model repository; returns the model version.
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a model says of itself beside its weights.
+
+    Attributes:
+        kinds: what each statement is.
+        curves: statement code to how its similarity becomes a probability.
+        match_weight: of the matcher's logit beside the similarity.
+        figures: measured on held-out ECGs.
+        data: what it was trained on, in words.
+    """
+
+    kinds: Mapping[str, StatementKind]
+    curves: Mapping[str, Curve]
+    match_weight: float
+    figures: Mapping[str, Any]
+    data: str
+
+
+def export(trained: Trained, repository: Path, card: Card) -> str:
+    """Write the models into a model repository; returns the model version.
 
     Raises:
-        CardexError: if ONNX Runtime and torch differ by more than `PARITY`.
+        CardexError: if ONNX Runtime and torch differ by more than `PARITY`, or the repository has a matcher
+            and the recipe none.
     """
     spec = trained.recipe.spec
-    image, text = repository / IMAGE / "1", repository / TEXT / "1"
+    graphs = {name: repository / name / "1" / "model.onnx" for name in (IMAGE, TEXT, MATCHER)}
+    if trained.matcher is None and (repository / MATCHER).exists():
+        raise CardexError(
+            f"the recipe has no [matcher], and {repository / MATCHER} is one of another model: add one"
+            " to the recipe, or remove that folder"
+        )
     pixels, tokens = probe_image(spec.shape), probe_tokens(LENGTH)
     image_probe = _write_graph(
-        trained.image.encoder, torch.from_numpy(pixels), "image", image / "model.onnx"
+        trained.image, {"image": torch.from_numpy(pixels)}, "embedding", graphs[IMAGE]
     )
     text_probe = _write_graph(
-        trained.text, torch.from_numpy(tokens), "token_ids", text / "model.onnx"
+        trained.text, {"token_ids": torch.from_numpy(tokens)}, "embedding", graphs[TEXT]
     )
+    if trained.matcher:
+        both = {
+            "image": torch.from_numpy(pixels),
+            "token_ids": torch.from_numpy(np.repeat(tokens[:, None], CANDIDATES, axis=1)),
+        }
+        _write_graph(trained.matcher, both, "match", graphs[MATCHER])
     tokenizer = repository / TEXT / "tokenizer.json"
     trained.tokenizer.save(str(tokenizer))
+    version = _version(*(path for path in graphs.values() if path.is_file()), tokenizer)
+    _configure(
+        repository, IMAGE, version, {"image_spec": spec.to_json(), "probe": json.dumps(image_probe)}
+    )
     fingerprint = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
-    version = _version(image / "model.onnx", text / "model.onnx", tokenizer)
-    for model, own in (
-        (IMAGE, {"image_spec": spec.to_json(), "probe": json.dumps(image_probe)}),
-        (TEXT, {"tokenizer_sha256": fingerprint, "length": str(LENGTH),
-                "probe": json.dumps(text_probe)}),
-    ):  # fmt: skip
-        for config in sorted((repository / model).glob("**/*.pbtxt")):
-            set_parameters(config, {"model_version": version, **own})
-    for config in sorted((repository / IMAGE).glob("**/*.pbtxt")):
+    _configure(
+        repository, TEXT, version,
+        {"tokenizer_sha256": fingerprint, "length": str(LENGTH), "probe": json.dumps(text_probe)},
+    )  # fmt: skip
+    _configure(repository, MATCHER, version, {})
+    for config in _configs(repository, IMAGE) + _configs(repository, MATCHER):
         set_image_shape(config, spec.shape)
-    card = {"model_version": version, "recipe": describe(trained.recipe), "figures": figures}
-    (repository / MODEL_CARD).write_text(json.dumps(card, indent=2, default=str) + "\n")
+    write_statements(repository / STATEMENTS, version, card)
+    write_card(repository, version, trained.recipe, card)
     return version
 
 
-def _write_graph(encoder: nn.Module, example: Tensor, name: str, path: Path) -> list[float]:
-    """Export one encoder, check it against torch, and return the answer to its known input."""
-    encoder.eval()
-    batch = example.repeat(3, *[1] * (example.dim() - 1))
+def _configs(repository: Path, model: str) -> list[Path]:
+    return sorted((repository / model).glob("**/*.pbtxt"))
+
+
+def _configure(repository: Path, model: str, version: str, values: dict[str, str]) -> None:
+    for config in _configs(repository, model):
+        set_parameters(config, {"model_version": version, **values})
+
+
+def _write_graph(
+    model: nn.Module, example: dict[str, Tensor], output: str, path: Path
+) -> list[float]:
+    """Export one model, check it against torch, and return the answer to its known input.
+
+    The first axis of every tensor is the batch; the second of "token_ids" and "match", where there is one
+    more, the candidate reports.
+    """
+    model.cpu().eval()
+    batch = tuple(tensor.repeat(3, *[1] * (tensor.dim() - 1)) for tensor in example.values())
+    axes = {name: {0: "batch"} for name in (*example, output)}
+    if output == "match":
+        axes |= {name: {0: "batch", 1: "candidates"} for name in ("token_ids", output)}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
-        encoder,
-        (batch,),
+        model,
+        batch,
         str(path),
-        input_names=[name],
-        output_names=["embedding"],
-        dynamic_axes={name: {0: "batch"}, "embedding": {0: "batch"}},
+        input_names=list(example),
+        output_names=[output],
+        dynamic_axes=axes,
         opset_version=OPSET,
         dynamo=False,
     )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {name: example.numpy()})
+    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in example.items()})
     with torch.no_grad():
-        expected = encoder(example).numpy()
+        expected = model(*example.values()).numpy()
     difference = float(np.abs(found - expected).max())
     if not difference <= PARITY:
-        raise CardexError(f"{path.name}: ONNX Runtime differs from torch by {difference:.2g}")
+        raise CardexError(
+            f"{path.parent.parent.name}: ONNX Runtime differs from torch by {difference:.2g}"
+        )
     return [round(float(value), 5) for value in found[0, :SHOWN]]
 
 

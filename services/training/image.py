@@ -1,6 +1,7 @@
-"""The image encoder: aligned to the locked report encoder, statement by statement and in wording."""
+"""The image encoder's tower: aligned to the locked report encoder by the losses that a recipe names."""
 
-import logging
+import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,94 +10,247 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from services.domain.ecg import Signal
-from services.signals.images import draw
+from services.signals.images import draw, window_of
 from services.signals.spec import ImageSpec
-from services.training.models import ImageEncoder, TowerConfig
-from services.training.schedule import Trainer
+from services.training import losses
+from services.training.augment import augment
+from services.training.losses import Queue
+from services.training.machine import Machine
+from services.training.matching import fused_losses
+from services.training.models import ImageEncoder, Matcher, TextEncoder, pooled
+from services.training.recipe import Augmentation, ImageRecipe, Losses
+from services.training.trainer import Batch, Prepared
 
-logger = logging.getLogger(__name__)
-
-PATCH = 32
-CONTRAST_WEIGHT = 0.02
-"""The contrast's loss is a hundred times the statements': it adds detail, and does not decide."""
 SMOOTHING = 0.1
-SHIFT_S = 1.0
+QUEUE = 1024
+"""Of a few thousand ECGs a longer queue would hold each one several times."""
+MOMENTUM = 0.995
+STUDY_WORDING = 0.05
+"""The wording's distance beside the statements' cross-entropy: it makes both weigh alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What the ECGs are to be like.
+
+    Attributes:
+        statements: (ECGs, S) float32.
+        words: (ECGs, T) float32 of 0 and 1, the terms of its report.
+        own: (ECGs,) int64, which report of the bank is the ECG's own.
+        bank: (reports, W) locked wording vectors.
+        bank_statements: (reports, S) float32.
+        bank_ids: (reports, length) int32.
+    """
+
+    statements: Tensor
+    words: Tensor
+    own: Tensor
+    bank: Tensor
+    bank_statements: Tensor
+    bank_ids: Tensor
 
 
 class ImageTower(nn.Module):
-    """The encoder with the temperature of its contrast, which only training uses."""
+    """The encoder with the targets, heads and momentum copies that only training uses."""
 
-    def __init__(self, config: TowerConfig, spec: ImageSpec, prior: Tensor) -> None:
-        """Build for images of `spec` and statements with these prior log-odds."""
+    def __init__(
+        self, encoder: ImageEncoder, lesson: Lesson, weights: Losses, text: TextEncoder
+    ) -> None:
+        """Train `encoder` on `lesson`; `text` is the locked report encoder."""
         super().__init__()
-        patch = 0 if spec.layout == "raster" else PATCH
-        self.encoder = ImageEncoder(config, spec.shape, patch, prior)
+        self.encoder = encoder
+        self.weights = weights
+        for name in ("statements", "words", "own", "bank", "bank_statements", "bank_ids"):
+            self.register_buffer(f"lesson_{name}", getattr(lesson, name), persistent=False)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
+        width = encoder.cls.shape[-1]
+        if self._reads_words:
+            self.words = nn.Linear(width, lesson.words.shape[1])
+        if weights.soft or weights.reverse:
+            self.momentum = copy.deepcopy(encoder).requires_grad_(False)
+            self.queue = Queue(QUEUE, lesson.bank.shape[1])
+        if weights.transport or weights.matching or weights.language:
+            self.matcher = Matcher(encoder, text, text.config)
+            self.text = copy.deepcopy(text).requires_grad_(False)
 
-    def loss(self, images: Tensor, own: Tensor, bank: Tensor, statements: Tensor) -> Tensor:
-        """Return the alignment loss of a batch.
+    def forward(
+        self, images: Tensor, rows: Tensor, partner: Tensor, share: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the weighted losses of (B, H, W, C) uint8 images of the ECGs `rows`.
 
-        Args:
-            images: (B, H, W, C) uint8.
-            own: (B,) int64, which report of the bank is the ECG's own.
-            bank: (reports, wording) locked wording vectors of all training reports.
-            statements: (B, codes) float32.
+        Each is mixed with its `partner` (B,) of the batch: `share` (1,) of it stays.
         """
+        images = share * images.float() + (1.0 - share) * images[partner].float()
+        tokens = self.encoder.tokens(images)
+        log_odds, wording = self.encoder.space(pooled(tokens))
+        mixed = _Mixed(rows, partner, share)
+        found = {
+            "statements": F.binary_cross_entropy_with_logits(
+                log_odds, mixed(self.lesson_statements)
+            )
+        }
+        if self._reads_words:
+            found["words"] = F.binary_cross_entropy_with_logits(
+                self.words(pooled(tokens)), mixed(self.lesson_words)
+            )
+        if self.weights.contrast:
+            found["contrast"] = self._contrast(images, wording, mixed)
+        if self.weights.reverse:
+            found["reverse"] = self._reverse(wording, rows)
+        if self.weights.transport:
+            found["transport"] = self._transport(tokens, rows)
+        if self.weights.matching or self.weights.language:
+            own = self.lesson_own[rows]
+            found |= fused_losses(
+                self.matcher,
+                tokens,
+                self.lesson_bank_ids[own],
+                own,
+                wording @ self.lesson_bank[own].T,
+            )
+        return {
+            name: weight * value
+            for name, value in found.items()
+            if (weight := getattr(self.weights, name))
+        }
+
+    @property
+    def _reads_words(self) -> bool:
+        return bool(self.weights.words) and self.lesson_words.shape[1] > 0
+
+    @property
+    def _scale(self) -> Tensor:
+        return self.log_scale.exp().clamp(max=100.0)
+
+    def _contrast(self, images: Tensor, wording: Tensor, mixed: "_Mixed") -> Tensor:
+        count = len(self.lesson_bank)
+        targets = mixed.blend(losses.one_hot(self.lesson_own[mixed.rows], count, SMOOTHING))
+        if self.weights.label_aware:
+            targets = losses.label_aware(
+                targets,
+                self.lesson_statements[mixed.rows],
+                self.lesson_bank_statements,
+                self.weights.label_aware,
+            )
+        if self.weights.soft:
+            with torch.no_grad():
+                _, steady = self.momentum.read(images)
+            targets = losses.soften(
+                targets, steady @ self.lesson_bank.T * self._scale, self.weights.soft
+            )
+        return losses.contrast(wording @ self.lesson_bank.T * self._scale, targets)
+
+    def _reverse(self, wording: Tensor, rows: Tensor) -> Tensor:
+        """Report to ECG: the batch's and the queue's ECGs are the candidates."""
+        own = self.lesson_own[rows]
+        vectors, tags = self.queue.filled()
+        candidates = torch.cat([wording, vectors])
+        same = (own[:, None] == torch.cat([own, tags])[None]).float()
+        logits = self.lesson_bank[own] @ candidates.T * self._scale
+        self._pushed = (wording.detach(), own)
+        return losses.contrast(logits, same / same.sum(dim=1, keepdim=True))
+
+    def _transport(self, tokens: Tensor, rows: Tensor) -> Tensor:
+        ids = self.lesson_bank_ids[self.lesson_own[rows]]
+        words = self.text.tokens(ids)
+        seen = self.matcher.bridge(tokens)
+        return losses.transport(seen, words, ids != 0).mean()
+
+    def after_step(self) -> None:
+        """Move the momentum copy and the queue on."""
+        if self.weights.soft or self.weights.reverse:
+            losses.momentum_update(self.encoder, self.momentum, MOMENTUM)
+        if self.weights.reverse:
+            self.queue.push(*self._pushed)
+
+
+class StudyTower(nn.Module):
+    """An encoder that learns the mean of its teachers."""
+
+    def __init__(self, encoder: ImageEncoder, teachers: list[ImageEncoder]) -> None:
+        """Train `encoder` towards locked `teachers`."""
+        super().__init__()
+        self.encoder = encoder
+        # beside the module's own tree: a checkpoint is not to hold them
+        self.__dict__["teachers"] = [teacher.eval().requires_grad_(False) for teacher in teachers]
+
+    def forward(
+        self, images: Tensor, rows: Tensor, partner: Tensor, share: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the distances to the teachers' mean on (B, H, W, C) uint8 images."""
+        images = share * images.float() + (1.0 - share) * images[partner].float()
+        with torch.no_grad():
+            taught = [teacher.to(images.device).read(images) for teacher in self.teachers]
+            odds = torch.stack([log_odds for log_odds, _ in taught]).mean(dim=0)
+            words = F.normalize(torch.stack([wording for _, wording in taught]).mean(dim=0), dim=-1)
         log_odds, wording = self.encoder.read(images)
-        stated = F.binary_cross_entropy_with_logits(log_odds, statements)
-        logits = wording @ bank.T * self.log_scale.exp().clamp(max=100.0)
-        contrast = F.cross_entropy(logits, own, label_smoothing=SMOOTHING)
-        return stated + CONTRAST_WEIGHT * contrast
+        return {
+            "statements": F.binary_cross_entropy_with_logits(log_odds, torch.sigmoid(odds)),
+            "wording": STUDY_WORDING * (1.0 - (wording * words).sum(dim=-1)).mean(),
+        }
 
 
-def train_image(
-    signals: Signal,
-    statements: NDArray[np.float32],
-    own: NDArray[np.int64],
-    bank: Tensor,
-    spec: ImageSpec,
-    config: TowerConfig,
-    epochs: int,
-) -> ImageTower:
-    """Train the image tower on (ECGs, 12, samples) cleaned signals."""
-    shares = torch.from_numpy(statements).mean(dim=0).clamp(1e-4, 1 - 1e-4)
-    tower = ImageTower(config, spec, shares.logit())
-    trainer = Trainer(tower, rate=1e-3, epochs=epochs, batch=32, samples=len(signals))
-    random = np.random.default_rng(0)
-    stated, reports = torch.from_numpy(statements), torch.from_numpy(own)
-    for batch in trainer.batches():
-        images = torch.from_numpy(draw(augment(signals[batch.numpy()], spec, random), spec))
-        trainer.step(tower.loss(images, reports[batch], bank, stated[batch]))
-    return tower.eval()
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """A batch of mixed ECGs: picks their targets."""
+
+    rows: Tensor
+    partner: Tensor
+    share: Tensor
+
+    def __call__(self, table: Tensor) -> Tensor:
+        return self.blend(table[self.rows])
+
+    def blend(self, targets: Tensor) -> Tensor:
+        return self.share * targets + (1.0 - self.share) * targets[self.partner]
 
 
-def augment(signals: Signal, spec: ImageSpec, random: np.random.Generator) -> Signal:
-    """Shift in time, add a little noise and drop single leads: (B, 12, window).
+def prepare_images(signals: Signal, spec: ImageSpec, how: Augmentation, batch: Batch) -> Prepared:
+    """Augment and draw a batch of (ECGs, 12, samples), and choose what is mixed with what."""
+    random = batch.random
+    images = draw(augment(signals[batch.samples], spec, how, random), spec)
+    count = len(batch.samples)
+    share = 1.0
+    if how.mix and random.random() < how.mix_share:
+        share = float(random.beta(how.mix, how.mix))
+    return (
+        torch.from_numpy(images),
+        torch.from_numpy(batch.samples),
+        torch.from_numpy(random.permutation(count)),
+        torch.tensor([share], dtype=torch.float32),
+    )
 
-    What is shifted in is silence, as in a record that is too short.
-    """
-    slack = signals.shape[-1] - spec.window
-    start = int(random.integers(0, slack + 1)) if slack > 0 else 0
-    reach = int(SHIFT_S * spec.rate)
-    shift = int(random.integers(-reach, reach + 1))
-    windows = np.roll(signals[:, :, start : start + spec.window], shift, axis=-1)
-    if shift:
-        windows[..., slice(0, shift) if shift > 0 else slice(shift, None)] = 0.0
-    deviation = windows.std(axis=-1, keepdims=True)
-    noise = random.standard_normal(windows.shape, dtype=np.float32)
-    windows += 0.05 * random.random((len(windows), 1, 1), dtype=np.float32) * deviation * noise
-    windows[random.random(windows.shape[:2]) < 0.05] = 0.0
-    return windows
+
+def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
+    """Cut (ECGs, 12, samples) as the service does: (ECGs, 12, window)."""
+    return np.stack([window_of(signal, spec) for signal in signals])
 
 
 @torch.inference_mode()
-def read_images(encoder: ImageEncoder, windows: Signal, spec: ImageSpec) -> tuple[Tensor, Tensor]:
-    """Return embeddings (ECGs, embedding) and statement log-odds (ECGs, codes) of windows."""
-    encoder.eval()
-    embeddings, odds = [], []
-    for first in range(0, len(windows), 64):
-        images = torch.from_numpy(draw(windows[first : first + 64], spec))
-        log_odds, wording = encoder.read(images)
-        embeddings.append(encoder.join(log_odds, wording))
-        odds.append(log_odds)
-    return torch.cat(embeddings), torch.cat(odds)
+def read_images(
+    encoder: ImageEncoder, windows: Signal, spec: ImageSpec, machine: Machine
+) -> NDArray[np.float32]:
+    """Return embeddings (ECGs, embedding) of windows."""
+    encoder.to(machine.device).eval()
+    found = [
+        encoder(torch.from_numpy(draw(windows[first : first + 64], spec)).to(machine.device)).cpu()
+        for first in range(0, len(windows), 64)
+    ]
+    return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
+
+
+def new_encoder(recipe: ImageRecipe, spec: ImageSpec, prior: Tensor) -> ImageEncoder:
+    """Make the encoder of a recipe with random weights; axes that no loss trains stay silent."""
+    encoder = ImageEncoder(recipe.size, spec.shape, recipe.patch, prior)
+    if not recipe.losses.statements:
+        _silence(encoder.space.statements)
+        encoder.offset.zero_()
+    if not (recipe.losses.contrast or recipe.losses.reverse):
+        _silence(encoder.space.wording)
+    return encoder
+
+
+def _silence(layer: nn.Linear) -> None:
+    layer.requires_grad_(False)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)

@@ -1,14 +1,14 @@
 """The two encoders, a ViT for ECG images and a BERT-style transformer for reports, and their space."""
 
-from dataclasses import dataclass
-
+import msgspec
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from services.domain.errors import CardexError
 
-@dataclass(frozen=True, slots=True)
-class TowerConfig:
+
+class TowerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Size of one transformer tower.
 
     Attributes:
@@ -24,6 +24,16 @@ class TowerConfig:
     heads: int
     embedding: int = 256
     dropout: float = 0.1
+
+
+PRESETS = {
+    "cpu": TowerConfig(width=192, depth=4, heads=6),
+    "tiny": TowerConfig(width=192, depth=12, heads=3),
+    "small": TowerConfig(width=384, depth=12, heads=6),
+    "base": TowerConfig(width=768, depth=12, heads=12),
+}
+"""ViT-Ti, ViT-S and ViT-B (Touvron 2021, Dosovitskiy 2021; P1's is "base" with patches of 16 at 384
+pixels), and the one that two cores train and serve."""
 
 
 class Block(nn.Module):
@@ -43,52 +53,69 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map (B, N, D) to (B, N, D); `mask` (B, 1, 1, N) is True where a token may be seen."""
+        return self.feed(self.attend(tokens, mask))
+
+    def attend(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Add what each token sees of the others."""
         batch, count, width = tokens.shape
         qkv = self.qkv(self.norm1(tokens)).view(batch, count, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, N, D/H)
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        tokens = tokens + self.drop(self.out(seen.transpose(1, 2).reshape(batch, count, width)))
+        return tokens + self.drop(self.out(seen.transpose(1, 2).reshape(batch, count, width)))
+
+    def feed(self, tokens: Tensor) -> Tensor:
+        """Add the feed-forward's part."""
         return tokens + self.drop(self.down(F.gelu(self.up(self.norm2(tokens)))))
 
 
 class StatementSpace(nn.Module):
     """The shared space: one axis for each statement, the others for the wording.
 
-    An ECG's vector u on the statement axes holds the log-odds of its statements, a report's y their
-    probabilities, so that u . y is what the ECG says for the report's statements; the wordings add
-    `WORDING_WEIGHT` times their cosine. A report's last axis fills its length up to a constant, which
-    makes the cosine of two unit vectors order reports as that sum does.
+    An ECG's vector u on the statement axes holds the log-odds of its statements less a share of what is
+    usual, a report's y the probabilities that it states them, so that u . y is what the ECG says for
+    the report's statements; the wordings add `WORDING_WEIGHT` times their cosine. The last two axes fill
+    each side up to one length, so that cosines of ECGs and reports order as those sums do, both ways.
     """
+
+    FILLING = 2
 
     def __init__(self, config: TowerConfig, statements: int) -> None:
         """Build both projections from a token of `config.width`."""
         super().__init__()
         self.norm = nn.LayerNorm(config.width)
         self.statements = nn.Linear(config.width, statements)
-        self.wording = nn.Linear(config.width, config.embedding - statements - 1)
+        self.wording = nn.Linear(config.width, config.embedding - statements - self.FILLING)
 
     def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, D) to statement log-odds (B, S) and a unit wording vector (B, embedding - S - 1)."""
+        """Map (B, D) to statement log-odds (B, S) and a unit wording vector (B, embedding - S - 2)."""
         token = self.norm(token)
         return self.statements(token), F.normalize(self.wording(token), dim=-1)
 
 
-WORDING_WEIGHT = 5.0
+WORDING_WEIGHT = 20.0
+PRIOR_SHARE = 0.8
+ECG_LENGTH = 3600.0
+"""Squared length of every ECG before it is made a unit vector; log-odds and wording have about 1000."""
 REPORT_LENGTH = 10.0
-"""Squared length of every report before it is made a unit vector: nine sure statements, one wording."""
+"""The same of every report: nine sure statements, one wording."""
 
 
 def ecg_embedding(log_odds: Tensor, wording: Tensor) -> Tensor:
-    """Join (B, S) log-odds and (B, W) wording: (B, S + W + 1) unit vectors."""
-    blank = torch.zeros_like(log_odds[:, :1])
-    return F.normalize(torch.cat([log_odds, WORDING_WEIGHT * wording, blank], dim=-1), dim=-1)
+    """Join (B, S) log-odds and (B, W) wording: (B, S + W + 2) unit vectors."""
+    said = torch.cat([log_odds, WORDING_WEIGHT * wording], dim=-1)
+    rest = _rest(ECG_LENGTH, said)
+    return F.normalize(torch.cat([said, rest, torch.zeros_like(rest)], dim=-1), dim=-1)
 
 
 def report_embedding(probabilities: Tensor, wording: Tensor) -> Tensor:
-    """Join (B, S) probabilities and (B, W) wording: (B, S + W + 1) unit vectors."""
-    stated = probabilities.square().sum(dim=-1, keepdim=True)
-    rest = (REPORT_LENGTH - 1.0 - stated).clamp(min=0.0).sqrt()
-    return F.normalize(torch.cat([probabilities, wording, rest], dim=-1), dim=-1)
+    """Join (B, S) probabilities and (B, W) wording: (B, S + W + 2) unit vectors."""
+    said = torch.cat([probabilities, wording], dim=-1)
+    rest = _rest(REPORT_LENGTH, said)
+    return F.normalize(torch.cat([said, torch.zeros_like(rest), rest], dim=-1), dim=-1)
+
+
+def _rest(length: float, said: Tensor) -> Tensor:
+    return (length - said.square().sum(dim=-1, keepdim=True)).clamp(min=0.0).sqrt()
 
 
 class RasterStem(nn.Module):
@@ -148,13 +175,20 @@ class ImageEncoder(nn.Module):
             config: size of the tower.
             shape: of one image.
             patch: side of a patch in pixels; 0 takes the image as a raster.
-            prior: (S,) log-odds of each statement among the training ECGs. Half of it is taken off in
-                retrieval, which keeps the commonest statements from deciding every search.
+            prior: (S,) log-odds of each statement among the training ECGs. `PRIOR_SHARE` of it is taken
+                off in retrieval, which keeps the commonest statements from deciding every search.
+
+        Raises:
+            CardexError: if the patches do not fill the image.
         """
         super().__init__()
         height, width, channels = shape
         self.stem: nn.Module
         if patch:
+            if height % patch or width % patch:
+                raise CardexError(
+                    f"patch {patch} does not fill an image of {height} x {width}: choose a divisor"
+                )
             self.stem = PatchStem(config.width, patch, channels)
             count = (height // patch) * (width // patch)
         else:
@@ -164,10 +198,10 @@ class ImageEncoder(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(1, count + 1, config.width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.space = StatementSpace(config, len(prior))
-        self.register_buffer("offset", prior / 2)
+        self.register_buffer("offset", PRIOR_SHARE * prior)
 
-    def read(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, height, width, channels) uint8 to statement log-odds and wording."""
+    def tokens(self, image: Tensor) -> Tensor:
+        """Map (B, height, width, channels), 0 to 255, to tokens (B, 1 + N, D), [CLS] first."""
         pixels = image.to(self.cls.dtype) / 127.5 - 1.0
         tokens = self.stem(pixels)  # (B, N, D)
         tokens = (
@@ -175,7 +209,11 @@ class ImageEncoder(nn.Module):
         )
         for block in self.blocks:
             tokens = block(tokens)
-        log_odds, wording = self.space(tokens[:, 0] + tokens[:, 1:].mean(dim=1))
+        return tokens
+
+    def read(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, height, width, channels), 0 to 255, to statement log-odds and wording."""
+        log_odds, wording = self.space(pooled(self.tokens(image)))
         return log_odds, wording
 
     def forward(self, image: Tensor) -> Tensor:
@@ -187,25 +225,35 @@ class ImageEncoder(nn.Module):
         return ecg_embedding(log_odds - self.offset, wording)
 
 
+def pooled(tokens: Tensor) -> Tensor:
+    """Return [CLS] plus the mean of the other tokens of (B, 1 + N, D): (B, D)."""
+    return tokens[:, 0] + tokens[:, 1:].mean(dim=1)
+
+
 class TextEncoder(nn.Module):
     """BERT-style encoder (Devlin 2019) over WordPiece ids; id 0 is padding, the first is [CLS]."""
 
     def __init__(self, config: TowerConfig, vocabulary: int, length: int, statements: int) -> None:
         """Build for `vocabulary` ids, reports of `length` tokens and `statements` axes."""
         super().__init__()
+        self.config = config
         self.embed = nn.Embedding(vocabulary, config.width)
         nn.init.normal_(self.embed.weight, std=0.02)
         self.position = nn.Parameter(0.02 * torch.randn(1, length, config.width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.space = StatementSpace(config, statements)
 
-    def read(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, length) int32 to statement log-odds and wording."""
+    def tokens(self, token_ids: Tensor) -> Tensor:
+        """Map (B, n) int32, n up to `length`, to tokens (B, n, D), [CLS] first."""
         mask = (token_ids != 0)[:, None, None, :]
-        tokens = self.embed(token_ids) + self.position
+        tokens = self.embed(token_ids) + self.position[:, : token_ids.shape[1]]
         for block in self.blocks:
             tokens = block(tokens, mask)
-        log_odds, wording = self.space(tokens[:, 0])
+        return tokens
+
+    def read(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, n) int32 to statement log-odds and wording."""
+        log_odds, wording = self.space(self.tokens(token_ids)[:, 0])
         return log_odds, wording
 
     def forward(self, token_ids: Tensor) -> Tensor:
@@ -215,3 +263,71 @@ class TextEncoder(nn.Module):
     def join(self, log_odds: Tensor, wording: Tensor) -> Tensor:
         """Make the embeddings of what `read` returned: (B, embedding) unit vectors."""
         return report_embedding(torch.sigmoid(log_odds), wording)
+
+
+class CrossBlock(nn.Module):
+    """Transformer block with cross-attention between self-attention and feed-forward (ALBEF, P1)."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        """Build the block; its own attention and feed-forward are those of `Block`."""
+        super().__init__()
+        self.block = Block(config)
+        self.heads = config.heads
+        self.norm = nn.LayerNorm(config.width)
+        self.query = nn.Linear(config.width, config.width)
+        self.key_value = nn.Linear(config.width, 2 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, tokens: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
+        """Map report tokens (B, M, D), which see image tokens (B, N, D), to (B, M, D)."""
+        tokens = self.block.attend(tokens, mask)
+        batch, count, width = tokens.shape
+        split = (batch, -1, self.heads, width // self.heads)
+        query = self.query(self.norm(tokens)).view(split).transpose(1, 2)  # (B, H, M, D/H)
+        key, value = (
+            part.reshape(split).transpose(1, 2) for part in self.key_value(seen).chunk(2, dim=-1)
+        )
+        found = F.scaled_dot_product_attention(query, key, value)
+        tokens = tokens + self.out(found.transpose(1, 2).reshape(batch, count, width))
+        return self.block.feed(tokens)
+
+
+class Matcher(nn.Module):
+    """Multimodal encoder: the report encoder's blocks, each looking at the image's tokens (P1)."""
+
+    def __init__(self, image: ImageEncoder, text: TextEncoder, config: TowerConfig) -> None:
+        """Build over an image encoder, with the weights of the report encoder of size `config`."""
+        super().__init__()
+        self.image = image
+        self.bridge = nn.Linear(image.cls.shape[-1], config.width)
+        self.embed = nn.Embedding.from_pretrained(text.embed.weight.detach().clone(), freeze=False)
+        self.position = nn.Parameter(text.position.detach().clone())
+        self.blocks = nn.ModuleList(CrossBlock(config) for _ in range(config.depth))
+        for own, other in zip(self.blocks, text.blocks, strict=True):
+            own.block.load_state_dict(other.state_dict())
+        self.norm = nn.LayerNorm(config.width)
+        self.match = nn.Linear(config.width, 1)
+        self.language = nn.Linear(config.width, self.embed.num_embeddings)
+
+    def fuse(self, seen: Tensor, token_ids: Tensor) -> Tensor:
+        """Map image tokens (B, N, D) and (B, M) int32 to report tokens (B, M, D)."""
+        mask = (token_ids != 0)[:, None, None, :]
+        tokens = self.embed(token_ids) + self.position[:, : token_ids.shape[1]]
+        for block in self.blocks:
+            tokens = block(tokens, seen, mask)
+        fused: Tensor = self.norm(tokens)
+        return fused
+
+    def score(self, seen: Tensor, token_ids: Tensor) -> Tensor:
+        """Return the logit that each report, (B, M) int32, belongs to its image tokens: (B,)."""
+        logit: Tensor = self.match(self.fuse(seen, token_ids)[:, 0]).squeeze(-1)
+        return logit
+
+    def forward(self, image: Tensor, token_ids: Tensor) -> Tensor:
+        """Map (B, height, width, channels) uint8 and (B, K, M) int32 to match logits (B, K)."""
+        batch, count, length = token_ids.shape
+        seen = self.bridge(self.image.tokens(image))  # (B, N, D)
+        seen = seen[:, None].expand(-1, count, -1, -1).reshape(batch * count, *seen.shape[1:])
+        return self.score(seen, token_ids.reshape(batch * count, length)).view(batch, count)

@@ -1,144 +1,308 @@
-"""From PTB-XL to a pair of encoders: what `cardex train` does."""
+"""From a data set and a recipe to trained models, stage by stage; a finished stage is not done again.
 
+Stages are kept under the name of everything that decides them, so experiments share what they have in common.
+"""
+
+import hashlib
 import logging
-from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import nn
 
-from services.retrieval.ptbxl import DUPLICATES, Record, read_records
+from services.domain.ecg import Signal
+from services.evaluation.ecgs import Ecgs
+from services.retrieval.wording import clean_report
 from services.signals.spec import ImageSpec
-from services.training.data import Ecgs, load, statement_matrix
-from services.training.image import ImageTower, train_image
-from services.training.models import TextEncoder, TowerConfig
-from services.training.text import LENGTH, token_ids, train_text, train_tokenizer
+from services.training import checkpoint
+from services.training.corpora import Corpus, statement_matrix
+from services.training.image import (
+    ImageTower,
+    Lesson,
+    StudyTower,
+    new_encoder,
+    prepare_images,
+    windows_of,
+)
+from services.training.machine import Machine
+from services.training.matching import MatcherTower
+from services.training.models import ImageEncoder, Matcher, TextEncoder
+from services.training.recipe import Recipe
+from services.training.text import TextTower, prepare_text, read_texts, sizes
+from services.training.tokens import LENGTH, token_ids, train_tokenizer
+from services.training.trainer import Batch, Plan, Prepared, Trainer
+from services.training.words import frequent_terms, term_matrix, wording
 
 logger = logging.getLogger(__name__)
 
 TRAINING_FOLDS = tuple(range(1, 9))
-TEST_FOLD = 9
-MIN_RECORDS = 20
+CALIBRATION_FOLD = 8
+SIBLING = 50
+"""Number of the teacher that a sibling would be."""
+DESCRIPTION_REPEATS = 5
+"""Each statement's description is read as often as a report that five records have."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that decides the result, beside the data.
+class Place:
+    """Where and how stages are run.
 
     Attributes:
-        text_epochs: passes over the reports of the training folds.
-        image_epochs: passes over their waveforms.
-        seed: of every random choice.
+        work: folder of finished stages, checkpoints and logs.
+        machine: what computes.
+        tensorboard: also write its event files.
+        stop_after: steps after which a stage is interrupted, to be gone on with later.
     """
 
-    spec: ImageSpec = ImageSpec(layout="raster", scaling="deviation")
-    text: TowerConfig = TowerConfig(width=128, depth=3, heads=4)
-    image: TowerConfig = TowerConfig(width=192, depth=4, heads=6)
-    text_epochs: int = 6
-    image_epochs: int = 12
-    seed: int = 0
+    work: Path
+    machine: Machine
+    tensorboard: bool = False
+    stop_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The two towers, the tokenizer and the statements they learned."""
+    """The models of a recipe, and what they learned from.
+
+    Attributes:
+        recipe: it.
+        tokenizer: of the reports.
+        text: the report encoder.
+        image: the image encoder.
+        matcher: None where the recipe has none.
+        codes: statements that have an axis.
+        commonest: training reports, the commonest first.
+    """
 
     recipe: Recipe
     tokenizer: Tokenizer
     text: TextEncoder
-    image: ImageTower
+    image: ImageEncoder
+    matcher: Matcher | None
     codes: list[str]
+    commonest: list[str]
 
 
-def train(folder: Path, work: Path, recipe: Recipe) -> Trained:
-    """Train both towers on folds 1-8 of `folder`; `work` keeps finished stages for the next call."""
-    torch.manual_seed(recipe.seed)
-    work.mkdir(parents=True, exist_ok=True)
-    records = [
-        record
-        for record in read_records(folder)
-        if record.fold in TRAINING_FOLDS and record.text and record.ecg_id not in DUPLICATES
-    ]
-    codes = frequent_codes(records)
-    tokenizer, text = _text_tower(records, codes, work, recipe)
-    ecgs = load(folder, work)
-    logger.info("%d waveforms in the training folds", len(ecgs.of_folds(TRAINING_FOLDS).records))
-    image = _image_tower(
-        records, ecgs.of_folds(TRAINING_FOLDS), codes, tokenizer, text, work, recipe
+def train(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> Trained:
+    """Train every stage of `recipe` after the reports'.
+
+    Args:
+        reports: of the training folds.
+        ecgs: the training folds' waveforms.
+        recipe: what to train.
+        place: where.
+
+    Raises:
+        CardexError: if a stage cannot begin, its loss is not finite, or it was interrupted.
+    """
+    pupils = Pupils(reports, ecgs, recipe, place)
+    image, key = _image_stages(pupils)
+    matcher = pupils.match(image, key) if recipe.matcher else None
+    corpus = reports.corpus
+    return Trained(
+        recipe, reports.tokenizer, reports.encoder, image, matcher, corpus.codes, corpus.commonest()
     )
-    return Trained(recipe, tokenizer, text, image, codes)
 
 
-def frequent_codes(records: list[Record]) -> list[str]:
-    """Return the statements that at least `MIN_RECORDS` records carry, in order."""
-    counts = Counter(code for record in records for code in record.codes)
-    return sorted(code for code, count in counts.items() if count >= MIN_RECORDS)
+def sibling(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> ImageEncoder:
+    """Train the recipe's image encoder, without teachers, on all but the calibration fold."""
+    others = ecgs.of_folds([fold for fold in TRAINING_FOLDS if fold != CALIBRATION_FOLD])
+    return Pupils(reports, others, recipe, place).train(
+        "sibling", teacher_seed(recipe.seed, SIBLING)
+    )[0]
 
 
-def _text_tower(
-    records: list[Record], codes: list[str], work: Path, recipe: Recipe
-) -> tuple[Tokenizer, TextEncoder]:
-    stage, vocabulary_file = work / "text.pt", work / "tokenizer.json"
-    if stage.is_file() and vocabulary_file.is_file():
-        tokenizer = Tokenizer.from_file(str(vocabulary_file))
-        encoder = TextEncoder(recipe.text, tokenizer.get_vocab_size(), LENGTH, len(codes))
-        encoder.load_state_dict(torch.load(stage))
-        return tokenizer, encoder.eval()
-    tokenizer = train_tokenizer(sorted({record.text for record in records}))
-    ids = token_ids(tokenizer, [record.text for record in records])
-    statements = statement_matrix(records, codes)
-    vocabulary = tokenizer.get_vocab_size()
-    encoder = train_text(ids, statements, recipe.text, vocabulary, recipe.text_epochs)
-    torch.save(encoder.state_dict(), stage)
-    tokenizer.save(str(vocabulary_file))
-    return tokenizer, encoder
+class Reports:
+    """The text stage's result: tokenizer, locked encoder, and the bank of all training reports."""
+
+    def __init__(
+        self, corpus: Corpus, descriptions: dict[str, str], recipe: Recipe, place: Place
+    ) -> None:
+        """Train the report encoder, or take it from the last time."""
+        self.corpus = corpus
+        words = [text for code, text in sorted(descriptions.items()) if code in corpus.codes]
+        codes = [code for code in sorted(descriptions) if code in corpus.codes]
+        plan = recipe.text
+        texts = [clean_report(text) if plan.clean else text for text in [*corpus.texts, *words]]
+        self.tokenizer = train_tokenizer(texts, plan.vocabulary)
+        ids = token_ids(self.tokenizer, texts)
+        torch.manual_seed(plan.seed)
+        self.encoder = TextEncoder(
+            plan.tower, self.tokenizer.get_vocab_size(), LENGTH, len(corpus.codes)
+        )
+        self.key = _key("text", msgspec.json.encode(plan), ids.tobytes())
+        statements = np.concatenate(
+            [statement_matrix(corpus.records, corpus.codes), _identity(codes, corpus.codes)]
+        )
+        extra = len(corpus.texts) + np.arange(len(words))
+        own = np.concatenate([corpus.own, extra])
+        samples = np.concatenate(
+            [
+                np.arange(len(corpus.own)),
+                *[len(corpus.own) + np.arange(len(words))] * DESCRIPTION_REPEATS,
+            ]
+        )
+
+        def build() -> nn.Module:
+            dimensions = plan.tower.embedding - len(corpus.codes) - 2
+            targets = torch.from_numpy(wording(texts, dimensions)[own])
+            return TextTower(self.encoder, torch.from_numpy(statements), targets, plan.statements)
+
+        _stage(
+            place, "text", self.key, self.encoder, build, plan.plan, plan.seed,
+            partial(_prepare_report, ids[own], samples), sizes(ids[own[samples]]),
+        )  # fmt: skip
+        self.ids = ids[: len(corpus.texts)]
+        self.bank, self.bank_wording = read_texts(self.encoder, self.ids, place.machine)
 
 
-def _image_tower(
-    records: list[Record],
-    ecgs: Ecgs,
-    codes: list[str],
-    tokenizer: Tokenizer,
-    text: TextEncoder,
-    work: Path,
-    recipe: Recipe,
-) -> ImageTower:
-    stage = work / f"image-{recipe.spec.id}.pt"
-    tower = ImageTower(recipe.image, recipe.spec, torch.zeros(len(codes)))
-    if stage.is_file():
-        tower.load_state_dict(torch.load(stage))
-        return tower.eval()
-    texts = sorted({record.text for record in records})
-    bank = read_texts(text, tokenizer, texts)[1]
-    keep = [i for i, record in enumerate(ecgs.records) if record.text]
-    kept = [ecgs.records[i] for i in keep]
-    place = {report: i for i, report in enumerate(texts)}
-    own = np.array([place[record.text] for record in kept])
-    tower = train_image(
-        ecgs.signals[keep], statement_matrix(kept, codes), own, bank,
-        recipe.spec, recipe.image, recipe.image_epochs,
+class Pupils:
+    """Image encoders of one recipe and one set of ECGs."""
+
+    def __init__(self, text: Reports, ecgs: Ecgs, recipe: Recipe, place: Place) -> None:
+        """Gather what the ECGs are to be like."""
+        corpus = text.corpus
+        place_of = {record.ecg_id: row for row, record in enumerate(corpus.records)}
+        keep = [i for i, record in enumerate(ecgs.records) if record.ecg_id in place_of]
+        rows = np.array([place_of[ecgs.records[i].ecg_id] for i in keep], dtype=np.int64)
+        records = [ecgs.records[i] for i in keep]
+        self.signals = _seen(ecgs.signals[keep], recipe.spec)
+        self.own = torch.from_numpy(corpus.own[rows])
+        statements = torch.from_numpy(statement_matrix(records, corpus.codes))
+        shares = statements.mean(dim=0).clamp(1e-4, 1 - 1e-4)
+        self.prior = shares.logit()
+        terms = frequent_terms([record.text for record in corpus.records])
+        self.lesson = Lesson(
+            statements=statements,
+            words=torch.from_numpy(term_matrix([record.text for record in records], terms)),
+            own=self.own,
+            bank=text.bank_wording,
+            bank_statements=torch.from_numpy(corpus.statements_of_texts()),
+            bank_ids=torch.from_numpy(text.ids),
+        )
+        self.text, self.recipe, self.place = text, recipe, place
+
+    def new(self, seed: int) -> ImageEncoder:
+        """Make an encoder with random weights."""
+        torch.manual_seed(seed)
+        return new_encoder(self.recipe.image, self.recipe.spec, self.prior)
+
+    def train(self, name: str, seed: int) -> tuple[ImageEncoder, str]:
+        """Train one by the recipe's losses; returns it with its key."""
+        encoder, how = self.new(seed), self.recipe.image
+        parts = msgspec.json.encode(
+            (how.size, how.patch, how.plan, how.losses, how.augmentation, self.recipe.spec)
+        )
+        key = _key(self.text.key, parts, seed, len(self.signals))
+
+        def build() -> nn.Module:
+            return ImageTower(encoder, self.lesson, how.losses, self.text.encoder)
+
+        self._stage(name, key, encoder, build, how.plan, seed)
+        return encoder, key
+
+    def study(
+        self, name: str, seed: int, teachers: Sequence[tuple[ImageEncoder, str]]
+    ) -> tuple[ImageEncoder, str]:
+        """Train one towards the mean of its teachers; returns it with its key."""
+        encoder, how = self.new(seed), self.recipe.image
+        key = _key(*(key for _, key in teachers), msgspec.json.encode(how.study), seed)
+
+        def build() -> nn.Module:
+            return StudyTower(encoder, [teacher for teacher, _ in teachers])
+
+        self._stage(name, key, encoder, build, how.study, seed)
+        return encoder, key
+
+    def match(self, image: ImageEncoder, image_key: str) -> Matcher:
+        """Train the matcher over a locked image encoder."""
+        how = self.recipe.matcher
+        assert how is not None
+        torch.manual_seed(self.recipe.seed)
+        matcher = Matcher(image, self.text.encoder, self.recipe.text.tower)
+        key = _key(image_key, msgspec.json.encode(how))
+
+        def build() -> nn.Module:
+            return MatcherTower(
+                matcher, self.own, self.text.bank, torch.from_numpy(self.text.ids), how.language
+            )
+
+        self._stage("matcher", key, matcher, build, how.plan, self.recipe.seed, mix=0.0)
+        return matcher
+
+    def _stage(
+        self, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
+        seed: int, mix: float | None = None,
+    ) -> None:  # fmt: skip
+        how = self.recipe.image.augmentation
+        if mix is not None:
+            how = msgspec.structs.replace(how, mix=mix)
+        prepare = partial(prepare_images, self.signals, self.recipe.spec, how)
+        _stage(self.place, name, key, model, build, plan, seed, prepare, len(self.signals))
+
+
+def _image_stages(pupils: Pupils) -> tuple[ImageEncoder, str]:
+    seed, count = pupils.recipe.seed, pupils.recipe.image.teachers
+    if not count:
+        return pupils.train("image", seed)
+    teachers = [pupils.train("teacher", teacher_seed(seed, number)) for number in range(count)]
+    return pupils.study("image", seed, teachers)
+
+
+def teacher_seed(seed: int, number: int) -> int:
+    """Return the seed of a pupil's teacher; no two pupils share one."""
+    return 100 * (seed + 1) + number
+
+
+def _stage(
+    place: Place, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
+    seed: int, prepare: Callable[[Batch], Prepared], lengths: Sequence[int] | int,
+) -> None:  # fmt: skip
+    """Train `model` inside the tower that `build` makes, or load it where that was done before."""
+    finished = place.work / f"{name}-{key}.pt"
+    known = checkpoint.load(finished, key)
+    if known is not None:
+        model.load_state_dict(known["model"])
+        model.eval()
+        return
+    trainer = Trainer(
+        f"{name}-{key}", plan, seed=seed, machine=place.machine, folder=place.work,
+        tensorboard=place.tensorboard, stop_after=place.stop_after,
     )  # fmt: skip
-    torch.save(tower.state_dict(), stage)
-    return tower
+    tower = build()
+    trainer.train(tower, prepare, lengths, getattr(tower, "after_step", lambda: None))
+    model.cpu().eval()
+    if place.machine.first:
+        checkpoint.save(finished, {"fingerprint": key, "model": model.state_dict()})
+        (place.work / f"{name}-{key}.checkpoint").unlink(missing_ok=True)
 
 
-@torch.no_grad()
-def read_texts(
-    encoder: TextEncoder, tokenizer: Tokenizer, texts: list[str]
-) -> tuple[Tensor, Tensor]:
-    """Return embeddings (reports, embedding) and wordings (reports, wording) of reports."""
-    encoder.eval()
-    embeddings, wordings = [], []
-    for first in range(0, len(texts), 256):
-        log_odds, wording = encoder.read(token_ids(tokenizer, texts[first : first + 256]))
-        embeddings.append(encoder.join(log_odds, wording))
-        wordings.append(wording)
-    return torch.cat(embeddings), torch.cat(wordings)
+def _prepare_report(ids: NDArray[np.int32], samples: NDArray[np.int64], batch: Batch) -> Prepared:
+    return prepare_text(ids, replace(batch, samples=samples[batch.samples]))
 
 
-def describe(recipe: Recipe) -> dict[str, object]:
-    """Return the recipe as plain values, for the model card."""
-    return asdict(recipe)
+def _seen(signals: Signal, spec: ImageSpec) -> Signal:
+    """Return what augmentation cuts windows from: whole records, or each one's median beat."""
+    return windows_of(signals, spec) if spec.source == "median-beat" else signals
+
+
+def _identity(codes: Sequence[str], axes: Sequence[str]) -> NDArray[np.float32]:
+    matrix = np.zeros((len(codes), len(axes)), dtype=np.float32)
+    for row, code in enumerate(codes):
+        matrix[row, axes.index(code)] = 1.0
+    return matrix
+
+
+def _key(*parts: str | bytes | int) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else str(part).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:10]

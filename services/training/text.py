@@ -1,92 +1,68 @@
-"""The report encoder: its tokenizer, its targets and its training.
+"""The report encoder's tower: which statements a report makes, and how it is worded.
 
-It learns, from the reports of the training folds alone, which statements a report makes (SCP
-codes) and how it is worded (TF-IDF, reduced by SVD). It is then locked and the image encoder is aligned
-to it (LiT, Zhai 2022), which suits 17,000 reports and only 3,000 waveforms.
+It learns from the reports of the training folds alone. It is then locked and the image encoder is aligned to
+it (LiT, Zhai 2022), which suits 17,000 reports and only 3,000 waveforms.
 """
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import svds
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from torch import Tensor
+from torch import Tensor, nn
 
-from services.training.models import TextEncoder, TowerConfig
-from services.training.schedule import Trainer
-
-logger = logging.getLogger(__name__)
-
-LENGTH = 64
-STATEMENT_WEIGHT = 20.0
+from services.training.machine import Machine
+from services.training.models import TextEncoder
+from services.training.tokens import PIECES
+from services.training.trainer import Batch, Prepared
 
 
-def train_tokenizer(texts: Sequence[str], vocabulary: int = 3000) -> Tokenizer:
-    """Train a lower-casing WordPiece tokenizer that always returns `LENGTH` ids, padded with 0."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.WordPieceTrainer(
-            vocab_size=vocabulary,
-            special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
-            show_progress=False,
-        ),
-    )
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.enable_truncation(LENGTH)
-    tokenizer.enable_padding(length=LENGTH, pad_id=0, pad_token="[PAD]")
-    return tokenizer
+class TextTower(nn.Module):
+    """The encoder with the targets that only training uses."""
+
+    def __init__(
+        self, encoder: TextEncoder, statements: Tensor, words: Tensor, weight: float
+    ) -> None:
+        """Train `encoder` towards (reports, S) statements and (reports, W) unit wording vectors."""
+        super().__init__()
+        self.encoder = encoder
+        self.weight = weight
+        self.register_buffer("statements", statements, persistent=False)
+        self.register_buffer("words", words, persistent=False)
+
+    def forward(self, ids: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Return the losses of (B, n) ids, the reports `rows`."""
+        log_odds, found = self.encoder.read(ids)
+        return {
+            "statements": self.weight
+            * F.binary_cross_entropy_with_logits(log_odds, self.statements[rows]),
+            "wording": (1.0 - (found * self.words[rows]).sum(dim=-1)).mean(),
+        }
 
 
-def token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> Tensor:
-    """Tokenize texts: (texts, LENGTH) int32."""
-    encoded = tokenizer.encode_batch(list(texts))
-    return torch.tensor([item.ids for item in encoded], dtype=torch.int32)
+def prepare_text(ids: NDArray[np.int32], batch: Batch) -> Prepared:
+    """Cut a batch of (reports, length) ids to its longest report."""
+    own = ids[batch.samples]
+    longest = max(1, int((own != PIECES.pad).sum(axis=1).max()))
+    return torch.from_numpy(own[:, :longest].copy()), torch.from_numpy(batch.samples)
 
 
-def wording(ids: Tensor, vocabulary: int, dimensions: int) -> NDArray[np.float32]:
-    """Return (reports, dimensions) unit vectors: TF-IDF of the token ids, reduced by SVD.
-
-    The square root of each singular value is left in, between the values themselves, in which the
-    commonest phrases drown the rest, and none at all.
-    """
-    rows, columns = np.nonzero(ids.numpy() > 4)  # the first five ids are special tokens
-    tokens = ids.numpy()[rows, columns]
-    counts = sparse.coo_array(
-        (np.ones(len(rows), np.float32), (rows, tokens)), shape=(len(ids), vocabulary)
-    ).tocsr()
-    counts.data = 1.0 + np.log(counts.data)
-    document_frequency = np.asarray((counts > 0).sum(axis=0)).ravel()
-    weights = np.log((1 + len(ids)) / (1 + document_frequency)) + 1.0
-    left, values, _ = svds(counts.multiply(weights).tocsr(), k=dimensions, random_state=0)
-    vectors = left * np.sqrt(values)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-6)).astype(np.float32)
+@torch.no_grad()
+def read_texts(
+    encoder: TextEncoder, ids: NDArray[np.int32], machine: Machine
+) -> tuple[Tensor, Tensor]:
+    """Return embeddings (reports, embedding) and wordings (reports, W) of ids, on the CPU."""
+    encoder.to(machine.device).eval()
+    embeddings, wordings = [], []
+    for first in range(0, len(ids), 256):
+        part = torch.from_numpy(ids[first : first + 256]).to(machine.device)
+        log_odds, wording = encoder.read(part)
+        embeddings.append(encoder.join(log_odds, wording).cpu())
+        wordings.append(wording.cpu())
+    return torch.cat(embeddings), torch.cat(wordings)
 
 
-def text_loss(encoder: TextEncoder, ids: Tensor, statements: Tensor, words: Tensor) -> Tensor:
-    """Return statement cross-entropy plus wording cosine distance of a batch."""
-    log_odds, found = encoder.read(ids)
-    stated = F.binary_cross_entropy_with_logits(log_odds, statements)
-    return STATEMENT_WEIGHT * stated + (1.0 - (found * words).sum(dim=-1)).mean()
-
-
-def train_text(
-    ids: Tensor, statements: NDArray[np.float32], config: TowerConfig, vocabulary: int, epochs: int
-) -> TextEncoder:
-    """Train the report encoder on (reports, LENGTH) ids and (reports, codes) statements."""
-    codes = statements.shape[1]
-    encoder = TextEncoder(config, vocabulary, LENGTH, codes)
-    words = torch.from_numpy(wording(ids, vocabulary, config.embedding - codes - 1))
-    targets = torch.from_numpy(statements)
-    trainer = Trainer(encoder, rate=1e-3, epochs=epochs, batch=64, samples=len(ids))
-    for batch in trainer.batches():
-        trainer.step(text_loss(encoder, ids[batch], targets[batch], words[batch]))
-    return encoder.eval()
+def sizes(ids: NDArray[np.int32]) -> Sequence[int]:
+    """Return how many tokens each report has."""
+    return [int(count) for count in (ids != PIECES.pad).sum(axis=1)]

@@ -100,6 +100,9 @@ async def retrieve(
         File(description="The ECG file; for WFDB the .hea and its signal files, or one zip."),
     ],
     top_k: Annotated[int, Form(description="How many reports, 1 to 100.")] = DEFAULT_TOP_K,
+    rerank: Annotated[
+        int, Form(description="How many of the nearest the matcher puts in order: 0, or 2 to 128.")
+    ] = 0,
     request_id: Annotated[str, Form(description="Makes the call idempotent.")] = "",
     priority: Annotated[str, Form(description="STAT or ROUTINE.")] = "STAT",
 ) -> dict[str, Any]:
@@ -108,7 +111,7 @@ async def retrieve(
         raise InvalidEcg("priority must be STAT or ROUTINE", reason="PRIORITY", field="priority")
     message = pb.RetrieveRequest(
         ecg=ecg_pb2.Ecg(file=await _clinical_file(files)),
-        question=pb.Question(top_k=_wire_top_k(top_k)),
+        question=pb.Question(top_k=_wire_number(top_k), rerank=_wire_number(rerank)),
         request_id=request_id,
         priority=f"PRIORITY_{priority.upper()}",
     )
@@ -127,9 +130,9 @@ async def _clinical_file(files: list[UploadFile]) -> ecg_pb2.ClinicalFile:
     return ecg_pb2.ClinicalFile(name=name, content=content, companions=companions)
 
 
-def _wire_top_k(top_k: int) -> int:
+def _wire_number(number: int) -> int:
     """Return a number that the contract can carry; the gateway says what is wrong with it."""
-    return max(-1, min(top_k, 2**31 - 1))
+    return max(-1, min(number, 2**31 - 1))
 
 
 async def get_job(request: Request, credentials: Credentials, job_id: str) -> dict[str, Any]:
@@ -144,7 +147,7 @@ async def search_reports(
     request: Request, credentials: Credentials, query: TextQuery
 ) -> dict[str, Any]:
     """Find reports by text."""
-    message = pb.SearchReportsRequest(text=query.text, top_k=_wire_top_k(query.top_k))
+    message = pb.SearchReportsRequest(text=query.text, top_k=_wire_number(query.top_k))
     return _json(
         await request.app.state.gateway.SearchReports(
             message, timeout=TIMEOUT_S, metadata=credentials

@@ -7,7 +7,7 @@ from services.domain.errors import InvalidQuestion
 from services.domain.jobs import DEFAULT_TOP_K, Answer, Job, JobError, JobState, Priority, Question
 from services.domain.quality import SignalQuality
 from services.pb.cardex.v1 import ecg_retrieval_pb2, job_pb2
-from services.wire.reports import finding_message, hit_message
+from services.wire.reports import draft_message, finding_message, hit_message, prediction_message
 
 _STATES = {
     JobState.QUEUED: job_pb2.JOB_STATE_QUEUED,
@@ -24,7 +24,14 @@ PRIORITIES = {
 
 def question_of(message: ecg_retrieval_pb2.Question) -> Question:
     """Translate a question, unchecked."""
-    return Question(top_k=message.top_k if message.HasField("top_k") else DEFAULT_TOP_K)
+    return Question(
+        top_k=message.top_k if message.HasField("top_k") else DEFAULT_TOP_K, rerank=message.rerank
+    )
+
+
+def question_message(question: Question) -> ecg_retrieval_pb2.Question:
+    """Translate a question."""
+    return ecg_retrieval_pb2.Question(top_k=question.top_k, rerank=question.rerank)
 
 
 def priority_of(value: int, default: Priority) -> Priority:
@@ -81,6 +88,8 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
             job_pb2.SignalWarning(code=w.code, leads=w.leads, message=w.message)
             for w in (answer.quality.warnings if answer.quality else ())
         ],
+        predictions=[prediction_message(prediction) for prediction in answer.predictions],
+        draft=draft_message(answer.draft) if answer.draft else None,
     )
 
 

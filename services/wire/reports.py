@@ -1,8 +1,8 @@
-"""Reports, hits, findings and the index."""
+"""Reports, what answers say of them, and the index."""
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.domain.reports import Finding, Hit, Report, Statement
+from services.domain.reports import Draft, Finding, Hit, Prediction, Report, Statement
 from services.pb.cardex.v1 import report_index_pb2, report_pb2
 from services.stores.reports import IndexInfo
 
@@ -50,7 +50,9 @@ def report_of(message: report_pb2.Report) -> Report:
 
 def hit_message(hit: Hit) -> report_pb2.Hit:
     """Translate a hit."""
-    return report_pb2.Hit(rank=hit.rank, score=hit.score, report=report_message(hit.report))
+    return report_pb2.Hit(
+        rank=hit.rank, score=hit.score, report=report_message(hit.report), match=hit.match
+    )
 
 
 def finding_message(finding: Finding) -> report_pb2.Finding:
@@ -60,6 +62,27 @@ def finding_message(finding: Finding) -> report_pb2.Finding:
         description=finding.description,
         share=finding.share,
         report_ids=finding.report_ids,
+    )
+
+
+def prediction_message(prediction: Prediction) -> report_pb2.Prediction:
+    """Translate a prediction."""
+    return report_pb2.Prediction(
+        code=prediction.code,
+        description=prediction.description,
+        snomed_code=prediction.snomed_code,
+        probability=prediction.probability,
+    )
+
+
+def draft_message(draft: Draft) -> report_pb2.Draft:
+    """Translate a draft."""
+    return report_pb2.Draft(
+        label=draft.label,
+        sentences=[
+            report_pb2.DraftSentence(text=sentence.text, report_ids=sentence.report_ids)
+            for sentence in draft.sentences
+        ],
     )
 
 

@@ -17,7 +17,8 @@ from services.domain.errors import (
 )
 from services.domain.jobs import Answer, Claim, JobError, Priority
 from services.retrieval.catalogue import Catalogue
-from services.retrieval.retriever import Asked, Retriever
+from services.retrieval.retriever import Retriever
+from services.retrieval.work import Asked
 from services.stores.broker import Doorbell
 from services.stores.jobs import JobStore
 from services.wire.ecg import from_payload

@@ -7,6 +7,7 @@ import pytest
 
 from services.domain.settings import Settings
 from services.inference.model_card import served_spec
+from services.inference.statements import load_calibration
 from services.pb.cardex.v1 import ecg_pb2, job_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from tests.support import (
@@ -47,6 +48,57 @@ def test_a_real_dicom_finds_real_reports(ecgs):
     assert all(stage.duration.ToMicroseconds() > 0 for stage in answer.stages)
     assert not answer.from_cache
     assert response.job_id
+
+
+def test_an_answer_carries_calibrated_probabilities_and_a_draft(ecgs):
+    answer = ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(10)), timeout=30).answer
+    probabilities = [prediction.probability for prediction in answer.predictions]
+    assert probabilities
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert all(0.1 <= probability <= 1.0 for probability in probabilities)
+    calibrated = load_calibration(Settings().statements)
+    codes = {statement.code for statement in calibrated.statements}
+    assert {prediction.code for prediction in answer.predictions} <= codes
+    hits = {hit.report.report_id for hit in answer.hits}
+    assert answer.draft.label == "DRAFT FROM SIMILAR CASES, NOT A DIAGNOSIS"
+    assert answer.draft.sentences
+    assert all(set(sentence.report_ids) <= hits for sentence in answer.draft.sentences)
+
+
+def test_the_embedding_of_the_cache_gives_the_same_probabilities(ecgs):
+    first = ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(11)), timeout=30).answer
+    question = pb.Question(top_k=4)
+    again = ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(11), question=question), timeout=30).answer
+    assert "inference" not in {stage.stage for stage in again.stages}
+    assert again.predictions == first.predictions
+
+
+def test_the_matcher_orders_the_nearest(ecgs):
+    question = pb.Question(top_k=5, rerank=20)
+    answer = ecgs.Retrieve(
+        pb.RetrieveRequest(ecg=variant(12), question=question), timeout=30
+    ).answer
+    assert len(answer.hits) == 5
+    assert [stage.stage for stage in answer.stages][-1] == "rerank"
+    weight = load_calibration(Settings().statements).match_weight
+    ranks = [hit.score + weight * hit.match for hit in answer.hits]
+    assert all(hit.HasField("match") for hit in answer.hits)
+    assert ranks == pytest.approx(sorted(ranks, reverse=True), abs=1e-3)
+
+
+@pytest.mark.parametrize("rerank", [-1, 1, 129])
+def test_a_bad_rerank_is_refused(ecgs, rerank):
+    question = pb.Question(rerank=rerank)
+    for call, request in (
+        (ecgs.Retrieve, pb.RetrieveRequest(ecg=dicom_ecg(), question=question)),
+        (ecgs.SubmitEcg, pb.SubmitEcgRequest(ecg=dicom_ecg(), question=question)),
+    ):
+        found = refusal(call, request, timeout=30)
+        assert (found.code, found.reason, found.field) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "RERANK",
+            "question.rerank",
+        )
 
 
 def test_samples_and_the_file_they_came_from_get_the_same_answer(ecgs):

@@ -46,6 +46,7 @@ def test_a_job_is_looked_up(web):
         (b"", {}, 400, "EMPTY_PAYLOAD", "ecg.file.content"),
         (b"no ecg", {"top_k": "0"}, 400, "TOP_K", "question.top_k"),
         (b"no ecg", {"top_k": "99999999999"}, 400, "TOP_K", "question.top_k"),
+        (b"no ecg", {"rerank": "1"}, 400, "RERANK", "question.rerank"),
         (b"no ecg", {"priority": "SOON"}, 400, "PRIORITY", "priority"),
     ],
 )

@@ -4,11 +4,23 @@ import numpy as np
 import pytest
 import torch
 
+from services.evaluation.ecgs import Ecgs
+from services.retrieval.ptbxl import Record
 from services.signals.spec import ImageSpec
+from services.training.corpora import Corpus
+from services.training.machine import Machine
 from services.training.models import TowerConfig
+from services.training.recipe import Augmentation, ImageRecipe, MatcherRecipe, Recipe, TextRecipe
+from services.training.run import Place, Reports
+from services.training.trainer import Plan
 
 SMALL = TowerConfig(width=32, depth=1, heads=2, embedding=64, dropout=0.0)
 RASTER = ImageSpec(layout="raster", scaling="deviation", window_s=2.0)
+DESCRIPTIONS = {"FAST": "sinus tachycardia", "SLOW": "sinus bradycardia"}
+TEXTS = {
+    "FAST": ["sinustachykardie", "sinus tachycardia. otherwise normal ecg.", "tachykardie"],
+    "SLOW": ["sinusbradykardie", "sinus bradycardia. otherwise normal ecg.", "bradykardie"],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +30,49 @@ def seeded():
 
 
 @pytest.fixture
-def signals() -> np.ndarray:
-    """160 made-up ECGs at 100 Hz, slow and fast ones in turn: (160, 12, 200) float32."""
+def ecgs() -> Ecgs:
+    """160 made-up ECGs at 100 Hz, slow and fast ones in turn, folds 1 to 9: (160, 12, 200) float32."""
     random = np.random.default_rng(0)
     times = np.arange(200) / 100.0
-    rows = []
+    records, signals = [], []
     for number in range(160):
-        period = 0.4 if number % 2 else 0.9
+        code = "FAST" if number % 2 else "SLOW"
+        period = 0.4 if code == "FAST" else 0.9
         beat = np.exp(-0.5 * ((np.mod(times + 0.01 * number, period) - 0.2) / 0.02) ** 2)
-        rows.append(beat * random.uniform(0.5, 1.5, (12, 1)))
-    return np.array(rows, dtype=np.float32)
+        signals.append(beat * random.uniform(0.5, 1.5, (12, 1)))
+        text = TEXTS[code][number // 2 % 3]
+        records.append(Record(number, number // 3, 1 + number % 9, text, {code: 100.0}, ""))
+    return Ecgs(records, np.array(signals, dtype=np.float32))
+
+
+@pytest.fixture
+def signals(ecgs) -> np.ndarray:
+    return ecgs.signals
+
+
+@pytest.fixture
+def corpus(ecgs) -> Corpus:
+    return Corpus.of([record for record in ecgs.records if record.fold != 9], minimum=5)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return Recipe(
+        image_spec={"layout": "raster", "scaling": "deviation", "window_s": 2.0},
+        text=TextRecipe(tower=SMALL, plan=Plan(epochs=10, batch=16), vocabulary=200),
+        image=ImageRecipe(
+            tower=SMALL, dropout=0.0, plan=Plan(epochs=8, batch=16), study=Plan(epochs=4, batch=16),
+            augmentation=Augmentation(mix=0.4),
+        ),
+        matcher=MatcherRecipe(plan=Plan(epochs=1, batch=16)),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path) -> Place:
+    return Place(tmp_path / "work", Machine())
+
+
+@pytest.fixture
+def reports(corpus, recipe, place) -> Reports:
+    return Reports(corpus, DESCRIPTIONS, recipe, place)

@@ -1,4 +1,6 @@
+import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -6,15 +8,32 @@ import pytest
 import torch
 
 from services.domain.errors import CardexError
+from services.evaluation.calibration import Curve
+from services.evaluation.embedder import OnnxEmbedder
 from services.inference.model_card import served_spec
-from services.training.export import export, set_image_shape, set_parameters
-from services.training.image import ImageTower
-from services.training.models import TextEncoder
-from services.training.run import Recipe, Trained
-from services.training.text import LENGTH, train_tokenizer
+from services.inference.statements import load_calibration
+from services.retrieval.ptbxl import StatementKind
+from services.training import card as cards
+from services.training.embedder import TorchEmbedder
+from services.training.export import Card, export, set_image_shape, set_parameters
+from services.training.machine import Machine
+from services.training.models import ImageEncoder, Matcher, TextEncoder
+from services.training.run import Trained
+from services.training.tokens import LENGTH, token_ids, train_tokenizer
 from tests.training.conftest import RASTER, SMALL
 
-CODES = ["NORM", "AFIB"]
+CODES = ["AFIB", "NORM"]
+KINDS = {code: StatementKind(f"words of {code}", "", "", False, False) for code in CODES}
+TEXTS = ["sinus rhythm", "vorhofflimmern", "sinus sinus rhythm vorhofflimmern"]
+SCORES = {
+    who: {f"R@{k}": [1.0, 0.5, 1.5] for k in (1, 5, 10)} for who in ("model", "majority", "chance")
+}
+CLINICAL = {who: {f: [0.5, 0.4, 0.6] for f in ("jaccard@5", "nDCG@10")} for who in SCORES}
+FIGURES = {
+    "ecgs": 3, "gallery": 9, "distinct texts": 8, "strict": SCORES, "strict back": SCORES,
+    "distinct": SCORES, "clinical": CLINICAL,
+    "zero-shot": {"form": {"AUROC": [0.8, 0.7, 0.9], "classes": 2}, "rhythm": {"AUROC": None}},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -24,39 +43,109 @@ def repository(root, tmp_path):
 
 
 @pytest.fixture
-def trained():
-    tokenizer = train_tokenizer(["sinus rhythm", "vorhofflimmern"], vocabulary=60)
+def trained(recipe):
+    tokenizer = train_tokenizer(TEXTS, 60)
     text = TextEncoder(SMALL, tokenizer.get_vocab_size(), LENGTH, len(CODES)).eval()
-    image = ImageTower(SMALL, RASTER, torch.zeros(len(CODES))).eval()
-    return Trained(Recipe(spec=RASTER), tokenizer, text, image, CODES)
+    image = ImageEncoder(SMALL, RASTER.shape, 0, torch.zeros(len(CODES))).eval()
+    matcher = Matcher(image, text, SMALL).eval()
+    for block in matcher.blocks:
+        torch.nn.init.normal_(block.out.weight, std=0.1)  # else no image could matter
+    return Trained(recipe, tokenizer, text, image, matcher, CODES, TEXTS)
 
 
-def test_what_is_exported_answers_as_torch_does_at_every_batch_size(trained, repository):
-    export(trained, repository, {})
-    graph = repository / "ecg_image_encoder" / "1" / "model.onnx"
-    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+@pytest.fixture
+def card():
+    curves = {"AFIB": Curve(120.0, -2.0), "NORM": Curve(90.0, 0.5)}
+    return Card(KINDS, curves, 0.25, FIGURES, "Made-up ECGs.")
+
+
+def images(count):
+    return np.random.default_rng(count).integers(0, 256, (count, *RASTER.shape), np.uint8)
+
+
+def test_what_is_exported_answers_as_torch_does_at_every_batch_size(trained, repository, card):
+    export(trained, repository, card)
+    served, own = OnnxEmbedder(repository), TorchEmbedder(trained, Machine())
     for batch in (1, 5, 32):
-        images = np.random.default_rng(batch).integers(0, 256, (batch, *RASTER.shape), np.uint8)
-        (found,) = session.run(None, {"image": images})
+        np.testing.assert_allclose(
+            served.images(images(batch)), own.images(images(batch)), atol=1e-4
+        )
+    np.testing.assert_allclose(served.texts(TEXTS), own.texts(TEXTS), atol=1e-4)
+
+
+def test_the_matcher_takes_any_number_of_ecgs_and_reports(trained, repository, card):
+    export(trained, repository, card)
+    graph = repository / "ecg_report_matcher" / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    ids = token_ids(trained.tokenizer, TEXTS)
+    for ecgs, reports in ((1, 1), (1, 3), (2, 2), (4, 3)):
+        tokens = np.repeat(ids[None, :reports], ecgs, axis=0)
+        (found,) = session.run(None, {"image": images(ecgs), "token_ids": tokens})
         with torch.no_grad():
-            expected = trained.image.encoder(torch.from_numpy(images)).numpy()
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+            expected = trained.matcher(torch.from_numpy(images(ecgs)), torch.from_numpy(tokens))
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+    alone = OnnxEmbedder(repository).match(images(4)[1], TEXTS)
+    np.testing.assert_allclose(found[1], alone, atol=1e-4)
+    assert np.ptp(found, axis=0).max() > 1e-3, "the image does not matter"
 
 
-def test_the_repository_names_version_and_image_everywhere(trained, repository):
-    version = export(trained, repository, {"figure": 1.0})
-    config = (repository / "ecg_image_encoder" / "configs" / "cpu.pbtxt").read_text()
-    assert config.count("dims: [ 12, 200, 1 ]") == 2
-    assert version in config
-    assert version in (repository / "report_text_encoder" / "configs" / "cpu.pbtxt").read_text()
+def test_the_repository_names_version_and_image_everywhere(trained, repository, card):
+    version = export(trained, repository, card)
+    for model, images_named in (
+        ("ecg_image_encoder", 2), ("report_text_encoder", 0), ("ecg_report_matcher", 2),
+    ):  # fmt: skip
+        config = (repository / model / "configs" / "cpu.pbtxt").read_text()
+        assert version in config
+        assert config.count("dims: [ 12, 200, 1 ]") == images_named
     assert served_spec(repository) == RASTER
+    assert version in (repository / "MODEL_CARD.md").read_text()
 
 
-def test_another_training_is_another_version(trained, repository):
-    before = export(trained, repository, {})
+def test_statements_come_with_their_curves_and_concepts(trained, repository, card):
+    version = export(trained, repository, card)
+    calibration = load_calibration(repository / "statements.json")
+    assert calibration.model_version == version
+    assert calibration.match_weight == 0.25
+    first = calibration.statements[0]
+    assert (first.code, first.prompt, first.slope) == ("AFIB", "words of AFIB", 120.0)
+    assert first.snomed_code == "164889003"
+
+
+def test_the_card_tells_use_data_figures_and_recipe(trained, repository, card):
+    export(trained, repository, card)
+    page = (repository / "MODEL_CARD.md").read_text()
+    for words in (
+        "RESEARCH USE ONLY",
+        "Made-up ECGs.",
+        "1.0 (0.5 to 1.5)",
+        "0.800 (0.700 to 0.900)",
+    ):
+        assert words in page
+    fields = json.loads((repository / "model_card.json").read_bytes())
+    assert fields["use"] == "RESEARCH USE ONLY"
+    assert fields["recipe"]["image"]["plan"]["epochs"] == trained.recipe.image.plan.epochs
+
+
+def test_another_training_is_another_version(trained, repository, card):
+    before = export(trained, repository, card)
     with torch.no_grad():
-        trained.image.encoder.cls += 1.0
-    assert export(trained, repository, {}) != before
+        trained.image.cls += 1.0
+    assert export(trained, repository, card) != before
+
+
+def test_a_matcher_of_another_model_does_not_stay(trained, repository, card):
+    alone = replace(trained, matcher=None)
+    with pytest.raises(CardexError, match=r"no \[matcher\].*remove that folder"):
+        export(alone, repository, card)
+    shutil.rmtree(repository / "ecg_report_matcher")
+    export(alone, repository, card)
+    assert OnnxEmbedder(repository).texts(TEXTS).shape == (3, SMALL.embedding)
+
+
+def test_a_graph_that_differs_is_refused(trained, repository, card, monkeypatch):
+    monkeypatch.setattr("services.training.export.PARITY", -1.0)
+    with pytest.raises(CardexError, match="ecg_image_encoder: ONNX Runtime differs"):
+        export(trained, repository, card)
 
 
 def test_a_configuration_without_the_line_is_named(tmp_path):
@@ -66,3 +155,7 @@ def test_a_configuration_without_the_line_is_named(tmp_path):
         set_parameters(config, {"model_version": "1"})
     with pytest.raises(CardexError, match="dims"):
         set_image_shape(config, (1, 2, 3))
+
+
+def test_a_level_without_enough_ecgs_has_no_row():
+    assert "| rhythm |" not in cards.page("v", Card(KINDS, {}, 0.0, FIGURES, ""))

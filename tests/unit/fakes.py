@@ -18,6 +18,7 @@ from services.domain.jobs import (
 )
 from services.domain.reports import Report
 from services.inference.encoder import ModelInfo
+from services.inference.statements import CalibratedStatement, Calibration
 from services.retrieval.catalogue import Catalogue
 from services.retrieval.retriever import Retriever
 from services.signals.spec import ImageSpec
@@ -47,6 +48,7 @@ class FakeEncoder:
         self.images: list[np.ndarray] = []
         self.priorities: list[Priority] = []
         self.texts: list[list[str]] = []
+        self.matched: list[list[list[str]]] = []
 
     def ping(self) -> None:
         self.model()
@@ -67,6 +69,15 @@ class FakeEncoder:
         self.model()
         self.texts.append(list(texts))
         return np.stack([text_vector(text) for text in texts])
+
+    def match(
+        self, images: np.ndarray, reports: Sequence[Sequence[str]], priority: Priority
+    ) -> list[np.ndarray]:
+        """Match by the length of the text: the longer, the better."""
+        self.model()
+        assert len(images) == len(reports)
+        self.matched.append([list(texts) for texts in reports])
+        return [np.array([len(text) for text in texts], dtype=np.float32) for texts in reports]
 
 
 class FakeStore:
@@ -167,13 +178,21 @@ class FakeCache:
         self.vectors.update({(sha, model_version): value for sha, value in embedded.items()})
 
 
+def calibration(
+    *codes: str, version: str = VERSION, match_weight: float = 1.0, slope: float = 0.0
+) -> Calibration:
+    """Statements whose prompt is their code; without a slope each has a probability of one half."""
+    statements = tuple(CalibratedStatement(code, code, code, slope, 0.0, "1") for code in codes)
+    return Calibration(version, match_weight, statements, "fingerprint")
+
+
 class House:
     """A retriever with everything behind it; each look-up of the edition is a fresh one."""
 
-    def __init__(self, *reports: Report) -> None:
+    def __init__(self, *reports: Report, calibration: Calibration | None = None) -> None:
         self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
         self.store.fill(*reports)
-        self.catalogue = Catalogue(self.encoder, self.store, ttl_s=-1.0)
+        self.catalogue = Catalogue(self.encoder, self.store, calibration, ttl_s=-1.0)
         self.retriever = Retriever(self.encoder, self.store, self.cache, self.catalogue)
 
 

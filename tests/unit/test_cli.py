@@ -5,6 +5,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from services.cli import app
+from services.domain.jobs import Question
 from services.domain.settings import Settings
 from services.gateway.keys import KeyRing, Scope
 from services.inference.model_card import served_spec
@@ -190,3 +191,15 @@ def test_a_plot_of_what_is_no_ecg_is_refused(cardex, tmp_path):
 def test_a_plot_is_raw_or_filtered(cardex, tmp_path):
     result = cardex("plot", DICOM, "-o", tmp_path / "ecg.svg", "--raw", "--filtered")
     assert result.exit_code == 2
+
+
+def test_what_is_asked_of_each_ecg_goes_into_the_question(cardex, monkeypatch):
+    asked = []
+
+    def run_submit(client, paths, question, **_: object) -> int:
+        asked.append(question)
+        return 0
+
+    monkeypatch.setattr("services.commands.run_submit", run_submit)
+    assert cardex("submit", DICOM, "--top-k", 3, "--rerank", 16).exit_code == 0
+    assert asked == [Question(3, 16)]

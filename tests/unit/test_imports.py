@@ -22,7 +22,8 @@ ALLOWED = {
     "worker":    "domain signals inference stores retrieval wire pb process",
     "gateway":   "domain signals inference stores retrieval wire pb process",
     "web":       "domain wire pb process",
-    "training":  "domain signals inference retrieval",
+    "evaluation": "domain signals inference retrieval",
+    "training":  "domain signals inference retrieval evaluation",
 }  # fmt: skip
 
 # Single modules that a room may import beyond the table.
@@ -34,7 +35,7 @@ BESIDE = {
 # package: the only rooms that may import it.
 ONLY_IN = {
     "torch": {"training"},
-    "onnxruntime": {"training"},
+    "onnxruntime": {"evaluation", "training"},
     "fastapi": {"web"},
     "celery": {"stores", "worker"},
     "tritonclient": {"inference"},

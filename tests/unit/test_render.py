@@ -5,7 +5,8 @@ from rich.console import Console
 
 from services.domain.jobs import Answer, StageTime
 from services.domain.quality import SignalQuality, SignalWarning
-from services.domain.reports import Finding, Hit, Report
+from services.domain.reports import Draft, DraftSentence, Finding, Hit, Prediction, Report
+from services.pb.cardex.v1 import job_pb2, report_pb2
 from services.render import as_dict, show_answer
 from services.wire.jobs import answer_message
 
@@ -19,6 +20,13 @@ ANSWER = answer_message(
         index_generation="g",
         stages=(StageTime("inference", 0.0125),),
         quality=SignalQuality(0.874, 66.4, (SignalWarning("LEAD_FLAT", "no signal", ("V1",)),)),
+        predictions=(
+            Prediction("AFIB", "atrial fibrillation", "", 0.42),
+            Prediction("SR", "", "", 0.3),
+        ),
+        draft=Draft(
+            (DraftSentence("[b]sinus rhythm.[/b]", ("r1",)), DraftSentence("paced.", ("r2",)))
+        ),
     )
 )
 
@@ -49,6 +57,19 @@ def test_findings_warnings_and_times_are_shown(shown):
     assert "no signal V1" in text
     assert "quality 0.87, 66/min" in text
     assert "inference 12.5 ms" in text
+
+
+def test_what_is_probable_and_the_labelled_draft_are_shown(shown):
+    text = shown()
+    assert "atrial fibrillation 42%, SR 30%" in text
+    assert "[b]sinus rhythm.[/b] paced. [DRAFT FROM SIMILAR CASES, NOT A DIAGNOSIS]" in text
+
+
+def test_a_match_is_shown_beside_the_similarity():
+    answer = job_pb2.Answer(hits=[report_pb2.Hit(rank=1, score=0.5, match=-1.25)])
+    stream = io.StringIO()
+    show_answer(Console(file=stream, width=200), "ecg.dcm", answer)
+    assert "0.500 match -1.2" in stream.getvalue()
 
 
 def test_brackets_in_a_title_are_no_markup(shown):

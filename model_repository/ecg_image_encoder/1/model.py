@@ -1,6 +1,6 @@
 """Triton python backend: an ONNX model on the CPU, one ONNX Runtime session per instance.
 
-Both encoders use this file. The graph is `model.onnx` beside it; tensor names come from the model's
+All models use this file. The graph is `model.onnx` beside it; tensor names come from the model's
 configuration, so the graph and the configuration have to agree.
 """
 
@@ -22,7 +22,7 @@ class TritonPythonModel:
                 f"numpy {np.__version__} breaks Triton's python backend: its environment needs numpy<2"
             )
         config = json.loads(args["model_config"])
-        self.input = config["input"][0]["name"]
+        self.inputs = [tensor["name"] for tensor in config["input"]]
         self.output = config["output"][0]["name"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(config["parameters"]["threads"]["string_value"])
@@ -35,12 +35,24 @@ class TritonPythonModel:
         )
 
     def execute(self, requests):
-        """Concatenate the requests, run once, split the embeddings again."""
-        batches = [pb_utils.get_input_tensor_by_name(r, self.input).as_numpy() for r in requests]
-        joined = batches[0] if len(batches) == 1 else np.concatenate(batches)
-        (embeddings,) = self.session.run([self.output], {self.input: joined})
-        bounds = np.cumsum([len(batch) for batch in batches])[:-1]
+        """Concatenate the requests, run once, split the output again."""
+        batches = [self._tensors(request) for request in requests]
+        joined = {
+            name: batches[0][name]
+            if len(batches) == 1
+            else np.concatenate([batch[name] for batch in batches])
+            for name in self.inputs
+        }
+        (found,) = self.session.run([self.output], joined)
+        bounds = np.cumsum([len(batch[self.inputs[0]]) for batch in batches])[:-1]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(self.output, np.ascontiguousarray(part))])
-            for part in np.split(embeddings, bounds)
+            for part in np.split(found, bounds)
         ]
+
+    def _tensors(self, request):
+        """Return the inputs of one request by name."""
+        return {
+            name: pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+            for name in self.inputs
+        }

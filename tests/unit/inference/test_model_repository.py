@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import onnxruntime
 import pytest
 from google.protobuf import text_format
@@ -11,7 +12,9 @@ from services.domain.jobs import Priority
 from services.inference import triton
 from services.inference.model_card import served_spec
 from services.inference.probe import check_probe, probe_image, probe_tokens
+from services.inference.statements import load_calibration
 from services.inference.tokenizer import ReportTokenizer
+from services.retrieval.terminology import snomed_code
 from services.signals.spec import ImageSpec
 
 MODELS = {
@@ -109,3 +112,73 @@ def test_a_graph_answers_its_known_input_as_its_configuration_says(root, configs
         (embedding,) = session.run(None, {MODELS[model][0]: known})
         assert embedding.shape == (1, *config.output[0].dims)
         check_probe(model, embedding, json.loads(parameter(config, "probe")))
+
+
+# The matcher, and the statements.
+
+
+@pytest.fixture(scope="module")
+def matchers(root):
+    """Every configuration of the matcher."""
+    paths = sorted((root / "model_repository" / triton.MATCHER).glob("**/*.pbtxt"))
+    return [text_format.Parse(path.read_text(), ModelConfig()) for path in paths]
+
+
+def test_the_matcher_takes_the_image_and_any_number_of_reports(configs, matchers):
+    (image,) = configs[triton.IMAGE_ENCODER][0].input
+    (tokens,) = configs[triton.TEXT_ENCODER][0].input
+    assert matchers
+    for config in matchers:
+        taken = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in config.input}
+        assert taken == {
+            triton.IMAGE_INPUT: (image.data_type, list(image.dims)),
+            triton.TEXT_INPUT: (tokens.data_type, [-1, *tokens.dims]),
+        }
+        (output,) = config.output
+        assert (output.name, list(output.dims)) == (triton.MATCH_OUTPUT, [-1])
+        assert DataType.Name(output.data_type) == "TYPE_FP32"
+
+
+def test_the_matcher_has_priorities_a_bounded_queue_and_a_warm_up(matchers):
+    for config in matchers:
+        assert config.dynamic_batching.priority_levels == len(Priority)
+        assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
+        (warm,) = config.model_warmup
+        assert warm.batch_size == config.max_batch_size
+        assert {tensor.name for tensor in config.input} == warm.inputs.keys()
+
+
+def test_every_model_runs_the_same_way(root):
+    texts = {path.read_text() for path in (root / "model_repository").glob("*/1/model.py")}
+    assert len(texts) == 1
+
+
+def test_the_matcher_is_of_the_version_of_the_encoders(configs, matchers):
+    encoders = {parameter(config, "model_version") for config in configs[triton.IMAGE_ENCODER]}
+    assert {parameter(config, "model_version") for config in matchers} == encoders
+
+
+def test_the_matcher_judges_each_report_by_itself(root, configs, matchers):
+    graph = root / "model_repository" / triton.MATCHER / "1" / "model.onnx"
+    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    image = probe_image(tuple(configs[triton.IMAGE_ENCODER][0].input[0].dims))
+    one = probe_tokens(int(parameter(configs[triton.TEXT_ENCODER][0], "length")))
+    other = np.where(one > 0, one + 1, 0).astype(np.int32)
+    together = np.stack([one, other], axis=1)  # (1, 2, L)
+    (both,) = session.run(None, {triton.IMAGE_INPUT: image, triton.TEXT_INPUT: together})
+    assert both.shape == (1, 2)
+    for place, tokens in enumerate((one, other)):
+        (alone,) = session.run(None, {triton.IMAGE_INPUT: image, triton.TEXT_INPUT: tokens[None]})
+        np.testing.assert_allclose(alone[0, 0], both[0, place], atol=1e-3)
+
+
+def test_the_statements_are_calibrated_for_the_encoders(root, configs):
+    calibration = load_calibration(root / "model_repository" / "statements.json")
+    encoders = {parameter(config, "model_version") for config in configs[triton.IMAGE_ENCODER]}
+    assert {calibration.model_version} == encoders
+
+
+def test_the_statements_have_the_concepts_of_their_codes(root):
+    calibration = load_calibration(root / "model_repository" / "statements.json")
+    for statement in calibration.statements:
+        assert statement.snomed_code == snomed_code(statement.code)

@@ -9,7 +9,13 @@ from services.domain.errors import CardexError, ConfigurationError, Unavailable,
 from services.domain.jobs import Priority
 from services.inference import triton as module
 from services.inference.probe import probe_image
-from services.inference.triton import IMAGE_ENCODER, MAX_BATCH, TEXT_ENCODER, TritonEncoder
+from services.inference.triton import (
+    IMAGE_ENCODER,
+    MATCHER,
+    MAX_BATCH,
+    TEXT_ENCODER,
+    TritonEncoder,
+)
 from services.signals.spec import ImageSpec
 
 PROBE = [0.5, 0.5, -0.5, -0.5]
@@ -35,6 +41,11 @@ class Server:
         self.empty = False
         self.calls: list[SimpleNamespace] = []
         self.configs = 0
+        self.matcher = False
+
+    def is_model_ready(self, model, *, client_timeout):
+        assert model == MATCHER
+        return self.matcher
 
     def get_model_config(self, model, *, as_json, client_timeout):
         self.configs += 1
@@ -49,7 +60,12 @@ class Server:
             error, self.error = self.error, self.error if self.lasting else None
             raise error
         count = inputs[0].shape()[0]
-        self.calls.append(SimpleNamespace(model=model, count=count, priority=priority))
+        shapes = {tensor.name(): tuple(tensor.shape()) for tensor in inputs}
+        call = SimpleNamespace(model=model, count=count, priority=priority, shapes=shapes)
+        self.calls.append(call)
+        if model == MATCHER:
+            log_odds = np.arange(shapes["token_ids"][1], dtype=np.float32)[None]
+            return SimpleNamespace(as_numpy=lambda _: np.empty((0,)) if self.empty else log_odds)
         embedding = np.tile(np.array(PROBE, np.float32), (count, 1))
         embedding[:, 1] += np.arange(count) / 1000
         return SimpleNamespace(as_numpy=lambda _: np.empty((0,)) if self.empty else embedding)
@@ -207,3 +223,46 @@ def test_an_input_that_the_server_does_not_take_is_a_wrong_configuration(encoder
     with pytest.raises(ConfigurationError, match="INVALID_ARGUMENT"):
         encoder.embed_images(images(1), Priority.STAT)
     assert server.failures == 1
+
+
+# The matcher.
+
+
+def test_a_repository_without_a_matcher_says_so(encoder):
+    assert not encoder.model().matcher
+
+
+def test_a_matcher_of_the_same_version_is_found(encoder, server):
+    server.matcher = True
+    server.parameters[MATCHER] = {"model_version": "m1"}
+    assert encoder.model().matcher
+
+
+def test_a_matcher_of_another_version_is_refused_with_both(encoder, server):
+    server.matcher = True
+    server.parameters[MATCHER] = {"model_version": "m2"}
+    with pytest.raises(VersionMismatch, match=r"ecg_image_encoder m1.*ecg_report_matcher m2"):
+        encoder.model()
+
+
+def test_a_matcher_without_a_version_is_a_wrong_configuration(encoder, server):
+    server.matcher = True
+    server.parameters[MATCHER] = {}
+    with pytest.raises(ConfigurationError, match=r"ecg_report_matcher.*model_version"):
+        encoder.model()
+
+
+def test_each_ecg_is_matched_with_its_own_reports_in_a_call_of_its_own(encoder, server):
+    found = encoder.match(images(2), [["a", "b", "c"], ["d"]], Priority.STAT)
+    assert [one.tolist() for one in found] == [[0.0, 1.0, 2.0], [0.0]]
+    assert [call.shapes for call in server.calls] == [
+        {"image": (1, *SPEC.shape), "token_ids": (1, 3, 64)},
+        {"image": (1, *SPEC.shape), "token_ids": (1, 1, 64)},
+    ]
+    assert {call.priority for call in server.calls} == {1}
+
+
+def test_a_match_that_is_not_there_for_each_report_is_refused(encoder, server):
+    server.empty = True
+    with pytest.raises(ConfigurationError, match=r"ecg_report_matcher.*numpy<2"):
+        encoder.match(images(1), [["a", "b"]], Priority.STAT)

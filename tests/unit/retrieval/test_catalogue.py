@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from services.domain.errors import IndexMissing, Unavailable, VersionMismatch
 from services.retrieval import catalogue as module
 from services.retrieval.catalogue import Catalogue
-from tests.unit.fakes import FakeEncoder, FakeStore
+from tests.unit.fakes import FakeEncoder, FakeStore, calibration
 
 TTL_S = 1.0
 
@@ -101,3 +102,29 @@ def test_the_last_known_edition_is_the_one_in_force_while_all_is_well(catalogue,
     parts.store.touch(parts.store.index)
     clock.now += 2 * TTL_S
     assert catalogue.last_known().index.generation == "g1+"
+
+
+# Calibrated statements.
+
+
+def calibrated(parts, **options) -> Catalogue:
+    return Catalogue(parts.encoder, parts.store, calibration("AFIB", "SR", **options), ttl_s=-1.0)
+
+
+def test_the_prompts_are_embedded_once(parts):
+    catalogue = calibrated(parts)
+    first = catalogue.current()
+    assert catalogue.current().predictor is first.predictor
+    assert parts.encoder.texts == [["AFIB", "SR"]]
+
+
+def test_statements_of_another_model_are_refused_with_both_versions(parts):
+    with pytest.raises(VersionMismatch, match=r"model-1.*model-0.*CARDEX_STATEMENTS"):
+        calibrated(parts, version="model-0").current()
+
+
+def test_everything_that_an_answer_depends_on_is_in_the_version(parts):
+    plain = Catalogue(parts.encoder, parts.store, ttl_s=-1.0).current()
+    parts.encoder.info = replace(parts.encoder.info, matcher=True)
+    matching = Catalogue(parts.encoder, parts.store, ttl_s=-1.0).current()
+    assert len({plain.version, matching.version, calibrated(parts).current().version}) == 3

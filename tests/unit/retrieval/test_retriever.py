@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,13 +11,14 @@ from services.domain.errors import (
     VersionMismatch,
 )
 from services.domain.jobs import DISCLAIMER, MAX_TOP_K, SHOWN_RECORD_IDS, Priority, Question
-from services.domain.reports import Report, Statement
-from services.retrieval.retriever import MAX_TEXT, Asked, check_question
+from services.domain.reports import DRAFT_LABEL, Report, Statement
+from services.retrieval.retriever import MAX_TEXT, check_question
+from services.retrieval.work import Asked
 from services.signals.images import image_of
 from services.signals.readers import read
 from services.signals.spec import ImageSpec
 from tests.unit.ecgs import ecg, typed
-from tests.unit.fakes import FakeStore, House
+from tests.unit.fakes import FakeStore, House, calibration
 
 REPORTS = [
     Report(f"r{number}", text, "en", statements=(Statement("SR"),))
@@ -28,9 +31,11 @@ def house():
     return House(*REPORTS)
 
 
-def asked(seed: int = 0, *, top_k: int = 3, queued_s: float = 0.0, signal=None) -> Asked:
+def asked(
+    seed: int = 0, *, top_k: int = 3, rerank: int = 0, queued_s: float = 0.0, signal=None
+) -> Asked:
     signal = ecg(bpm=60 + 7 * seed, seed=seed) if signal is None else signal
-    return Asked(f"sha-{seed}", typed(signal), Question(top_k), queued_s)
+    return Asked(f"sha-{seed}", typed(signal), Question(top_k, rerank), queued_s)
 
 
 def at_fault() -> Asked:
@@ -171,6 +176,114 @@ def test_a_report_that_was_deleted_meanwhile_leaves_no_gap_in_the_ranks(house):
     (found,) = answer(house, asked(top_k=5))
     assert gone not in {hit.report.report_id for hit in found.hits}
     assert [hit.rank for hit in found.hits] == [1, 2, 3, 4]
+
+
+# What is said of the ECG itself.
+
+
+def test_an_answer_carries_the_probable_statements_of_the_model():
+    (found,) = answer(House(*REPORTS, calibration=calibration("AFIB", "SR")), asked())
+    assert [(p.code, p.probability) for p in found.predictions] == [("AFIB", 0.5), ("SR", 0.5)]
+
+
+def test_a_cached_embedding_has_the_same_probable_statements():
+    house = House(*REPORTS, calibration=calibration("AFIB", "SR", slope=4.0))
+    (first,) = answer(house, asked(top_k=3))
+    (again,) = answer(house, asked(top_k=4))
+    assert len(house.encoder.images) == 1
+    assert again.predictions == first.predictions
+
+
+def test_without_calibrated_statements_an_answer_has_no_probabilities(house):
+    (found,) = answer(house, asked())
+    assert found.hits
+    assert found.predictions == ()
+
+
+def test_other_statements_are_another_answer(house):
+    answer(house, asked())
+    calibrated = House(*REPORTS, calibration=calibration("AFIB"))
+    calibrated.cache.stored = house.cache.stored
+    (found,) = answer(calibrated, asked())
+    assert not found.from_cache
+
+
+def test_an_answer_drafts_a_report_from_its_hits():
+    house = House(*(Report(f"r{n}", f"sinus rhythm. sign {n}.", "en") for n in range(40)))
+    (found,) = answer(house, asked(top_k=3))
+    assert found.draft.label == DRAFT_LABEL
+    (sentence,) = found.draft.sentences
+    assert sentence.text == "sinus rhythm."
+    assert set(sentence.report_ids) <= {hit.report.report_id for hit in found.hits}
+
+
+def test_an_answer_about_a_text_predicts_and_drafts_nothing():
+    house = House(*REPORTS, calibration=calibration("AFIB"))
+    found = house.retriever.by_text("sinus rhythm", 3)
+    assert (found.predictions, found.draft) == ((), None)
+
+
+def test_an_empty_index_has_no_draft():
+    (found,) = answer(House(), asked())
+    assert (found.hits, found.draft) == ((), None)
+
+
+# Re-ranking.
+
+
+@pytest.fixture
+def matching():
+    house = House(*REPORTS, calibration=calibration("SR", match_weight=1.0))
+    house.encoder.info = replace(house.encoder.info, matcher=True)
+    return house
+
+
+def test_the_matcher_orders_the_nearest_reports(matching):
+    (found,) = answer(matching, asked(top_k=3, rerank=5))
+    expected = sorted((len(report.text) for report in REPORTS), reverse=True)[:3]
+    assert [hit.match for hit in found.hits] == expected
+    assert [len(hit.report.text) for hit in found.hits] == expected
+    assert [hit.rank for hit in found.hits] == [1, 2, 3]
+    assert matching.store.top_ks == [5]
+
+
+def test_only_as_many_are_reranked_as_asked(matching):
+    (plain,) = answer(matching, asked(top_k=5))
+    (found,) = answer(matching, asked(top_k=5, rerank=2))
+    assert {h.report.report_id for h in found.hits[:2]} == {
+        h.report.report_id for h in plain.hits[:2]
+    }
+    assert [h.report for h in found.hits[2:]] == [h.report for h in plain.hits[2:]]
+    assert [hit.match is None for hit in found.hits] == [False, False, True, True, True]
+
+
+def test_reranking_is_a_stage_and_only_for_those_who_asked(matching):
+    plain, found = answer(matching, asked(0), asked(1, rerank=4))
+    assert [stage.stage for stage in found.stages][-2:] == ["search", "rerank"]
+    assert "rerank" not in [stage.stage for stage in plain.stages]
+    assert [[len(texts) for texts in call] for call in matching.encoder.matched] == [[4]]
+
+
+def test_a_cached_embedding_is_reranked_with_an_image_drawn_anew(matching):
+    answer(matching, asked())
+    (found,) = answer(matching, asked(rerank=3))
+    assert found.hits[0].match is not None
+    assert len(matching.encoder.images) == 1
+    assert {stage.stage for stage in found.stages} >= {"encode", "rerank"}
+
+
+def test_a_model_without_a_matcher_refuses_to_rerank_and_answers_the_others(house):
+    refused, found = answer(house, asked(0, rerank=4), asked(1))
+    assert isinstance(refused, InvalidQuestion)
+    assert refused.field == "question.rerank"
+    assert found.hits
+
+
+def test_an_empty_index_is_not_reranked(matching):
+    matching.store.contents["reports_1"].clear()
+    (found,) = answer(matching, asked(rerank=4))
+    assert found.hits == ()
+    assert not matching.encoder.matched
 
 
 # What is known already.

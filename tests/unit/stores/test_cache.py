@@ -7,19 +7,29 @@ import redis
 
 from services.domain.jobs import Answer, Question, StageTime
 from services.domain.quality import SignalQuality, SignalWarning
-from services.domain.reports import Finding, Hit, Report, Statement
+from services.domain.reports import (
+    Draft,
+    DraftSentence,
+    Finding,
+    Hit,
+    Prediction,
+    Report,
+    Statement,
+)
 from services.stores.cache import Cache, answer_key
 
 REPORT = Report("r1", "sinus rhythm", "en", ("1",), 1, (Statement("SR", "sinus rhythm"),))
 QUALITY = SignalQuality(0.9, 66.0, (SignalWarning("LEAD_FLAT", "no signal", ("V1",)),))
 ANSWER = Answer(
-    hits=(Hit(REPORT, 0.5, 1),),
+    hits=(Hit(REPORT, 0.5, 1, -0.25),),
     findings=(Finding("SR", "sinus rhythm", 1.0, ("r1",)),),
     model_version="m",
     index_name="i",
     index_generation="g",
     stages=(StageTime("read", 0.25),),
     quality=QUALITY,
+    predictions=(Prediction("AFIB", "atrial fibrillation", "164889003", 0.75),),
+    draft=Draft((DraftSentence("sinus rhythm", ("r1",)),)),
 )
 
 
@@ -138,10 +148,11 @@ KEY = ("sha", Question(3), "m", "g")
     [
         ("sha2", Question(3), "m", "g"),
         ("sha", Question(4), "m", "g"),
+        ("sha", Question(3, 8), "m", "g"),
         ("sha", Question(3), "m2", "g"),
         ("sha", Question(3), "m", "g2"),
     ],
-    ids=["payload", "question", "model", "generation"],
+    ids=["payload", "question", "re-ranking", "model", "generation"],
 )
 def test_everything_that_an_answer_depends_on_is_in_its_key(other):
     assert answer_key(*other) != answer_key(*KEY)

@@ -15,12 +15,30 @@ from services.domain.jobs import (
     StageTime,
 )
 from services.domain.quality import SignalQuality, SignalWarning
-from services.domain.reports import Finding, Hit, Report
+from services.domain.reports import (
+    DRAFT_LABEL,
+    Draft,
+    DraftSentence,
+    Finding,
+    Hit,
+    Prediction,
+    Report,
+)
 from services.pb.cardex.v1 import ecg_retrieval_pb2, job_pb2
-from services.wire.jobs import answer_message, error_message, job_message, priority_of, question_of
+from services.wire.jobs import (
+    answer_message,
+    error_message,
+    job_message,
+    priority_of,
+    question_message,
+    question_of,
+)
 
 ANSWER = Answer(
-    hits=(Hit(Report("r1", "sinus rhythm"), 0.75, 1), Hit(Report("r2", "old infarct"), 0.5, 2)),
+    hits=(
+        Hit(Report("r1", "sinus rhythm"), 0.75, 1),
+        Hit(Report("r2", "old infarct"), 0.5, 2, -1.5),
+    ),
     findings=(Finding("SR", "sinus rhythm", 0.6, ("r1",)),),
     model_version="m",
     index_name="i",
@@ -28,6 +46,8 @@ ANSWER = Answer(
     stages=(StageTime("queue", 0.0), StageTime("inference", 0.025)),
     from_cache=True,
     quality=SignalQuality(0.5, 66.5, (SignalWarning("LEAD_FLAT", "no signal", ("V1", "V2")),)),
+    predictions=(Prediction("AFIB", "atrial fibrillation", "164889003", 0.75),),
+    draft=Draft((DraftSentence("sinus rhythm.", ("r1", "r2")),)),
 )
 JOB = Job(
     job_id="j1",
@@ -60,8 +80,27 @@ def test_an_answer_keeps_everything():
     assert message.from_cache
 
 
-def test_an_answer_about_a_text_has_no_signal():
-    assert not answer_message(replace(ANSWER, quality=None)).HasField("signal_quality")
+def test_an_answer_keeps_what_is_predicted_and_drafted():
+    message = job_pb2.Answer.FromString(answer_message(ANSWER).SerializeToString())
+    (found,) = message.predictions
+    assert (found.code, found.description) == ("AFIB", "atrial fibrillation")
+    assert (found.snomed_code, found.probability) == ("164889003", 0.75)
+    assert message.draft.label == DRAFT_LABEL
+    assert [(s.text, list(s.report_ids)) for s in message.draft.sentences] == [
+        ("sinus rhythm.", ["r1", "r2"])
+    ]
+
+
+def test_a_match_of_0_is_told_from_none():
+    assert [hit.HasField("match") for hit in answer_message(ANSWER).hits] == [False, True]
+    matched = replace(ANSWER, hits=(replace(ANSWER.hits[0], match=0.0),))
+    assert answer_message(matched).hits[0].HasField("match")
+
+
+def test_an_answer_about_a_text_has_no_signal_and_no_draft():
+    message = answer_message(replace(ANSWER, quality=None, draft=None))
+    assert not message.HasField("signal_quality")
+    assert not message.HasField("draft")
 
 
 def test_an_unknown_heart_rate_is_not_zero():
@@ -109,6 +148,12 @@ def test_a_job_has_an_answer_or_an_error_or_neither():
 
 def test_an_answer_can_be_left_out():
     assert not job_message(JOB, with_answer=False).HasField("answer")
+
+
+@pytest.mark.parametrize("question", [Question(), Question(3), Question(7, 64), Question(0, -1)])
+def test_a_question_comes_back_as_it_was_sent(question):
+    sent = question_message(question).SerializeToString()
+    assert question_of(ecg_retrieval_pb2.Question.FromString(sent)) == question
 
 
 def test_a_question_that_says_nothing_asks_for_the_default():

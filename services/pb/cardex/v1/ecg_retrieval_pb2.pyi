@@ -9,10 +9,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Question(_message.Message):
-    __slots__ = ("top_k",)
+    __slots__ = ("top_k", "rerank")
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
     top_k: int
-    def __init__(self, top_k: _Optional[int] = ...) -> None: ...
+    rerank: int
+    def __init__(self, top_k: _Optional[int] = ..., rerank: _Optional[int] = ...) -> None: ...
 
 class RetrieveRequest(_message.Message):
     __slots__ = ("ecg", "question", "request_id", "priority")

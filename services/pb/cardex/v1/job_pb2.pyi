@@ -67,7 +67,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache", "signal_quality")
+    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache", "signal_quality", "predictions", "draft")
     DISCLAIMER_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,8 @@ class Answer(_message.Message):
     STAGES_FIELD_NUMBER: _ClassVar[int]
     FROM_CACHE_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_QUALITY_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    DRAFT_FIELD_NUMBER: _ClassVar[int]
     disclaimer: str
     hits: _containers.RepeatedCompositeFieldContainer[_report_pb2.Hit]
     findings: _containers.RepeatedCompositeFieldContainer[_report_pb2.Finding]
@@ -88,7 +90,9 @@ class Answer(_message.Message):
     stages: _containers.RepeatedCompositeFieldContainer[StageTime]
     from_cache: bool
     signal_quality: SignalQuality
-    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ..., signal_quality: _Optional[_Union[SignalQuality, _Mapping]] = ...) -> None: ...
+    predictions: _containers.RepeatedCompositeFieldContainer[_report_pb2.Prediction]
+    draft: _report_pb2.Draft
+    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ..., signal_quality: _Optional[_Union[SignalQuality, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[_report_pb2.Prediction, _Mapping]]] = ..., draft: _Optional[_Union[_report_pb2.Draft, _Mapping]] = ...) -> None: ...
 
 class SignalQuality(_message.Message):
     __slots__ = ("index", "heart_rate_bpm")

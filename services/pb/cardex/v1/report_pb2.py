@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61rdex/v1/report.proto\x12\tcardex.v1\"\x8f\x01\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nrecord_ids\x18\x04 \x03(\t\x12\x14\n\x0crecord_count\x18\x05 \x01(\x05\x12(\n\nstatements\x18\x06 \x03(\x0b\x32\x14.cardex.v1.Statement\"g\n\tStatement\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\nlikelihood\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07support\x18\x04 \x01(\x01\x42\r\n\x0b_likelihood\"E\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12!\n\x06report\x18\x03 \x01(\x0b\x32\x11.cardex.v1.Report\"O\n\x07\x46inding\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\x12\x12\n\nreport_ids\x18\x04 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61rdex/v1/report.proto\x12\tcardex.v1\"\x8f\x01\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nrecord_ids\x18\x04 \x03(\t\x12\x14\n\x0crecord_count\x18\x05 \x01(\x05\x12(\n\nstatements\x18\x06 \x03(\x0b\x32\x14.cardex.v1.Statement\"g\n\tStatement\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\nlikelihood\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07support\x18\x04 \x01(\x01\x42\r\n\x0b_likelihood\"c\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12!\n\x06report\x18\x03 \x01(\x0b\x32\x11.cardex.v1.Report\x12\x12\n\x05match\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_match\"O\n\x07\x46inding\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\x12\x12\n\nreport_ids\x18\x04 \x03(\t\"Y\n\nPrediction\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0bsnomed_code\x18\x03 \x01(\t\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\"C\n\x05\x44raft\x12\r\n\x05label\x18\x01 \x01(\t\x12+\n\tsentences\x18\x02 \x03(\x0b\x32\x18.cardex.v1.DraftSentence\"1\n\rDraftSentence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nreport_ids\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATEMENT']._serialized_start=183
   _globals['_STATEMENT']._serialized_end=286
   _globals['_HIT']._serialized_start=288
-  _globals['_HIT']._serialized_end=357
-  _globals['_FINDING']._serialized_start=359
-  _globals['_FINDING']._serialized_end=438
+  _globals['_HIT']._serialized_end=387
+  _globals['_FINDING']._serialized_start=389
+  _globals['_FINDING']._serialized_end=468
+  _globals['_PREDICTION']._serialized_start=470
+  _globals['_PREDICTION']._serialized_end=559
+  _globals['_DRAFT']._serialized_start=561
+  _globals['_DRAFT']._serialized_end=628
+  _globals['_DRAFTSENTENCE']._serialized_start=630
+  _globals['_DRAFTSENTENCE']._serialized_end=679
 # @@protoc_insertion_point(module_scope)

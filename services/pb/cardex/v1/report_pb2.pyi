@@ -35,14 +35,16 @@ class Statement(_message.Message):
     def __init__(self, code: _Optional[str] = ..., description: _Optional[str] = ..., likelihood: _Optional[float] = ..., support: _Optional[float] = ...) -> None: ...
 
 class Hit(_message.Message):
-    __slots__ = ("rank", "score", "report")
+    __slots__ = ("rank", "score", "report", "match")
     RANK_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
+    MATCH_FIELD_NUMBER: _ClassVar[int]
     rank: int
     score: float
     report: Report
-    def __init__(self, rank: _Optional[int] = ..., score: _Optional[float] = ..., report: _Optional[_Union[Report, _Mapping]] = ...) -> None: ...
+    match: float
+    def __init__(self, rank: _Optional[int] = ..., score: _Optional[float] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., match: _Optional[float] = ...) -> None: ...
 
 class Finding(_message.Message):
     __slots__ = ("code", "description", "share", "report_ids")
@@ -55,3 +57,31 @@ class Finding(_message.Message):
     share: float
     report_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, code: _Optional[str] = ..., description: _Optional[str] = ..., share: _Optional[float] = ..., report_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Prediction(_message.Message):
+    __slots__ = ("code", "description", "snomed_code", "probability")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SNOMED_CODE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    code: str
+    description: str
+    snomed_code: str
+    probability: float
+    def __init__(self, code: _Optional[str] = ..., description: _Optional[str] = ..., snomed_code: _Optional[str] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class Draft(_message.Message):
+    __slots__ = ("label", "sentences")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    sentences: _containers.RepeatedCompositeFieldContainer[DraftSentence]
+    def __init__(self, label: _Optional[str] = ..., sentences: _Optional[_Iterable[_Union[DraftSentence, _Mapping]]] = ...) -> None: ...
+
+class DraftSentence(_message.Message):
+    __slots__ = ("text", "report_ids")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_IDS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    report_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, text: _Optional[str] = ..., report_ids: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -1,4 +1,4 @@
-"""PTB-XL as training sees it: windows of waveforms, reports, statements and folds."""
+"""Waveforms of PTB-XL or of a manifest, read and cleaned once for many experiments."""
 
 import hashlib
 import logging
@@ -44,7 +44,7 @@ class Ecgs:
 
 
 def load(folder: Path, cache: Path | None = None) -> Ecgs:
-    """Load every record of `folder` that has a 100 Hz waveform, duplicates dropped.
+    """Load every record of PTB-XL in `folder` that has a 100 Hz waveform, duplicates dropped.
 
     Raises:
         InvalidReport: if the folder holds no waveform at all.
@@ -99,14 +99,3 @@ def _read_extra(path: Path) -> tuple[NDArray[np.int64], Signal]:
     with np.load(path) as stored:
         signals = stored["x"].transpose(0, 2, 1).astype(np.float32) / 1000.0
         return stored["ecg_id"].astype(np.int64), np.ascontiguousarray(signals)
-
-
-def statement_matrix(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.float32]:
-    """Return (records, codes) float32: likelihood / 100, with 1 where none was given."""
-    column = {code: i for i, code in enumerate(codes)}
-    matrix = np.zeros((len(records), len(codes)), dtype=np.float32)
-    for row, record in enumerate(records):
-        for code, likelihood in record.codes.items():
-            if code in column:
-                matrix[row, column[code]] = likelihood / 100.0 if likelihood > 0 else 1.0
-    return matrix

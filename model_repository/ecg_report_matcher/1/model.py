@@ -1,0 +1,1 @@
+../../ecg_image_encoder/1/model.py

@@ -1,0 +1,94 @@
+"""From similarity to probability: a logistic curve for each statement (Platt 1999).
+
+A few hundred ECGs hold some statements a handful of times, so each slope is drawn towards the one that fits
+all statements together.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNIT = 100.0
+"""Similarities are hundredths: times this the solver works with numbers about one."""
+SLOPE_SPREAD = 0.3
+"""Standard deviation of the statements' slopes about the common one, as a share of it."""
+OFFSET_SPREAD = 3.0
+STEPS = 50
+FEWEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Probability of a statement: sigmoid(slope * similarity + intercept)."""
+
+    slope: float
+    intercept: float
+
+    def __call__(self, similarity: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the probabilities of similarities."""
+        odds = np.clip(self.slope * similarity.astype(np.float64) + self.intercept, -30.0, 30.0)
+        return np.asarray(1.0 / (1.0 + np.exp(-odds)), dtype=np.float64)
+
+
+def fit(similarity: NDArray[np.float32], true: NDArray[np.bool_]) -> list[Curve]:
+    """Fit a curve to every column of (ECGs, statements) similarities and truths."""
+    scaled = similarity.astype(np.float64) * UNIT
+    seen = true.sum(axis=0) >= FEWEST
+    common = _common_slope(scaled[:, seen], true[:, seen]) if seen.any() else 1.0
+    curves = []
+    for column in range(scaled.shape[1]):
+        slope, intercept = _newton(
+            scaled[:, column], true[:, column], common, SLOPE_SPREAD * common
+        )
+        curves.append(Curve(slope * UNIT, intercept))
+    return curves
+
+
+def _common_slope(scaled: NDArray[np.float64], true: NDArray[np.bool_]) -> float:
+    """Return the slope that fits all columns, each with its own intercept."""
+    slopes = [
+        _newton(scaled[:, column], true[:, column], 1.0, 10.0)[0]
+        for column in range(scaled.shape[1])
+    ]
+    return max(0.1, float(np.median(slopes)))
+
+
+def _newton(
+    values: NDArray[np.float64], true: NDArray[np.bool_], slope: float, spread: float
+) -> tuple[float, float]:
+    """Minimise the cross-entropy, with the slope's prior about `slope` and a wide one of the intercept."""
+    centre = values.mean()
+    inputs = np.stack([values - centre, np.ones_like(values)], axis=1)
+    rate = (true.sum() + 0.5) / (len(true) + 1.0)
+    usual = np.array([slope, np.log(rate / (1.0 - rate))])
+    precision = np.diag([1.0 / spread**2, 1.0 / OFFSET_SPREAD**2])
+    found = usual.copy()
+    for _ in range(STEPS):
+        odds = 1.0 / (1.0 + np.exp(-np.clip(inputs @ found, -30.0, 30.0)))
+        gradient = inputs.T @ (odds - true) + precision @ (found - usual)
+        curvature = (inputs * (odds * (1.0 - odds))[:, None]).T @ inputs + precision
+        step = np.linalg.solve(curvature, gradient)
+        found -= np.clip(step, -1.0, 1.0)
+        if np.abs(step).max() < 1e-8:
+            break
+    return float(found[0]), float(found[1] - found[0] * centre)
+
+
+def brier(probability: NDArray[np.float64], true: NDArray[np.bool_]) -> float:
+    """Return the mean squared error of probabilities (Brier 1950)."""
+    return float(np.mean((probability - true) ** 2))
+
+
+def calibration_error(
+    probability: NDArray[np.float64], true: NDArray[np.bool_], bins: int = 10
+) -> float:
+    """Return the expected calibration error over `bins` bins of equal width (Naeini 2015)."""
+    places = np.minimum((probability.ravel() * bins).astype(int), bins - 1)
+    found = 0.0
+    for place in range(bins):
+        inside = places == place
+        if inside.any():
+            gap = abs(probability.ravel()[inside].mean() - true.ravel()[inside].mean())
+            found += inside.mean() * gap
+    return float(found)

@@ -1,0 +1,90 @@
+"""What is evaluated: anything that embeds images and reports, such as an exported model repository."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.domain.ecg import Embedding, Image
+from services.domain.errors import ConfigurationError
+from services.inference.model_card import MODEL_CARD, served_spec
+from services.inference.tokenizer import ReportTokenizer
+from services.signals.spec import ImageSpec
+
+BATCH = 32
+IMAGE, TEXT, MATCHER = "ecg_image_encoder", "report_text_encoder", "ecg_report_matcher"
+
+
+class Embedder(Protocol):
+    """Images and reports to unit vectors of one space."""
+
+    spec: ImageSpec
+
+    def images(self, images: Image) -> Embedding:
+        """Embed (B, H, W, C) uint8 images: (B, E)."""
+
+    def texts(self, texts: Sequence[str]) -> Embedding:
+        """Embed reports: (B, E)."""
+
+
+class OnnxEmbedder:
+    """The graphs of a model repository, run here by ONNX Runtime.
+
+    Attributes:
+        spec: the image that the image encoder takes.
+        version: of the models.
+    """
+
+    def __init__(self, repository: Path) -> None:
+        """Open the graphs of version 1.
+
+        Raises:
+            ConfigurationError: if a part is missing or cannot be read.
+        """
+        self.spec = served_spec(repository)
+        self.version = str(json.loads((repository / MODEL_CARD).read_bytes())["model_version"])
+        self._tokenizer = ReportTokenizer(repository / TEXT / "tokenizer.json")
+        self._image = _session(repository / IMAGE / "1" / "model.onnx")
+        self._text = _session(repository / TEXT / "1" / "model.onnx")
+        matcher = repository / MATCHER / "1" / "model.onnx"
+        self._matcher = _session(matcher) if matcher.is_file() else None
+
+    def images(self, images: Image) -> Embedding:
+        """Embed (B, H, W, C) uint8 images: (B, E) float32."""
+        return _run(self._image, "image", images)
+
+    def texts(self, texts: Sequence[str]) -> Embedding:
+        """Embed reports: (B, E) float32."""
+        return _run(self._text, "token_ids", self._tokenizer.encode(texts))
+
+    def match(self, image: Image, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the match logits of one (H, W, C) image with each report: (reports,) float32.
+
+        Raises:
+            ConfigurationError: if the repository has no matcher.
+        """
+        if self._matcher is None:
+            raise ConfigurationError(f"the model repository has no {MATCHER}: export one with it")
+        ids = self._tokenizer.encode(texts)
+        (found,) = self._matcher.run(None, {"image": image[None], "token_ids": ids[None]})
+        return np.asarray(found[0], dtype=np.float32)
+
+
+def _run(session: Any, name: str, rows: NDArray[Any]) -> Embedding:  # noqa: ANN401
+    parts = [
+        session.run(None, {name: rows[first : first + BATCH]})[0]
+        for first in range(0, len(rows), BATCH)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _session(path: Path) -> Any:  # noqa: ANN401  # onnxruntime has no types
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # it raises its own types, which are no API
+        raise ConfigurationError(f"cannot open {path}: {error}") from error

@@ -1,0 +1,136 @@
+"""The statements that a model tells probabilities of, each by a prompt and its calibration."""
+
+import hashlib
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from services.domain.ecg import Embedding
+from services.domain.errors import ConfigurationError
+from services.domain.reports import Prediction
+from services.inference.encoder import Encoder
+
+logger = logging.getLogger(__name__)
+
+MIN_PROBABILITY = 0.1
+MAX_PREDICTIONS = 12
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class CalibratedStatement(msgspec.Struct, frozen=True):
+    """One statement as the exporter wrote it.
+
+    Attributes:
+        code: the SCP code.
+        description: the code in words.
+        prompt: the report whose embedding stands for the statement.
+        slope: of the log-odds over the cosine similarity of ECG and prompt.
+        intercept: the log-odds at a similarity of 0.
+        snomed_code: concept id in SNOMED CT, or "".
+    """
+
+    code: _Text
+    description: str
+    prompt: _Text
+    slope: float
+    intercept: float
+    snomed_code: str = ""
+
+
+class _File(msgspec.Struct, frozen=True):
+    model_version: _Text
+    match_weight: float
+    statements: Annotated[tuple[CalibratedStatement, ...], msgspec.Meta(min_length=1)]
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """What was calibrated for one model version.
+
+    Attributes:
+        model_version: the model that it belongs to.
+        match_weight: of the matcher's log-odds beside the similarity, when hits are re-ranked.
+        statements: that have a probability.
+        fingerprint: SHA-256 of the file: another calibration gives other answers.
+    """
+
+    model_version: str
+    match_weight: float
+    statements: tuple[CalibratedStatement, ...]
+    fingerprint: str
+
+
+def load_calibration(path: Path) -> Calibration | None:
+    """Load `statements.json`, exported with a model; None, said in the log, where there is none.
+
+    Raises:
+        ConfigurationError: if the file cannot be read, or a code stands in it twice.
+    """
+    try:
+        content = path.read_bytes()
+        file = msgspec.json.decode(content, type=_File)
+    except FileNotFoundError:
+        logger.warning("answers carry no probabilities: there is no %s (CARDEX_STATEMENTS)", path)
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise _wrong(path, str(error)) from error
+    codes = Counter(statement.code for statement in file.statements)
+    if twice := sorted(code for code, count in codes.items() if count > 1):
+        raise _wrong(path, f"twice there: {', '.join(twice)}")
+    return Calibration(
+        file.model_version,
+        file.match_weight,
+        file.statements,
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _wrong(path: Path, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot use the statements {path}: {reason}; export the model anew, or set"
+        " CARDEX_STATEMENTS to the file that came with it"
+    )
+
+
+class Predictor:
+    """ECG embeddings to probable statements. Immutable, so that threads share it."""
+
+    def __init__(self, calibration: Calibration, prompts: Embedding) -> None:
+        """Predict by the (statements, dimension) embeddings of the prompts."""
+        self._statements = calibration.statements
+        self._prompts = prompts
+        self._slopes = np.array([s.slope for s in calibration.statements])
+        self._intercepts = np.array([s.intercept for s in calibration.statements])
+
+    @classmethod
+    def of(cls, calibration: Calibration, encoder: Encoder) -> Self:
+        """Embed the prompts; raises Unavailable where the encoder is down."""
+        return cls(calibration, encoder.embed_texts([s.prompt for s in calibration.statements]))
+
+    def probabilities(self, embedding: Embedding) -> NDArray[np.float64]:
+        """Return (statements,) probabilities for one (dimension,) embedding of an ECG."""
+        odds = self._slopes * (self._prompts @ embedding) + self._intercepts
+        return np.asarray(
+            0.5 * (1.0 + np.tanh(0.5 * odds))
+        )  # the logistic function, never overflowing
+
+    def predict(self, embedding: Embedding) -> tuple[Prediction, ...]:
+        """Return the statements that are probable enough to be shown, the most probable first."""
+        probabilities = self.probabilities(embedding)
+        order = np.argsort(-probabilities, kind="stable")[:MAX_PREDICTIONS]
+        return tuple(
+            _prediction(self._statements[place], float(probabilities[place]))
+            for place in order
+            if probabilities[place] >= MIN_PROBABILITY
+        )
+
+
+def _prediction(statement: CalibratedStatement, probability: float) -> Prediction:
+    return Prediction(
+        statement.code, statement.description, statement.snomed_code, round(probability, 4)
+    )

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from services.domain.errors import CardexError
+from services.evaluation.metrics import aurocs
+from services.training.embedder import TorchEmbedder
+from services.training.image import read_images, windows_of
+from services.training.machine import Machine
+from services.training.recipe import Losses
+from services.training.run import Pupils, Reports, sibling, teacher_seed, train
+from services.training.trainer import Plan, Stopped
+from tests.training.conftest import DESCRIPTIONS, RASTER
+
+
+def with_losses(recipe, **weights):
+    image = msgspec.structs.replace(recipe.image, losses=Losses(**weights))
+    return msgspec.structs.replace(recipe, image=image, matcher=None)
+
+
+def weights_of(module):
+    return torch.cat([value.flatten().float() for value in module.state_dict().values()])
+
+
+def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, place):
+    longer = Plan(epochs=40, batch=16)
+    image = msgspec.structs.replace(recipe.image, teachers=2, plan=longer, study=longer)
+    trained = train(reports, ecgs, msgspec.structs.replace(recipe, image=image), place)
+    embedder = TorchEmbedder(trained, Machine())
+    embeddings = read_images(trained.image, windows_of(ecgs.signals, RASTER), RASTER, Machine())
+    prompts = embedder.texts([DESCRIPTIONS["FAST"], DESCRIPTIONS["SLOW"]])
+    fast = np.array(["FAST" in record.codes for record in ecgs.records])
+    scores = embeddings @ prompts.T
+    assert aurocs(scores, np.stack([fast, ~fast], axis=1)).min() > 0.95
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
+    assert trained.matcher is not None
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"words": 0.3},
+        {"soft": 0.4},
+        {"reverse": 0.02},
+        {"label_aware": 0.3},
+        {"transport": 0.1},
+        {"matching": 0.02, "language": 0.02},
+        {"statements": 0.0},
+        {"contrast": 0.0},
+    ],
+)
+def test_every_loss_trains_and_repeats(weights, reports, ecgs, recipe, place):
+    recipe = with_losses(recipe, **weights)
+    results = []
+    for number in range(2):
+        own = replace(place, work=place.work / str(number))
+        encoder, _ = Pupils(reports, ecgs, recipe, own).train("image", 3)
+        results.append(weights_of(encoder))
+    assert torch.isfinite(results[0]).all()
+    torch.testing.assert_close(*results, atol=0, rtol=0)
+    other, _ = Pupils(reports, ecgs, recipe, place).train("image", 4)
+    assert not torch.equal(weights_of(other), results[0])
+
+
+@pytest.mark.parametrize(("silent", "statements"), [("statements", True), ("contrast", False)])
+def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, recipe, place):
+    encoder, _ = Pupils(reports, ecgs, with_losses(recipe, **{silent: 0.0}), place).train("x", 0)
+    embeddings = read_images(encoder, windows_of(ecgs.signals[:4], RASTER), RASTER, Machine())
+    codes = len(reports.corpus.codes)
+    part = embeddings[:, :codes] if statements else embeddings[:, codes:-2]
+    assert not part.any()
+
+
+@pytest.mark.parametrize("stage", ["text", "image", "study", "matcher"])
+def test_a_stage_that_is_stopped_goes_on_to_the_same_result(
+    stage, corpus, ecgs, recipe, place, monkeypatch
+):
+    if stage == "study":
+        image = msgspec.structs.replace(recipe.image, teachers=1)
+        recipe = msgspec.structs.replace(recipe, image=image)
+
+    def outcome(where):
+        return train(Reports(corpus, DESCRIPTIONS, recipe, where), ecgs, recipe, where)
+
+    whole = outcome(replace(place, work=place.work / "whole"))
+    part = replace(place, work=place.work / "part", stop_after=7)
+    stops = 0
+    for _ in range(100):
+        try:
+            pieces = outcome(part)
+            break
+        except Stopped:
+            stops += 1
+    assert stops > 3
+    for model in ("text", "image", "matcher"):
+        torch.testing.assert_close(
+            weights_of(getattr(whole, model)), weights_of(getattr(pieces, model)), atol=0, rtol=0
+        )
+
+
+def test_a_finished_stage_is_not_trained_again(corpus, recipe, place, reports, monkeypatch):
+    monkeypatch.setattr("services.training.run.Trainer", None)
+    again = Reports(corpus, DESCRIPTIONS, recipe, place)
+    torch.testing.assert_close(weights_of(again.encoder), weights_of(reports.encoder))
+
+
+def test_a_damaged_stage_is_named_with_the_remedy(corpus, recipe, place, reports):
+    (stage,) = place.work.glob("text-*.pt")
+    stage.write_bytes(stage.read_bytes()[:1000])
+    with pytest.raises(CardexError, match=r"text-.*\.pt is damaged .*delete it"):
+        Reports(corpus, DESCRIPTIONS, recipe, place)
+
+
+def test_a_sibling_has_not_seen_the_calibration_fold(reports, ecgs, recipe, place):
+    encoder = sibling(reports, ecgs, recipe, place)
+    others = replace(
+        ecgs, signals=np.where(
+            np.array([r.fold == 8 for r in ecgs.records])[:, None, None], 0.0, ecgs.signals
+        ).astype(np.float32),
+    )  # fmt: skip
+    again = sibling(reports, others, recipe, replace(place, work=place.work / "again"))
+    torch.testing.assert_close(weights_of(encoder), weights_of(again), atol=0, rtol=0)
+
+
+def test_no_two_pupils_share_a_teacher():
+    seeds = [teacher_seed(seed, number) for seed in range(20) for number in range(10)]
+    assert len(set(seeds)) == len(seeds)

@@ -1,0 +1,117 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from services.domain.errors import ConfigurationError
+from services.domain.reports import Prediction
+from services.inference.statements import (
+    MAX_PREDICTIONS,
+    MIN_PROBABILITY,
+    CalibratedStatement,
+    Calibration,
+    Predictor,
+    load_calibration,
+)
+from tests.unit.fakes import FakeEncoder, text_vector
+
+AFIB = {
+    "code": "AFIB", "description": "atrial fibrillation", "prompt": "atrial fibrillation",
+    "snomed_code": "164889003", "slope": 12.3, "intercept": -2.1,
+}  # fmt: skip
+FILE = {"model_version": "m1", "match_weight": 0.25, "statements": [AFIB]}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content) -> object:
+        path = tmp_path / "statements.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def test_a_file_is_loaded_as_it_was_exported(written):
+    found = load_calibration(written(FILE))
+    assert (found.model_version, found.match_weight) == ("m1", 0.25)
+    assert found.statements == (CalibratedStatement(**AFIB),)
+
+
+def test_another_file_has_another_fingerprint(written):
+    first = load_calibration(written(FILE)).fingerprint
+    assert load_calibration(written(FILE)).fingerprint == first
+    other = {**FILE, "statements": [{**AFIB, "slope": 12.4}]}
+    assert load_calibration(written(other)).fingerprint != first
+
+
+def test_a_missing_file_is_said_in_the_log(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert load_calibration(tmp_path / "statements.json") is None
+    assert "statements.json" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        {"model_version": "m1", "match_weight": 0.0},
+        {**FILE, "model_version": ""},
+        {**FILE, "match_weight": "much"},
+        {**FILE, "statements": []},
+        {**FILE, "statements": [{**AFIB, "slope": None}]},
+        {**FILE, "statements": [{**AFIB, "prompt": ""}]},
+        {**FILE, "statements": [{"code": "AFIB"}]},
+        json.dumps(FILE).replace("12.3", "NaN"),
+        json.dumps(FILE).replace("12.3", "1e999"),
+        {**FILE, "statements": [AFIB, AFIB]},
+    ],
+)
+def test_a_damaged_file_is_refused_with_its_name_and_the_remedy(written, content):
+    with pytest.raises(ConfigurationError, match=r"statements\.json.*export the model anew"):
+        load_calibration(written(content))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(ConfigurationError, match=str(tmp_path)):
+        load_calibration(tmp_path)
+
+
+def predictor(*statements: CalibratedStatement) -> Predictor:
+    return Predictor.of(Calibration("m1", 0.0, statements, ""), FakeEncoder())
+
+
+def statement(code: str, slope: float, intercept: float) -> CalibratedStatement:
+    return CalibratedStatement(code, f"{code} in words", code, slope, intercept, "17")
+
+
+def test_a_probability_is_the_calibrated_similarity_of_ecg_and_prompt():
+    ecg = text_vector("an ecg")
+    found = predictor(statement("AFIB", 3.0, -0.5)).probabilities(ecg)
+    expected = 1.0 / (1.0 + np.exp(-(3.0 * float(text_vector("AFIB") @ ecg) - 0.5)))
+    np.testing.assert_allclose(found, [expected], rtol=1e-6)
+
+
+def test_extreme_odds_do_not_overflow():
+    with np.errstate(all="raise"):
+        found = predictor(statement("A", 0.0, 1e6), statement("B", 0.0, -1e6))
+        assert found.probabilities(text_vector("x")).tolist() == [1.0, 0.0]
+
+
+def test_probable_statements_are_shown_the_most_probable_first():
+    found = predictor(statement("A", 0.0, 0.0), statement("B", 0.0, 2.0), statement("C", 0.0, -9.0))
+    assert found.predict(text_vector("x")) == (
+        Prediction("B", "B in words", "17", 0.8808),
+        Prediction("A", "A in words", "17", 0.5),
+    )
+
+
+def test_no_more_are_shown_than_can_be_read():
+    many = [statement(str(number), 0.0, number / 10) for number in range(30)]
+    found = predictor(*many).predict(text_vector("x"))
+    assert len(found) == MAX_PREDICTIONS
+    assert found[0].code == "29"
+    assert all(prediction.probability >= MIN_PROBABILITY for prediction in found)

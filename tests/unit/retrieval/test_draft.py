@@ -1,0 +1,124 @@
+import pytest
+
+from services.domain.reports import DRAFT_LABEL, Hit, Report
+from services.retrieval.draft import VOTERS, draft_of
+from services.retrieval.language import language_of
+
+
+def hits(*texts: str, scores: tuple[float, ...] = (), counts: tuple[int, ...] = ()) -> list[Hit]:
+    found = []
+    for place, text in enumerate(texts):
+        count = counts[place] if counts else 1
+        report = Report(f"r{place + 1}", text, language_of(text), record_count=count)
+        found.append(Hit(report, scores[place] if scores else 0.5, place + 1))
+    return found
+
+
+def said(*texts: str, **options) -> list[str]:
+    draft = draft_of(hits(*texts, **options))
+    return [sentence.text for sentence in draft.sentences] if draft else []
+
+
+def test_a_draft_says_what_the_hits_agree_on_with_those_that_say_it():
+    draft = draft_of(
+        hits(
+            "sinus rhythm. left axis deviation. otherwise normal ecg.",
+            "sinus rhythm. left axis deviation.",
+            "sinus rhythm. otherwise normal ecg.",
+        )
+    )
+    assert draft.label == DRAFT_LABEL
+    assert [(sentence.text, sentence.report_ids) for sentence in draft.sentences] == [
+        ("sinus rhythm.", ("r1", "r2", "r3")),
+        ("left axis deviation.", ("r1", "r2")),
+        ("otherwise normal ecg.", ("r1", "r3")),
+    ]
+
+
+def test_what_one_record_alone_says_stays_out():
+    texts = ["sinus rhythm. tiny q waves in v6.", "sinus rhythm. normal ecg.", "sinus rhythm."]
+    assert said(*texts) == ["sinus rhythm."]
+
+
+def test_a_single_hit_is_its_own_draft():
+    assert said("sinus rhythm. normal ecg.") == ["sinus rhythm.", "normal ecg."]
+
+
+def test_where_the_hits_agree_on_nothing_the_one_most_like_the_others_is_the_draft():
+    texts = ["sinus rhythm with q waves.", "sinus rhythm with flat t waves.", "paced rhythm."]
+    draft = draft_of(hits(*texts))
+    (sentence,) = draft.sentences
+    assert sentence.text in texts[:2]
+    assert len(sentence.report_ids) == 1
+
+
+def test_a_report_without_full_stops_is_split_where_the_hits_differ():
+    texts = [
+        "sinusrhythmus linkstyp normales ekg",
+        "sinusrhythmus lagetyp normal normales ekg",
+        "sinusrhythmus linkstyp unspezifisches abnormales t",
+        "sinusrhythmus linkstyp normales ekg",
+    ]
+    assert said(*texts) == ["sinusrhythmus linkstyp", "normales ekg"]
+
+
+def test_equal_sentences_count_together_whatever_their_case_and_punctuation():
+    draft = draft_of(hits("Sinus rhythm. Normal ECG.", "sinus rhythm; normal ecg."))
+    assert [sentence.report_ids for sentence in draft.sentences] == [("r1", "r2"), ("r1", "r2")]
+
+
+def test_a_draft_is_in_the_language_of_most():
+    texts = ["sinusrhythmus normales ekg", "sinus rhythm. normal ecg.", "sinus rhythm. normal ecg!"]
+    assert said(*texts) == ["sinus rhythm.", "normal ecg."]
+
+
+def test_what_many_records_say_weighs_more():
+    texts = ["atrial fibrillation. left axis deviation.", "sinus rhythm.", "normal sinus rhythm."]
+    assert said(*texts, counts=(1, 400, 1)) == ["sinus rhythm."]
+
+
+def test_phrases_that_no_hit_says_together_are_not_joined():
+    texts = ["sinus rhythm. normal ecg."] * 3 + ["atrial fibrillation. abnormal ecg."] * 2
+    assert said(*texts) == ["sinus rhythm.", "normal ecg."]
+
+
+def test_nothing_is_said_twice():
+    texts = ["sinus rhythm. normal ecg.", "normal ecg. sinus rhythm.", "sinus rhythm. normal ecg."]
+    assert sorted(said(*texts)) == ["normal ecg.", "sinus rhythm."]
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "4.46 unbestätigter bericht",
+        "4.46                 unbestÄtigter bericht",
+        "Edit: ASMI 100, LAFB",
+    ],
+)
+def test_who_confirmed_a_report_is_no_part_of_a_draft(tail):
+    texts = [f"sinusrhythmus lagetyp normal {tail}"] * 3
+    assert " ".join(said(*texts)) == "sinusrhythmus lagetyp normal"
+
+
+def test_without_hits_or_words_there_is_no_draft():
+    assert draft_of([]) is None
+    assert draft_of(hits("trace only requested.", "...")) is None
+    assert draft_of(hits("sinus rhythm.", scores=(-0.2,))) is None
+
+
+def test_part_of_a_sentence_is_no_support():
+    texts = [
+        "sinus rhythm. inferior infarct.",
+        "sinus rhythm. inferior infarct cannot be excluded.",
+    ]
+    assert said(*texts) == ["sinus rhythm."]
+
+
+def test_what_is_denied_is_no_support():
+    texts = ["sinusrhythmus infarkt", "sinusrhythmus kein infarkt", "sinusrhythmus ohne infarkt"]
+    assert "infarkt" not in said(*texts)
+
+
+def test_hits_that_are_far_have_no_say():
+    near = ["sinus rhythm. normal ecg."] * VOTERS
+    assert said(*near, *["atrial fibrillation."] * 90) == ["sinus rhythm.", "normal ecg."]
