@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import sqrt
 
@@ -24,6 +25,8 @@ RECORDS = 2
 """How many records have to bear a phrase: what only one says may hold for that patient alone."""
 COHESION = 0.7
 """Words stay together where at least this share of the hits with either has them in a row."""
+KNOWN = 10_000
+"""Texts whose words are kept: reports near to one ECG are near to many."""
 
 _SENTENCE_END = re.compile(r"(?<=[.;])\s+")
 _NEGATIONS = {("no",), ("not",), ("kein",), ("keine",), ("ohne",), ("nicht",), ("ej",), ("ingen",)}
@@ -100,7 +103,7 @@ def _voices(hits: Sequence[Hit]) -> list[_Voice]:
     }
     language = _language(hits, weights)
     texts = {
-        hit.report.report_id: clean_report(hit.report.text)
+        hit.report.report_id: _cleaned(hit.report.text)
         for hit in hits
         if hit.report.language == language and weights[hit.report.report_id] > 0.0
     }
@@ -128,6 +131,12 @@ def _language(hits: Sequence[Hit], weights: dict[str, float]) -> str:
     return max(votes, key=lambda language: votes[language], default="")
 
 
+@lru_cache(KNOWN)
+def _cleaned(text: str) -> str:
+    return clean_report(text)
+
+
+@lru_cache(KNOWN)
 def _words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(text.lower()))
 
@@ -172,16 +181,18 @@ def _pieces(text: str, cohesion: _Cohesion) -> list[str]:
 
 def _agreement(voice: _Voice, voices: Sequence[_Voice]) -> float:
     """Return how much of all texts this one shares: weighted F1 of words and word pairs."""
-    own = _grams(voice.words)
-    return sum(other.weight * _f1(own, _grams(other.words)) for other in voices)
+    return sum(other.weight * _f1(voice.words, other.words) for other in voices)
 
 
+@lru_cache(KNOWN)
 def _grams(words: tuple[str, ...]) -> Counter[tuple[str, ...]]:
     return Counter([*((word,) for word in words), *pairwise(words)])
 
 
-def _f1(one: Counter[tuple[str, ...]], other: Counter[tuple[str, ...]]) -> float:
-    return 2.0 * (one & other).total() / (one.total() + other.total())
+@lru_cache(KNOWN)
+def _f1(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    first, second = _grams(one), _grams(other)
+    return 2.0 * (first & second).total() / (first.total() + second.total())
 
 
 def _candidates(medoid: _Voice, voices: Sequence[_Voice]) -> list[tuple[str, float]]:
