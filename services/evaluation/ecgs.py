@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.domain.ecg import FilePart, Signal
-from services.domain.errors import InvalidReport
+from services.domain.errors import ConfigurationError, InvalidReport
 from services.retrieval.ptbxl import DUPLICATES, Record, read_records
 from services.signals.cleaning import clean
 from services.signals.readers import read
@@ -70,11 +70,16 @@ def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
         return _read_all(records, folder)
     key = hashlib.sha256(repr([r.ecg_id for r in records]).encode()).hexdigest()[:12]
     path = cache / f"signals-{key}.npy"
-    if path.is_file():
-        return np.asarray(np.load(path), dtype=np.float32)
-    signals = _read_all(records, folder)
-    cache.mkdir(parents=True, exist_ok=True)
-    np.save(path, signals)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            return np.asarray(np.load(path), dtype=np.float32)
+        signals = _read_all(records, folder)
+        part = path.with_suffix(".part.npy")  # an interrupted write is not taken for the whole
+        np.save(part, signals)
+        part.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"cannot keep waveforms in {cache}: {error}") from error
     return signals
 
 

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.domain.ecg import Embedding, Image
-from services.domain.errors import ConfigurationError
+from services.domain.errors import ConfigurationError, VersionMismatch
 from services.inference.model_card import MODEL_CARD, served_spec
+from services.inference.statements import Calibration, load_calibration
 from services.inference.tokenizer import ReportTokenizer
 from services.signals.spec import ImageSpec
 
 BATCH = 32
 IMAGE, TEXT, MATCHER = "ecg_image_encoder", "report_text_encoder", "ecg_report_matcher"
+STATEMENTS = "statements.json"
 
 
 class Embedder(Protocol):
@@ -36,6 +38,7 @@ class OnnxEmbedder:
     Attributes:
         spec: the image that the image encoder takes.
         version: of the models.
+        calibration: of its statements; None where it came without.
     """
 
     def __init__(self, repository: Path) -> None:
@@ -43,14 +46,22 @@ class OnnxEmbedder:
 
         Raises:
             ConfigurationError: if a part is missing or cannot be read.
+            VersionMismatch: if tokenizer or statements are of another model.
         """
+        self.version = _version(repository)
         self.spec = served_spec(repository)
-        self.version = str(json.loads((repository / MODEL_CARD).read_bytes())["model_version"])
         self._tokenizer = ReportTokenizer(repository / TEXT / "tokenizer.json")
+        _refuse_other_tokenizer(repository, self._tokenizer.fingerprint)
+        self.calibration = _calibration(repository / STATEMENTS, self.version)
         self._image = _session(repository / IMAGE / "1" / "model.onnx")
         self._text = _session(repository / TEXT / "1" / "model.onnx")
         matcher = repository / MATCHER / "1" / "model.onnx"
         self._matcher = _session(matcher) if matcher.is_file() else None
+
+    @property
+    def has_matcher(self) -> bool:
+        """Whether `match` can be asked."""
+        return self._matcher is not None
 
     def images(self, images: Image) -> Embedding:
         """Embed (B, H, W, C) uint8 images: (B, E) float32."""
@@ -71,6 +82,36 @@ class OnnxEmbedder:
         ids = self._tokenizer.encode(texts)
         (found,) = self._matcher.run(None, {"image": image[None], "token_ids": ids[None]})
         return np.asarray(found[0], dtype=np.float32)
+
+
+def _version(repository: Path) -> str:
+    card = repository / MODEL_CARD
+    try:
+        return str(json.loads(card.read_bytes())["model_version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{repository} holds no model ({card.name}: {type(error).__name__}): name a folder that"
+            " `cardex train` wrote"
+        ) from error
+
+
+def _calibration(path: Path, version: str) -> Calibration | None:
+    found = load_calibration(path)
+    if found is not None and found.model_version != version:
+        raise VersionMismatch(
+            f"{path} belongs to model {found.model_version}, beside it is {version}: install the one"
+            " that came with the model"
+        )
+    return found
+
+
+def _refuse_other_tokenizer(repository: Path, fingerprint: str) -> None:
+    for config in sorted((repository / TEXT).glob("**/*.pbtxt")):
+        if f'"{fingerprint}"' not in config.read_text():
+            raise VersionMismatch(
+                f"{repository / TEXT / 'tokenizer.json'} is of another model: {config} names another"
+                " tokenizer_sha256; install the one that came with the model"
+            )
 
 
 def _run(session: Any, name: str, rows: NDArray[Any]) -> Embedding:  # noqa: ANN401

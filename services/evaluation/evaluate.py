@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.domain.ecg import Embedding, Signal
 from services.domain.errors import InvalidReport
@@ -39,6 +40,11 @@ class Task:
     others: list[Record]
     training: list[Record]
     kinds: Mapping[str, StatementKind]
+
+    @property
+    def patients(self) -> NDArray[np.int64]:
+        """(ECGs,) whose each is."""
+        return np.array([record.patient_id for record in self.records], dtype=np.int64)
 
 
 def task_of(dataset: Dataset, fold: int, size: int = GALLERY) -> Task:
@@ -77,17 +83,17 @@ def evaluate(embedder: Embedder, task: Task) -> dict[str, Any]:
     """Return every figure of retrieval and zero-shot detection."""
     ecgs = embed_ecgs(embedder, task.signals)
     gallery = gallery_of(task)
-    texts = embedder.texts(gallery.texts)
-    patients = np.array([record.patient_id for record in task.records])
     prompts = embed_prompts(embedder, task.kinds)
-    return {
+    found = {
         "ecgs": len(ecgs),
         "gallery": len(gallery.columns),
         "distinct texts": len(gallery.texts),
-        **retrieval.measure(ecgs, texts, gallery, patients),
-        "zero-shot": zero_shot.measure(ecgs, prompts, task.records, task.kinds),
-        "statements": zero_shot.statements(ecgs, prompts, task.records),
+        **retrieval.measure(ecgs @ embedder.texts(gallery.texts).T, gallery, task.patients),
     }
+    if prompts:
+        found["zero-shot"] = zero_shot.measure(ecgs, prompts, task.records, task.kinds)
+        found["statements"] = zero_shot.statements(ecgs, prompts, task.records)
+    return found
 
 
 def embed_ecgs(embedder: Embedder, signals: Signal) -> Embedding:
@@ -120,6 +126,8 @@ def gallery_of(task: Task) -> Gallery:
     return Gallery(
         texts=texts,
         columns=np.array([place[record.text] for record in entries]),
-        statements=np.array([[code in record.codes for code in codes] for record in entries]),
+        statements=np.array(
+            [[code in record.codes for code in codes] for record in entries], dtype=np.bool_
+        ),
         commonness=np.array([counts[text] for text in texts], dtype=np.float32),
     )

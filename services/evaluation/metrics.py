@@ -1,12 +1,14 @@
 """Figures of retrieval and detection, one value a query, from scores alone."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 RANKS = (1, 5, 10)
 MIN_POSITIVE = 5
-Scores = NDArray[np.float32]
+Scores = NDArray[np.floating[Any]]
 Values = NDArray[np.float64]
 
 
@@ -35,7 +37,7 @@ def median_rank(scores: Scores, own: NDArray[np.int64]) -> float:
 
 def best_by(scores: Scores, columns: NDArray[np.int64]) -> Scores:
     """Reduce (queries, gallery) to (queries, groups): the best of each group's entries."""
-    best = np.full((len(scores), int(columns.max()) + 1), -np.inf, dtype=np.float32)
+    best = np.full((len(scores), int(columns.max()) + 1), -np.inf, dtype=scores.dtype)
     for entry, column in enumerate(columns):
         best[:, column] = np.maximum(best[:, column], scores[:, entry])
     return best

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain.ecg import Embedding
 from services.evaluation.metrics import (
     RANKS,
     Scores,
@@ -60,31 +59,30 @@ class Interval:
 
 
 def measure(
-    ecgs: Embedding, texts: Embedding, gallery: Gallery, patients: NDArray[np.int64], seed: int = 0
+    model: Scores, gallery: Gallery, patients: NDArray[np.int64], seed: int = 0
 ) -> dict[str, Any]:
-    """Measure embeddings of ECGs (queries, E) and of the gallery's texts (texts, E), and the baselines.
+    """Measure scores of ECGs with the gallery's texts, (queries, texts), and the baselines.
 
     Returns:
         by protocol and method ("model", "majority", "chance") each figure as [mean, low, high].
     """
     random = np.random.default_rng(seed)
-    shape = (len(ecgs), len(gallery.texts))
     samples = resamples(patients, RESAMPLES, seed)
     by_text: dict[str, Scores] = {
-        "model": ecgs @ texts.T,
-        "majority": np.broadcast_to(gallery.commonness, shape),
-        "chance": random.random(shape, dtype=np.float32),
+        "model": model,
+        "majority": np.broadcast_to(gallery.commonness, model.shape),
+        "chance": random.random(model.shape, dtype=np.float32),
     }
     found: dict[str, Any] = {"strict": {}, "strict back": {}, "distinct": {}, "clinical": {}}
     for name, scores in by_text.items():
         entries = scores[:, gallery.columns]
         if name == "chance":
             entries = random.random(entries.shape, dtype=np.float32)
-        own = np.arange(len(ecgs))
+        own = np.arange(len(model))
         found["strict"][name] = _recall(entries, own, samples)
         found["distinct"][name] = _recall(scores, gallery.columns[own], samples)
         found["clinical"][name] = _clinical(entries, gallery, samples, random)
-        back = np.ascontiguousarray(entries[:, : len(ecgs)].T)
+        back = np.ascontiguousarray(entries[:, : len(model)].T)
         found["strict back"][name] = _recall(back, own, samples)
     found["RSUM"] = {
         name: round(sum(found[way][name][f"R@{k}"][0] for way in ("strict", "strict back") for k in RANKS), 2)

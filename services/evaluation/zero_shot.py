@@ -16,6 +16,8 @@ from services.retrieval.ptbxl import Record, StatementKind
 
 RESAMPLES = 200
 LEVELS = ("superclass", "subclass", "form", "rhythm")
+ALL = "all"
+"""The level in which each statement is a class of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,19 @@ class Level:
 
 
 def levels(kinds: Mapping[str, StatementKind]) -> list[Level]:
-    """Return PTB-XL's four levels from the kinds of its statements."""
+    """Return PTB-XL's four levels, those that have classes, and all statements as the last.
+
+    The statements of a manifest are of no kind: they have the last level only.
+    """
     found = []
     for name in LEVELS:
         members: dict[str, list[str]] = {}
         for code, kind in kinds.items():
             for label in kind.classes(name, code):
                 members.setdefault(label, []).append(code)
-        found.append(Level(name, {label: tuple(codes) for label, codes in members.items()}))
-    return found
+        if members:
+            found.append(Level(name, {label: tuple(codes) for label, codes in members.items()}))
+    return [*found, Level(ALL, {code: (code,) for code in kinds})]
 
 
 def measure(
@@ -93,7 +99,8 @@ def _macro(
     judged = ~np.isnan(areas)
     if not judged.any():
         return {"AUROC": None, "classes": 0, "needs": MIN_POSITIVE}
-    means = [np.nanmean(aurocs(scores[rows][:, judged], true[rows][:, judged])) for rows in samples]
-    low, high = np.nanquantile(means, (0.025, 0.975))
+    again = [aurocs(scores[rows][:, judged], true[rows][:, judged]) for rows in samples]
+    means = [np.nanmean(values) for values in again if not np.isnan(values).all()]
+    low, high = np.quantile(means or [np.nanmean(areas)], (0.025, 0.975))
     figures = [round(float(value), 4) for value in (np.nanmean(areas), low, high)]
     return {"AUROC": figures, "classes": int(judged.sum()), "chance": 0.5}

@@ -4,7 +4,7 @@ import ast
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -145,28 +145,30 @@ def read_descriptions(folder: Path) -> dict[str, str]:
 
 def distinct_reports(folder: Path) -> list[Report]:
     """Read the distinct reports of all records, each with the records and statements behind it."""
-    descriptions = read_descriptions(folder)
+    return reports_of(read_records(folder), read_descriptions(folder))
+
+
+def reports_of(records: Iterable[Record], descriptions: Mapping[str, str]) -> list[Report]:
+    """Return the distinct reports of records, each with the records and statements behind it."""
     by_text: dict[str, list[Record]] = defaultdict(list)
-    for record in read_records(folder):
+    for record in records:
         if record.text:
             by_text[record.text].append(record)
-    return list(_reports(by_text, descriptions))
-
-
-def _reports(by_text: dict[str, list[Record]], descriptions: dict[str, str]) -> Iterator[Report]:
-    for text, records in by_text.items():
-        yield Report(
+    return [
+        Report(
             report_id=report_id(text),
             text=text,
             language=language_of(text),
-            record_ids=tuple(str(record.ecg_id) for record in records),
-            record_count=len(records),
-            statements=merge_statements((record.codes for record in records), descriptions),
+            record_ids=tuple(str(record.ecg_id) for record in own),
+            record_count=len(own),
+            statements=merge_statements((record.codes for record in own), descriptions),
         )
+        for text, own in by_text.items()
+    ]
 
 
 def merge_statements(
-    records: Iterable[dict[str, float]], descriptions: dict[str, str]
+    records: Iterable[dict[str, float]], descriptions: Mapping[str, str]
 ) -> tuple[Statement, ...]:
     """Merge the codes of the records behind one report, the most supported first."""
     every = list(records)

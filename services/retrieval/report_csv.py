@@ -53,6 +53,11 @@ def _report(text: str, rows: list[dict[str, str]], path: Path) -> Report:
 
 
 def codes_of(cell: str, where: str) -> dict[str, float]:
+    """Read CODE or CODE:LIKELIHOOD, split by ';': code to likelihood in per cent, 0 where none is given.
+
+    Raises:
+        InvalidReport: naming `where` a likelihood is none.
+    """
     codes = {}
     for part in filter(None, (item.strip() for item in cell.split(";"))):
         code, _, likelihood = part.partition(":")

@@ -45,9 +45,8 @@ def _cut(
     ticks = np.arange(window) - window / 2
     cut = np.zeros((len(signals), signals.shape[1], window), dtype=np.float32)
     for own, start, pace, out in zip(signals, starts, paces, cut, strict=True):
-        if how.warp == 0.0:
-            start = round(start)
-        places = start + window / 2 + pace * ticks
+        first = start if how.warp else round(start)  # without a warp, samples stay samples
+        places = first + window / 2 + pace * ticks
         inside = (places >= 0) & (places <= samples - 1)
         left = np.minimum(places[inside].astype(np.int64), samples - 2)
         part = (places[inside] - left).astype(np.float32)

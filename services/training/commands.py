@@ -2,20 +2,16 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from services.domain.ecg import Signal
 from services.domain.errors import InvalidReport
-from services.evaluation.calibration import Curve, brier, calibration_error, fit
+from services.evaluation.calibration import Curve, fit
 from services.evaluation.dataset import Dataset, open_dataset
-from services.evaluation.embedder import Embedder
-from services.evaluation.evaluate import Task, embed_ecgs, embed_prompts, evaluate, task_of
-from services.retrieval.ptbxl import Record, StatementKind
+from services.evaluation.evaluate import evaluate, task_of
+from services.evaluation.probabilities import calibrated, carried, likeness
+from services.retrieval.ptbxl import Record
 from services.training.corpora import Corpus
 from services.training.embedder import TorchEmbedder
 from services.training.experiments import run_all, runs_of, table
@@ -77,13 +73,15 @@ def run_train(
     reports = Reports(corpus, dataset.descriptions, recipe, place)
     trained = train(reports, ecgs, recipe, place)
     twin = sibling(reports, ecgs, recipe, place)
+    machine.leave()
     if not machine.first:
         return
     curves = calibrate(trained, twin, dataset, machine)
     task = task_of(dataset, TEST_FOLD)
     embedder = TorchEmbedder(trained, machine)
     figures = evaluate(embedder, task)
-    figures["calibration"] = calibrated(embedder, task, curves)
+    prompts = {code: dataset.kinds[code].description for code in curves}
+    figures["calibration"] = calibrated(embedder, task, curves, prompts)
     card = Card(
         dataset.kinds, curves, MATCH_WEIGHT, figures, _described(data, corpus, ecgs.records)
     )
@@ -104,37 +102,9 @@ def calibrate(
         raise InvalidReport(f"fold {CALIBRATION_FOLD}, which calibrates, has no waveform")
     codes = [code for code in trained.codes if code in dataset.kinds]
     embedder = TorchEmbedder(replace(trained, image=twin), machine)
-    similarity = _similarity(embedder, fold.signals, dataset.kinds, codes)
-    return dict(zip(codes, fit(similarity, _carried(fold.records, codes)), strict=True))
-
-
-def calibrated(embedder: Embedder, task: Task, curves: Mapping[str, Curve]) -> dict[str, float]:
-    """Return how far the probabilities of held-out ECGs can be trusted."""
-    codes = sorted(curves)
-    similarity = _similarity(embedder, task.signals, task.kinds, codes)
-    found = np.stack(
-        [curves[code](column) for code, column in zip(codes, similarity.T, strict=True)], axis=1
-    )
-    true = _carried(task.records, codes)
-    usual = np.broadcast_to(true.mean(axis=0), true.shape)
-    return {
-        "Brier score": round(brier(found, true), 4),
-        "Brier score of the base rates": round(brier(usual, true), 4),
-        "expected calibration error": round(calibration_error(found, true), 4),
-    }
-
-
-def _similarity(
-    embedder: Embedder, signals: Signal, kinds: Mapping[str, StatementKind], codes: Sequence[str]
-) -> NDArray[np.float32]:
-    """Return (ECGs, codes) likeness of each ECG to each statement's description."""
-    prompts = embed_prompts(embedder, {code: kinds[code] for code in codes})
-    vectors = np.stack([prompts[code] for code in codes])
-    return np.asarray(embed_ecgs(embedder, signals) @ vectors.T, dtype=np.float32)
-
-
-def _carried(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.bool_]:
-    return np.array([[code in record.codes for code in codes] for record in records])
+    prompts = {code: dataset.kinds[code].description for code in codes}
+    similarity = likeness(embedder, fold.signals, prompts)
+    return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
 
 
 def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:

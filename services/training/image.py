@@ -16,8 +16,9 @@ from services.training import losses
 from services.training.augment import augment
 from services.training.losses import Queue
 from services.training.machine import Machine
+from services.training.matcher import Matcher
 from services.training.matching import fused_losses
-from services.training.models import ImageEncoder, Matcher, TextEncoder, pooled
+from services.training.models import ImageEncoder, ReportEncoder, TextEncoder, pooled
 from services.training.recipe import Augmentation, ImageRecipe, Losses
 from services.training.trainer import Batch, Prepared
 
@@ -54,7 +55,7 @@ class ImageTower(nn.Module):
     """The encoder with the targets, heads and momentum copies that only training uses."""
 
     def __init__(
-        self, encoder: ImageEncoder, lesson: Lesson, weights: Losses, text: TextEncoder
+        self, encoder: ImageEncoder, lesson: Lesson, weights: Losses, text: ReportEncoder
     ) -> None:
         """Train `encoder` on `lesson`; `text` is the locked report encoder."""
         super().__init__()
@@ -70,6 +71,7 @@ class ImageTower(nn.Module):
             self.momentum = copy.deepcopy(encoder).requires_grad_(False)
             self.queue = Queue(QUEUE, lesson.bank.shape[1])
         if weights.transport or weights.matching or weights.language:
+            assert isinstance(text, TextEncoder)
             self.matcher = Matcher(encoder, text, text.config)
             self.text = copy.deepcopy(text).requires_grad_(False)
 

@@ -33,7 +33,11 @@ class Journal:
         self._file: TextIO | None = None
         self._rows: Any = None
         self._start = self._said = time.monotonic()
-        self._board = _board(folder / "tensorboard" / name) if tensorboard and folder else None
+        self._board: Any = None
+        if tensorboard and folder:
+            writer = _board()  # in every process, so that all stop where it is missing
+            if writes:
+                self._board = writer(str(folder / "tensorboard" / name), purge_step=begun + 1)
 
     def __enter__(self) -> "Journal":
         """Open the file."""
@@ -92,9 +96,9 @@ class Journal:
         self._rows.writerows(kept)
 
 
-def _board(folder: Path) -> Any:  # noqa: ANN401  # an optional package has no type here
+def _board() -> Any:  # noqa: ANN401  # an optional package has no type here
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise CardexError("--tensorboard needs the package: pip install tensorboard") from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import init_process_group, is_initialized
+from torch.distributed import (
+    ReduceOp,
+    all_reduce,
+    barrier,
+    broadcast,
+    destroy_process_group,
+    init_process_group,
+    is_initialized,
+)
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -39,7 +47,7 @@ class Machine:
             torch.backends.cuda.matmul.allow_tf32 = True
             torch.backends.cudnn.allow_tf32 = True
         if world > 1 and not is_initialized():
-            init_process_group("nccl" if cuda else "gloo")
+            init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
         return cls(device, rank, world, bf16, compiled)
 
     @property
@@ -53,8 +61,30 @@ class Machine:
         wrapped: nn.Module = model
         if self.world > 1:
             shared = nn.SyncBatchNorm.convert_sync_batchnorm(model) if self._cuda else model
-            wrapped = DistributedDataParallel(shared, find_unused_parameters=True)
+            for buffer in shared.buffers():  # targets too: every process learns the same
+                broadcast(buffer, 0)
+            wrapped = DistributedDataParallel(
+                shared, find_unused_parameters=True, broadcast_buffers=False
+            )
         return torch.compile(wrapped) if self.compiled else wrapped
+
+    def wait(self) -> None:
+        """Wait for the other processes, so that none reads what the first still writes."""
+        if self.world > 1:
+            barrier()
+
+    def any(self, flag: bool) -> bool:
+        """Return whether any process says so: what one must stop for, all stop for, at the same step."""
+        if self.world == 1:
+            return flag
+        said = torch.tensor(float(flag), device=self.device)
+        all_reduce(said, ReduceOp.MAX)
+        return bool(said)
+
+    def leave(self) -> None:
+        """Take leave of the other processes; the last thing that they do together."""
+        if self.world > 1 and is_initialized():
+            destroy_process_group()
 
     def autocast(self) -> torch.autocast:
         """Return the context of a forward pass."""
@@ -67,7 +97,7 @@ class Machine:
         return tensor.to(self.device)
 
     def share(self, count: int) -> slice:
-        """Return which items of a batch of `count` are this process's."""
+        """Return which items of a batch of `count`, a multiple of `world`, are this process's."""
         each = count // self.world
         return slice(self.rank * each, (self.rank + 1) * each)
 

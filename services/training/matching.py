@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from services.training import losses
-from services.training.models import ImageEncoder, Matcher
+from services.training.matcher import Matcher
+from services.training.models import ImageEncoder
 from services.training.tokens import PIECES
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from services.domain.errors import CardexError
-from services.training.models import StatementSpace, TowerConfig, report_embedding
+from services.training.models import ReportEncoder, StatementSpace, TowerConfig
 
 PADDING = 0
 """Id that means padding everywhere in Cardex: in the tokenizer's file, the graph, Triton's warm-up."""
@@ -84,7 +84,7 @@ def _mismatch_of_sizes(ids: int, backbone: nn.Module, length: int) -> str:
     return ""
 
 
-class PretrainedTextEncoder(nn.Module):
+class PretrainedTextEncoder(ReportEncoder):
     """A pretrained backbone under the shared space; serves as `models.TextEncoder` does."""
 
     def __init__(self, backbone: nn.Module, embedding: int, statements: int) -> None:
@@ -115,16 +115,3 @@ class PretrainedTextEncoder(nn.Module):
             input_ids=ids, attention_mask=(ids != PADDING).long()
         ).last_hidden_state
         return hidden
-
-    def read(self, token_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, length) int32 to statement log-odds and wording."""
-        log_odds, wording = self.space(self.tokens(token_ids)[:, 0])
-        return log_odds, wording
-
-    def forward(self, token_ids: Tensor) -> Tensor:
-        """Map (B, length) int32 to (B, embedding) unit vectors."""
-        return self.join(*self.read(token_ids))
-
-    def join(self, log_odds: Tensor, wording: Tensor) -> Tensor:
-        """Make the embeddings of what `read` returned: (B, embedding) unit vectors."""
-        return report_embedding(log_odds.sigmoid(), wording)

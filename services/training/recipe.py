@@ -66,7 +66,8 @@ class TextRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         tower: its size.
         plan: how it trains.
-        pretrained: name or folder of a Hugging Face encoder to start from, in place of `tower`.
+        pretrained: name or folder of a Hugging Face encoder to start from, in place of all of `tower` but
+            its embedding; it wants a lower rate (2e-5) and brings its own vocabulary.
         vocabulary: WordPiece pieces.
         statements: weight of the statements' loss beside the wording's.
         clean: whether reports are read as `clean_report` leaves them.
@@ -153,6 +154,39 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The image."""
         return ImageSpec.from_fields(self.image_spec)
 
+    def check(self) -> None:
+        """Check what no single field's type can say.
+
+        Raises:
+            ConfigurationError: naming the field.
+        """
+        image = self.image
+        if image.tower is None and image.preset not in PRESETS:
+            raise ConfigurationError(f"image.preset {image.preset!r}: must be {', '.join(PRESETS)}")
+        try:
+            dtype = self.spec.dtype
+        except ValueError as error:
+            raise ConfigurationError(f"image_spec: {error}") from error
+        if dtype != "uint8":
+            raise ConfigurationError(
+                "image_spec.dtype: must be uint8, which is what the encoders take"
+            )
+        if self.text.pretrained and (fused := self._fused):
+            raise ConfigurationError(
+                f"text.pretrained: {', '.join(fused)} would take the blocks of the built-in report"
+                " encoder; leave out one or the other"
+            )
+
+    @property
+    def _fused(self) -> list[str]:
+        """What reads reports together with images."""
+        losses = [
+            f"image.losses.{name}"
+            for name in ("transport", "matching", "language")
+            if getattr(self.image.losses, name)
+        ]
+        return losses + ["matcher"] * (self.matcher is not None)
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; a file may name another as its `base` and say only what differs.
@@ -162,11 +196,12 @@ def read_recipe(path: Path) -> Recipe:
     """
     try:
         recipe = msgspec.convert(_fields(path), Recipe)
-        if recipe.image.tower is None and recipe.image.preset not in PRESETS:
-            raise ValueError(f"image.preset {recipe.image.preset!r}: must be {', '.join(PRESETS)}")
-        if recipe.spec.dtype != "uint8":
-            raise ValueError("image_spec.dtype: must be uint8, which is what the encoders take")
-    except (OSError, ValueError) as error:  # msgspec's and tomllib's errors are ValueErrors too
+        recipe.check()
+    except (
+        OSError,
+        ValueError,
+        ConfigurationError,
+    ) as error:  # msgspec's and tomllib's are ValueErrors
         raise ConfigurationError(f"{path}: {error}") from error
     return recipe
 

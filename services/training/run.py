@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from services.domain.ecg import Signal
+from services.domain.errors import CardexError
 from services.evaluation.ecgs import Ecgs
 from services.retrieval.wording import clean_report
 from services.signals.spec import ImageSpec
@@ -32,9 +33,10 @@ from services.training.image import (
     windows_of,
 )
 from services.training.machine import Machine
+from services.training.matcher import Matcher
 from services.training.matching import MatcherTower
-from services.training.models import ImageEncoder, Matcher, TextEncoder
-from services.training.recipe import Recipe
+from services.training.models import ImageEncoder, ReportEncoder, StatementSpace, TextEncoder
+from services.training.recipe import Recipe, TextRecipe
 from services.training.text import TextTower, prepare_text, read_texts, sizes
 from services.training.tokens import LENGTH, token_ids, train_tokenizer
 from services.training.trainer import Batch, Plan, Prepared, Trainer
@@ -83,7 +85,7 @@ class Trained:
 
     recipe: Recipe
     tokenizer: Tokenizer
-    text: TextEncoder
+    text: ReportEncoder
     image: ImageEncoder
     matcher: Matcher | None
     codes: list[str]
@@ -125,19 +127,21 @@ class Reports:
     def __init__(
         self, corpus: Corpus, descriptions: dict[str, str], recipe: Recipe, place: Place
     ) -> None:
-        """Train the report encoder, or take it from the last time."""
+        """Train the report encoder, or take it from the last time.
+
+        Raises:
+            CardexError: if the recipe asks for what does not go together, or its encoder cannot be used.
+        """
+        recipe.check()
         self.corpus = corpus
         words = [text for code, text in sorted(descriptions.items()) if code in corpus.codes]
         codes = [code for code in sorted(descriptions) if code in corpus.codes]
         plan = recipe.text
         texts = [clean_report(text) if plan.clean else text for text in [*corpus.texts, *words]]
-        self.tokenizer = train_tokenizer(texts, plan.vocabulary)
+        self.encoder, self.tokenizer = _new_text_encoder(plan, texts, len(corpus.codes))
+        begins = [_digest(self.encoder)] if plan.pretrained else []  # a folder's weights may change
         ids = token_ids(self.tokenizer, texts)
-        torch.manual_seed(plan.seed)
-        self.encoder = TextEncoder(
-            plan.tower, self.tokenizer.get_vocab_size(), LENGTH, len(corpus.codes)
-        )
-        self.key = _key("text", msgspec.json.encode(plan), ids.tobytes())
+        self.key = _key("text", msgspec.json.encode(plan), ids.tobytes(), *begins)
         statements = np.concatenate(
             [statement_matrix(corpus.records, corpus.codes), _identity(codes, corpus.codes)]
         )
@@ -151,7 +155,7 @@ class Reports:
         )
 
         def build() -> nn.Module:
-            dimensions = plan.tower.embedding - len(corpus.codes) - 2
+            dimensions = plan.tower.embedding - len(corpus.codes) - StatementSpace.FILLING
             targets = torch.from_numpy(wording(texts, dimensions)[own])
             return TextTower(self.encoder, torch.from_numpy(statements), targets, plan.statements)
 
@@ -223,10 +227,11 @@ class Pupils:
 
     def match(self, image: ImageEncoder, image_key: str) -> Matcher:
         """Train the matcher over a locked image encoder."""
-        how = self.recipe.matcher
+        how, text = self.recipe.matcher, self.text.encoder
         assert how is not None
+        assert isinstance(text, TextEncoder)
         torch.manual_seed(self.recipe.seed)
-        matcher = Matcher(image, self.text.encoder, self.recipe.text.tower)
+        matcher = Matcher(image, text, text.config)
         key = _key(image_key, msgspec.json.encode(how))
 
         def build() -> nn.Module:
@@ -248,6 +253,21 @@ class Pupils:
         _stage(self.place, name, key, model, build, plan, seed, prepare, len(self.signals))
 
 
+def _new_text_encoder(
+    plan: TextRecipe, texts: Sequence[str], statements: int
+) -> tuple[ReportEncoder, Tokenizer]:
+    """Make the report encoder, with random weights or over a pretrained one, and its tokenizer."""
+    torch.manual_seed(plan.seed)
+    if not plan.pretrained:
+        tokenizer = train_tokenizer(texts, plan.vocabulary)
+        return TextEncoder(plan.tower, tokenizer.get_vocab_size(), LENGTH, statements), tokenizer
+    # takes seconds to import, and few recipes name one
+    from services.training.pretrained import PretrainedTextEncoder, load_pretrained
+
+    backbone, tokenizer = load_pretrained(plan.pretrained, LENGTH)
+    return PretrainedTextEncoder(backbone, plan.tower.embedding, statements), tokenizer
+
+
 def _image_stages(pupils: Pupils) -> tuple[ImageEncoder, str]:
     seed, count = pupils.recipe.seed, pupils.recipe.image.teachers
     if not count:
@@ -265,23 +285,34 @@ def _stage(
     place: Place, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
     seed: int, prepare: Callable[[Batch], Prepared], lengths: Sequence[int] | int,
 ) -> None:  # fmt: skip
-    """Train `model` inside the tower that `build` makes, or load it where that was done before."""
+    """Train `model` inside the tower that `build` makes, or load it where that was done before.
+
+    Only the first process writes; every process goes on with what it wrote.
+    """
     finished = place.work / f"{name}-{key}.pt"
     known = checkpoint.load(finished, key)
-    if known is not None:
-        model.load_state_dict(known["model"])
-        model.eval()
-        return
+    if known is None:
+        _train(place, f"{name}-{key}", build(), plan, seed, prepare, lengths)
+        if place.machine.first:
+            checkpoint.save(finished, {"fingerprint": key, "model": model.cpu().state_dict()})
+            (place.work / f"{name}-{key}.checkpoint").unlink(missing_ok=True)
+        place.machine.wait()
+        known = checkpoint.load(finished, key)
+    if known is None:
+        raise CardexError(f"{finished} is not there: all processes need the same --work folder")
+    model.cpu().load_state_dict(known["model"])
+    model.eval()
+
+
+def _train(
+    place: Place, name: str, tower: nn.Module, plan: Plan, seed: int,
+    prepare: Callable[[Batch], Prepared], lengths: Sequence[int] | int,
+) -> None:  # fmt: skip
     trainer = Trainer(
-        f"{name}-{key}", plan, seed=seed, machine=place.machine, folder=place.work,
+        name, plan, seed=seed, machine=place.machine, folder=place.work,
         tensorboard=place.tensorboard, stop_after=place.stop_after,
     )  # fmt: skip
-    tower = build()
     trainer.train(tower, prepare, lengths, getattr(tower, "after_step", lambda: None))
-    model.cpu().eval()
-    if place.machine.first:
-        checkpoint.save(finished, {"fingerprint": key, "model": model.state_dict()})
-        (place.work / f"{name}-{key}.checkpoint").unlink(missing_ok=True)
 
 
 def _prepare_report(ids: NDArray[np.int32], samples: NDArray[np.int64], batch: Batch) -> Prepared:
@@ -298,6 +329,10 @@ def _identity(codes: Sequence[str], axes: Sequence[str]) -> NDArray[np.float32]:
     for row, code in enumerate(codes):
         matrix[row, axes.index(code)] = 1.0
     return matrix
+
+
+def _digest(module: nn.Module) -> str:
+    return _key(*(value.numpy().tobytes() for value in module.state_dict().values()))
 
 
 def _key(*parts: str | bytes | int) -> str:

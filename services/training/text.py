@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from services.training.machine import Machine
-from services.training.models import TextEncoder
+from services.training.models import ReportEncoder
 from services.training.tokens import PIECES
 from services.training.trainer import Batch, Prepared
 
@@ -22,7 +22,7 @@ class TextTower(nn.Module):
     """The encoder with the targets that only training uses."""
 
     def __init__(
-        self, encoder: TextEncoder, statements: Tensor, words: Tensor, weight: float
+        self, encoder: ReportEncoder, statements: Tensor, words: Tensor, weight: float
     ) -> None:
         """Train `encoder` towards (reports, S) statements and (reports, W) unit wording vectors."""
         super().__init__()
@@ -50,7 +50,7 @@ def prepare_text(ids: NDArray[np.int32], batch: Batch) -> Prepared:
 
 @torch.no_grad()
 def read_texts(
-    encoder: TextEncoder, ids: NDArray[np.int32], machine: Machine
+    encoder: ReportEncoder, ids: NDArray[np.int32], machine: Machine
 ) -> tuple[Tensor, Tensor]:
     """Return embeddings (reports, embedding) and wordings (reports, W) of ids, on the CPU."""
     encoder.to(machine.device).eval()

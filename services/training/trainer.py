@@ -111,6 +111,11 @@ class Trainer:
             CardexError: if a loss is not finite; names it, and the checkpoint that stands.
             Stopped: if SIGINT or SIGTERM came; the checkpoint holds the last step.
         """
+        if self._plan.batch % self._machine.world:
+            raise CardexError(
+                f"a batch of {self._plan.batch} cannot be shared by {self._machine.world} processes"
+                " equally: choose a multiple"
+            )
         sizes = np.zeros(lengths) if isinstance(lengths, int) else np.asarray(lengths)
         if len(sizes) < self._plan.batch:
             raise CardexError(
@@ -133,7 +138,8 @@ class Trainer:
                 after_step()
                 journal.write(step + 1, total, self._rate(step, total), losses)
                 enough = self._stop_after is not None and step + 1 - begun >= self._stop_after
-                stop = (interrupted.is_set() or enough) and step + 1 < total
+                # at the last step too: a signal that came then is not to be forgotten
+                stop = self._machine.any(interrupted.is_set()) or (enough and step + 1 < total)
                 if stop or time.monotonic() - saved > SAVE_EVERY_S:
                     self._save(model, optimizer, fingerprint, step + 1)
                     saved = time.monotonic()
@@ -155,7 +161,7 @@ class Trainer:
 
         def ready(step: int) -> Prepared:
             samples = batches(sizes, self._plan.batch, self._seed, step // each)[step % each]
-            random = np.random.default_rng([self._seed, step, 1])
+            random = np.random.default_rng([self._seed, step, 1 + self._machine.rank])
             mine = samples[self._machine.share(len(samples))]
             return prepare(Batch(mine, random))
 
@@ -177,8 +183,8 @@ class Trainer:
         with self._machine.autocast():
             losses: dict[str, Tensor] = model(*inputs)
         loss = torch.stack([value.float() for value in losses.values()]).sum()
-        if not torch.isfinite(loss):
-            self._refuse(step, losses)
+        if self._machine.any(not torch.isfinite(loss)):
+            self._refuse(step + 1, losses)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -192,7 +198,7 @@ class Trainer:
             "no checkpoint was written yet"
         )  # fmt: skip
         raise CardexError(
-            f"{self._name}, step {step}: the loss {', '.join(bad) or 'sum'} is not finite: lower the"
+            f"{self._name}, step {step}: the loss {', '.join(bad) or 'of another process'} is not finite: lower the"
             f" learning rate; {where}"
         )
 

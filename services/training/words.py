@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ _WORD = re.compile(r"\w+")
 def terms(text: str) -> list[str]:
     """Return the words of a text and its pairs of neighbours."""
     words = _WORD.findall(text.lower())
-    return words + [f"{first} {second}" for first, second in zip(words, words[1:], strict=False)]
+    return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
 def wording(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:

@@ -1,5 +1,7 @@
 """Small encoders and small data: what training does, in seconds. Runs in the training environment."""
 
+import socket
+
 import numpy as np
 import pytest
 import torch
@@ -76,3 +78,10 @@ def place(tmp_path) -> Place:
 @pytest.fixture
 def reports(corpus, recipe, place) -> Reports:
     return Reports(corpus, DESCRIPTIONS, recipe, place)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])

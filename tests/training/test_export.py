@@ -17,7 +17,8 @@ from services.training import card as cards
 from services.training.embedder import TorchEmbedder
 from services.training.export import Card, export, set_image_shape, set_parameters
 from services.training.machine import Machine
-from services.training.models import ImageEncoder, Matcher, TextEncoder
+from services.training.matcher import Matcher
+from services.training.models import ImageEncoder, TextEncoder
 from services.training.run import Trained
 from services.training.tokens import LENGTH, token_ids, train_tokenizer
 from tests.training.conftest import RASTER, SMALL

@@ -1,0 +1,50 @@
+"""How far the probabilities of statements can be trusted, on held-out ECGs."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.domain.ecg import Signal
+from services.evaluation.calibration import Curve, brier, calibration_error
+from services.evaluation.embedder import Embedder
+from services.evaluation.evaluate import Task, embed_ecgs
+from services.retrieval.ptbxl import Record
+
+
+def calibrated(
+    embedder: Embedder, task: Task, curves: Mapping[str, Curve], prompts: Mapping[str, str]
+) -> dict[str, float]:
+    """Return Brier scores and the expected calibration error over all statements and ECGs.
+
+    Args:
+        embedder: of ECGs and prompts.
+        task: the held-out ECGs.
+        curves: statement code to how its similarity becomes a probability.
+        prompts: statement code to the words that stand for it.
+    """
+    codes = sorted(curves)
+    similarity = likeness(embedder, task.signals, {code: prompts[code] for code in codes})
+    found = np.stack(
+        [curves[code](column) for code, column in zip(codes, similarity.T, strict=True)], axis=1
+    )
+    true = carried(task.records, codes)
+    usual = np.broadcast_to(true.mean(axis=0), true.shape)
+    return {
+        "Brier score": round(brier(found, true), 4),
+        "Brier score of the base rates": round(brier(usual, true), 4),
+        "expected calibration error": round(calibration_error(found, true), 4),
+    }
+
+
+def likeness(
+    embedder: Embedder, signals: Signal, prompts: Mapping[str, str]
+) -> NDArray[np.float32]:
+    """Return (ECGs, prompts) cosine similarity, the prompts in their order."""
+    vectors = embedder.texts(list(prompts.values()))
+    return np.asarray(embed_ecgs(embedder, signals) @ vectors.T, dtype=np.float32)
+
+
+def carried(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return (records, codes): whether the record carries the statement."""
+    return np.array([[code in record.codes for code in codes] for record in records])

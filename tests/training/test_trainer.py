@@ -1,0 +1,208 @@
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from services.domain.errors import CardexError, ConfigurationError
+from services.training import checkpoint
+from services.training.machine import Machine
+from services.training.recipe import read_recipe
+from services.training.trainer import Plan, Stopped, Trainer, batches
+
+PLAN = Plan(epochs=4, batch=4, rate=0.1)
+
+
+class Toy(torch.nn.Module):
+    """Learns the mean of its samples; may be slow, or go wrong at a step."""
+
+    def __init__(self, bad: int = -1, wait: float = 0.0) -> None:
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.zeros(1))
+        self.drop = torch.nn.Dropout(0.5)
+        self.bad, self.wait, self.steps = bad, wait, 0
+
+    def forward(self, samples):
+        self.steps += 1
+        if self.wait:
+            print("step", flush=True)
+            time.sleep(self.wait)
+        loss = (self.drop(self.mean.expand(len(samples))) - samples).square().mean()
+        return {"fine": loss, "odd": loss * (torch.nan if self.steps - 1 == self.bad else 0.1)}
+
+
+def prepare(batch):
+    return (torch.from_numpy(batch.samples.astype(np.float32) + batch.random.random()),)
+
+
+def trainer(folder, machine=None, **more):
+    return Trainer("toy", PLAN, seed=5, machine=machine or Machine(), folder=folder, **more)
+
+
+def test_every_sample_is_seen_once_an_epoch_in_another_order():
+    first, second = (batches(np.zeros(22), 4, 0, epoch) for epoch in (0, 1))
+    assert first.shape == (5, 4)
+    assert len(set(first.ravel())) == 20
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, batches(np.zeros(22), 4, 0, 0))
+
+
+def test_samples_of_one_batch_are_alike_in_length():
+    sizes = np.random.default_rng(0).integers(1, 60, 400).astype(float)
+    found = batches(sizes, 8, 0, 0)
+    assert np.ptp(sizes[found], axis=1).mean() < 3
+    assert np.abs(np.diff(sizes[found].mean(axis=1))).mean() > 10  # batches come in no order
+
+
+@pytest.mark.parametrize("after", [1, 3, 5, 7])
+def test_stopped_anywhere_it_ends_alike(after, tmp_path):
+    whole, part = Toy(), Toy()
+    trainer(tmp_path / "a").train(whole, prepare, 20)
+    with pytest.raises(Stopped, match=rf"after step {after} of 20"):
+        trainer(tmp_path / "b", stop_after=after).train(part, prepare, 20)
+    again = Toy()
+    trainer(tmp_path / "b").train(again, prepare, 20)
+    assert torch.equal(whole.mean, again.mean)
+    assert not torch.equal(whole.mean, torch.zeros(1))
+
+
+def test_a_loss_that_is_not_finite_names_itself_and_the_checkpoint_that_stands(tmp_path):
+    with pytest.raises(Stopped):
+        trainer(tmp_path, stop_after=3).train(Toy(), prepare, 20)
+    stands = (tmp_path / "toy.checkpoint").read_bytes()
+    with pytest.raises(
+        CardexError, match=r"toy, step 5: the loss odd is not finite.*toy\.checkpoint"
+    ):
+        trainer(tmp_path).train(Toy(bad=2), prepare, 20)
+    assert (tmp_path / "toy.checkpoint").read_bytes() == stands
+    trainer(tmp_path).train(Toy(), prepare, 20)
+
+
+def test_the_log_has_each_step_once_after_going_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("services.training.journal.EVERY", 1)
+    with pytest.raises(Stopped):
+        trainer(tmp_path, stop_after=6).train(Toy(), prepare, 20)
+    # rows beyond the checkpoint, as of a run that was killed
+    with (tmp_path / "toy.csv").open("a") as file:
+        file.write("9,1,0.1,5,5\n")
+    trainer(tmp_path).train(Toy(), prepare, 20)
+    with (tmp_path / "toy.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(1, 21))
+    assert set(rows[0]) == {"step", "seconds", "rate", "fine", "odd"}
+
+
+def test_a_checkpoint_that_is_damaged_or_of_another_training_is_refused(tmp_path):
+    path = tmp_path / "toy.checkpoint"
+    path.write_bytes(b"half a file")
+    with pytest.raises(CardexError, match=r"toy\.checkpoint is damaged"):
+        trainer(tmp_path).train(Toy(), prepare, 20)
+    checkpoint.save(path, {"fingerprint": "another", "step": 1})
+    with pytest.raises(CardexError, match=r"belongs to another recipe"):
+        trainer(tmp_path).train(Toy(), prepare, 20)
+
+
+def test_too_few_samples_and_a_missing_package_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(CardexError, match="3 samples are fewer than a batch of 4"):
+        trainer(tmp_path).train(Toy(), prepare, 3)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(CardexError, match="pip install tensorboard"):
+        trainer(tmp_path, tensorboard=True).train(Toy(), prepare, 20)
+
+
+def test_bfloat16_trains_to_finite_weights(tmp_path):
+    model = Toy()
+    trainer(tmp_path, machine=Machine(bf16=True)).train(model, prepare, 20)
+    assert torch.isfinite(model.mean).all()
+
+
+PROGRAM = """
+import sys, torch
+from pathlib import Path
+from services.training.machine import Machine
+from tests.training.test_trainer import Toy, prepare, trainer
+folder, wait = Path(sys.argv[1]), float(sys.argv[2])
+torch.set_num_threads(1)
+machine = Machine.here()
+model = Toy(wait=wait)
+model.drop.p = 0.0
+trainer(folder, machine).train(model, prepare, 20)
+torch.save(model.mean.detach().clone(), folder / f"mean{machine.rank}.pt")
+machine.leave()
+"""
+
+
+def start(folder: Path, wait: float, **environment: str) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, str(folder), str(wait)],
+        env={"PYTHONPATH": ".", **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_sigterm_leaves_a_checkpoint_from_which_it_ends_alike(tmp_path):
+    whole = start(tmp_path / "whole", 0.0)
+    cut = start(tmp_path / "cut", 0.2)
+    assert cut.stdout.readline() == "step\n"
+    cut.send_signal(signal.SIGTERM)
+    _, errors = cut.communicate(timeout=60)
+    assert "the same command goes on from there" in errors
+    assert (tmp_path / "cut" / "toy.checkpoint").is_file()
+    again = start(tmp_path / "cut", 0.0)
+    for program in (whole, again):
+        assert program.wait(60) == 0
+    means = [torch.load(tmp_path / name / "mean0.pt") for name in ("whole", "cut")]
+    assert torch.equal(*means)
+
+
+def test_two_processes_train_one_model(tmp_path, free_port):
+    one = start(tmp_path / "one", 0.0)
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
+    two = [start(tmp_path / "two", 0.0, RANK=str(rank), **shared) for rank in range(2)]
+    for program in (one, *two):
+        _, errors = program.communicate(timeout=120)
+        assert program.returncode == 0, errors
+    alone = torch.load(tmp_path / "one" / "mean0.pt")
+    first, second = (torch.load(tmp_path / "two" / f"mean{rank}.pt") for rank in range(2))
+    assert torch.equal(first, second)
+    # half a batch each, their gradients averaged; both halves draw the same number by chance
+    torch.testing.assert_close(first, alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[image]\nteacher = 3", "teacher"),
+        ("[image]\npreset = 'huge'", "huge"),
+        ("[image]\nplan = { epochs = 'many' }", "epochs"),
+        ("[image_spec]\nlayout = 'round'", "round"),
+        ("[image_spec]\ndtype = 'float32'", "uint8"),
+        ("[text]\npretrained = 'x'\n[matcher]\n", "pretrained"),
+        ("base = 'nowhere.toml'", "nowhere.toml"),
+        ("= 3", "recipe.toml"),
+    ],
+)
+def test_a_recipe_that_is_wrong_names_file_and_field(text, named, tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=named) as error:
+        read_recipe(path)
+    assert "recipe.toml" in error.value.message
+
+
+def test_a_recipe_says_only_what_differs_from_its_base(root):
+    experiments = root / "experiments"
+    files = sorted(experiments.rglob("*.toml"))
+    recipes = {file.stem: read_recipe(file) for file in files}
+    assert len(recipes) > 25
+    student, other = recipes["student"], recipes["no-mixup"]
+    assert other.image.augmentation.mix == 0.0
+    assert other.image.augmentation.warp == student.image.augmentation.warp
+    assert other.text == student.text
+    assert recipes["shipped"].matcher is not None
