@@ -26,14 +26,6 @@ def manifest(tmp_path):
     return write
 
 
-@pytest.fixture
-def beats() -> np.ndarray:
-    """12 s of made-up beats at 500 Hz, another amplitude in each lead: (12, 6000) float32, mV."""
-    times = np.arange(6000) / 500.0
-    beat = np.exp(-0.5 * ((np.mod(times, 0.8) - 0.3) / 0.02) ** 2)
-    return np.float32(beat * np.linspace(0.4, 1.5, 12)[:, None])
-
-
 def write_wfdb(folder: Path, signal: np.ndarray, name: str = "rec") -> None:
     wfdb.wrsamp(
         name, fs=500, units=["mV"] * 12, sig_name=list(LEADS), p_signal=signal.T.astype(float),

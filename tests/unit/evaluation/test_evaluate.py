@@ -1,0 +1,209 @@
+"""Retrieval, zero-shot, calibration, drafts and re-ranking on encoders whose quality is known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from services.domain.errors import CardexError, InvalidReport
+from services.evaluation import drafts, reranking, retrieval, zero_shot
+from services.evaluation.calibration import Curve, brier, calibration_error, fit
+from services.evaluation.dataset import Dataset, open_dataset
+from services.evaluation.ecgs import Ecgs
+from services.evaluation.embedder import OnnxEmbedder
+from services.evaluation.evaluate import evaluate, gallery_of, task_of
+from services.retrieval.ptbxl import Record, StatementKind
+from services.signals.spec import ImageSpec
+from tests import formats
+
+WORDS = {"AFIB": "atrial fibrillation", "NORM": "normal ecg", "PVC": "ventricular extrasystoles"}
+CODES = sorted(WORDS)
+KINDS = {
+    "AFIB": StatementKind(WORDS["AFIB"], "", "", False, True),
+    "NORM": StatementKind(WORDS["NORM"], "NORM", "NORM", False, False),
+    "PVC": StatementKind(WORDS["PVC"], "", "", True, False),
+}
+SPEC = ImageSpec(layout="raster", scaling="deviation", window_s=1.0)
+
+
+class Told:
+    """Embeds a text by the statements in its words, and an ECG by those that its first lead spells."""
+
+    spec = SPEC
+
+    def __init__(self, noise: float = 0.0) -> None:
+        self.noise, self.random = noise, np.random.default_rng(0)
+
+    def texts(self, texts):
+        rows = [[WORDS[code] in text for code in CODES] + [0.1 * len(text) / 20] for text in texts]
+        return self._unit(np.array(rows, dtype=np.float32))
+
+    def images(self, images):
+        first = images[:, 0, :3, 0]
+        spelt = first == first.max(axis=1, keepdims=True)
+        rows = np.concatenate([spelt, np.zeros((len(images), 1))], axis=1)
+        return self._unit(rows + self.noise * self.random.standard_normal(rows.shape))
+
+    def _unit(self, rows):
+        return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)).astype(
+            np.float32
+        )
+
+
+def record(number, fold):
+    code = CODES[number % 3]
+    text = f"{WORDS[code]}. seen {'i' * (number // 3 % 20)}"
+    return Record(number, number // 2, fold, text, {code: 100.0}, f"{number}.csv")
+
+
+@pytest.fixture
+def dataset():
+    records = [record(number, 1 + number % 10) for number in range(300)]
+    own = [r for r in records if r.ecg_id % 2 or r.fold == 9]
+    signals = np.zeros((len(own), 12, 100), dtype=np.float32)
+    for row, each in enumerate(own):
+        signals[row, 0, CODES.index(next(iter(each.codes)))] = 1.0
+    return Dataset(records, Ecgs(own, signals), KINDS)
+
+
+def test_an_encoder_that_knows_finds_the_statements_and_chance_does_not(dataset):
+    found = evaluate(Told(), task_of(dataset, 9, size=60))
+    assert found["ecgs"] == 30
+    assert found["gallery"] == 60
+    assert found["clinical"]["model"]["jaccard@5"][0] == 1.0
+    assert found["clinical"]["chance"]["jaccard@5"][0] < 0.6
+    assert found["zero-shot"]["form"]["AUROC"] == [1.0, 1.0, 1.0]
+    assert found["statements"] == dict.fromkeys(CODES, 1.0)
+    for protocol in ("strict", "strict back", "distinct"):
+        mean, low, high = found[protocol]["model"]["R@5"]
+        assert low <= mean <= high
+    json.dumps(found)
+
+
+def test_only_the_own_entry_is_a_hit_where_it_is_strict(dataset):
+    task = task_of(dataset, 9, size=30)
+    gallery = gallery_of(task)
+    own = np.eye(len(gallery.texts), dtype=np.float32)[gallery.columns[: len(task.records)]]
+    found = retrieval.measure(own, gallery, task.patients)
+    copies = np.bincount(gallery.columns)[gallery.columns]
+    assert found["strict"]["model"]["R@1"][0] == pytest.approx(100 * np.mean(1 / copies), abs=0.01)
+    assert found["distinct"]["model"]["R@1"][0] == 100.0
+
+
+def test_the_majority_answers_the_commonest_training_report(dataset):
+    common = [Record(1000 + n, 900 + n, 1, "common", {}, "") for n in range(400)]
+    odd = [Record(2000 + n, 2000 + n, 10, "common", {}, "") for n in range(3)]
+    dataset.records.extend(common + odd)
+    task = task_of(dataset, 9, size=100)
+    gallery = gallery_of(task)
+    if "common" not in gallery.texts:
+        pytest.fail("the gallery was to hold it")
+    scores = np.zeros((len(task.records), len(gallery.texts)), dtype=np.float32)
+    found = retrieval.measure(scores, gallery, task.patients)
+    assert found["strict"]["majority"]["R@1"][0] == 0.0
+    assert gallery.texts[int(gallery.commonness.argmax())] == "common"
+
+
+def test_no_training_record_of_the_fold_is_in_the_majority_or_the_index(dataset):
+    task = task_of(dataset, 4, size=40)
+    assert {r.fold for r in task.training} == {1, 2, 3, 5, 6, 7, 8}
+    assert {r.fold for r in task.others} <= {4, 9, 10}
+    own = {r.ecg_id for r in task.records}
+    assert not own & {r.ecg_id for r in task.others}
+
+
+def test_a_fold_without_ecgs_is_refused_with_the_folds_there_are(dataset):
+    with pytest.raises(InvalidReport, match=r"fold 12 has no waveform.* 2, 4, 6"):
+        task_of(dataset, 12)
+
+
+def test_a_reversed_scorer_and_few_positives(dataset):
+    task = task_of(dataset, 9, size=30)
+    ecgs = -Told().images(np.zeros((30, 12, 100, 1), np.uint8)) * 0
+    ecgs = np.array([[code in r.codes for code in CODES] for r in task.records], dtype=np.float32)
+    prompts = {code: -np.eye(3, dtype=np.float32)[place] for place, code in enumerate(CODES)}
+    found = zero_shot.measure(ecgs, prompts, task.records, KINDS)
+    assert found["rhythm"]["AUROC"][0] == 0.0
+    few = zero_shot.measure(ecgs[:6], prompts, task.records[:6], KINDS)
+    assert few["rhythm"]["AUROC"] is None
+
+
+def test_curves_recover_what_made_the_statements():
+    random = np.random.default_rng(0)
+    similarity = random.normal(0.0, 0.02, (5000, 3)).astype(np.float32)
+    slopes, intercepts = np.array([100.0, 120.0, 90.0]), np.array([-1.0, 0.5, -2.0])
+    odds = slopes * similarity + intercepts
+    true = random.random(odds.shape) < 1 / (1 + np.exp(-odds))
+    curves = fit(similarity, true)
+    for curve, slope, intercept in zip(curves, slopes, intercepts, strict=True):
+        assert curve.slope == pytest.approx(slope, rel=0.1)
+        assert curve.intercept == pytest.approx(intercept, abs=0.15)
+    probability = np.stack([c(s) for c, s in zip(curves, similarity.T, strict=True)], axis=1)
+    assert calibration_error(probability, true) < 0.02
+    assert brier(probability, true) < brier(np.full(true.shape, true.mean()), true)
+
+
+def test_few_positives_stay_near_the_common_slope_and_extremes_within_bounds():
+    random = np.random.default_rng(1)
+    similarity = random.normal(0.0, 0.02, (400, 2)).astype(np.float32)
+    true = random.random((400, 2)) < 1 / (1 + np.exp(-100.0 * similarity))
+    true[:, 1] = False
+    true[int(similarity[:, 1].argmin()), 1] = True  # one ECG, against all sense
+    many, few = fit(similarity, true)
+    assert few.slope > 0.2 * many.slope
+    assert few(np.array([0.0], np.float32))[0] < 0.05
+    assert (Curve(1e4, 0.0)(np.array([-9.0, 9.0], np.float32)) <= 1.0).all()
+
+
+def test_drafts_are_scored_beside_the_nearest_and_the_commonest_report(dataset):
+    task = task_of(dataset, 9, size=30)
+    told = Told()
+    ecgs = told.texts([r.text for r in task.records])
+    found = drafts.measure(ecgs, task.records, task.training, KINDS, told)
+    assert set(found) == {"draft", "nearest report", "commonest report"}
+    assert found["nearest report"]["meteor"] > found["commonest report"]["meteor"]
+    assert found["nearest report"]["statement_f1"] == 100.0
+    assert found["draft"]["statement_f1"] > 60.0
+
+
+def test_what_was_not_matched_stays_below_in_its_order():
+    scores = np.array([[0.9, 0.8, 0.7, 0.6]], dtype=np.float32)
+    odds = np.array([[-5.0, 5.0, np.nan, np.nan]], dtype=np.float32)
+    found = reranking.combined(scores, odds, 0.1)
+    assert found[0].argsort()[::-1].tolist() == [1, 0, 2, 3]
+    np.testing.assert_allclose(reranking.combined(scores, odds, 0.0)[0, :2], scores[0, :2])
+
+
+def test_a_manifest_is_read_but_for_the_ecgs_that_cannot_be(tmp_path, caplog, beats):
+    (tmp_path / "good.csv").write_bytes(formats.table(beats))
+    (tmp_path / "bad.csv").write_text("rubbish")
+    rows = ["file,report,codes,fold", "good.csv,sinus rhythm,NORM,9", "bad.csv,x,NORM,9"]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("\n".join(rows))
+    found = open_dataset(manifest)
+    assert [r.text for r in found.records] == ["sinus rhythm"]
+    assert found.ecgs.signals.shape == (1, 12, 1000)
+    assert "1 of 2 ECGs cannot be read" in caplog.text
+    manifest.write_text("\n".join(rows[:1] + rows[2:]))
+    with pytest.raises(InvalidReport, match="none of its 1 ECG files can be read"):
+        open_dataset(manifest)
+
+
+def test_a_folder_without_waveforms_is_refused(tmp_path):
+    with pytest.raises(InvalidReport, match=r"ptbxl_database\.csv"):
+        open_dataset(tmp_path)
+
+
+def test_the_served_model_opens_and_another_tokenizer_is_refused(root, tmp_path):
+    import shutil
+
+    repository = tmp_path / "models"
+    shutil.copytree(root / "model_repository", repository)
+    assert OnnxEmbedder(repository).texts(["sinusrhythmus"]).shape == (1, 256)
+    tokenizer = repository / "report_text_encoder" / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text() + " ")
+    with pytest.raises(CardexError, match="is of another model"):
+        OnnxEmbedder(repository)
+    tokenizer.unlink()
+    with pytest.raises(CardexError, match="cannot load the tokenizer"):
+        OnnxEmbedder(repository)
