@@ -228,27 +228,32 @@ def evaluate(
     fold: Annotated[int, typer.Option(help="Fold to measure on; 9 and 10 are held out.")] = 9,
     ptbxl: Annotated[Path | None, typer.Option(help="PTB-XL in its official layout.")] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="CSV of any archive: docs/training.md.")
+        Path | None, typer.Option(help="CSV of any archive; see docs/training.md.")
     ] = None,
     gallery: Annotated[int, typer.Option(min=1, help="Reports to find among.")] = 1269,
     repository: Annotated[Path, typer.Option(help="Model repository.")] = Path("model_repository"),
     work: Annotated[
         Path | None, typer.Option(help="Folder that keeps cleaned ECGs for the next time.")
     ] = None,
-    rerank: Annotated[int, typer.Option(help="Also with so many re-ranked; 0 for none.")] = 0,
+    rerank: Annotated[
+        int, typer.Option(help="Also re-rank so many of the nearest: 0, or 2 to 128.")
+    ] = 0,
+    match_weight: Annotated[
+        list[float] | None,
+        typer.Option(help="Of the matcher's log-odds, not the repository's; repeat it to compare."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure the models on held-out ECGs: retrieval, zero-shot detection, calibration, drafts."""
-    from services.evaluation.commands import run_evaluate
+    from services.evaluation.commands import Measurement, run_evaluate, source
 
-    data = ptbxl or manifest
-    if data is None or (ptbxl and manifest):
+    if (ptbxl is None) == (manifest is None):
         raise typer.BadParameter("give one of --ptbxl DIR and --manifest CSV")
     with _errors():
-        run_evaluate(
-            data, repository, work, fold=fold, gallery=gallery, rerank=rerank, as_json=as_json,
-            console=Console(stderr=True) if as_json else Console(highlight=False),
-        )  # fmt: skip
+        data = source(ptbxl, manifest)
+        weights = tuple(match_weight or ())
+        what = Measurement(data, fold, gallery, work, rerank, weights)
+        run_evaluate(what, repository, as_json=as_json, console=console)
 
 
 @app.command()

@@ -1,18 +1,20 @@
 """What `cardex evaluate` does."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.progress import track as rich_track
 
-from services.domain.errors import ConfigurationError
-from services.evaluation import drafts, reranking, retrieval
+from services.domain.errors import ConfigurationError, InvalidQuestion, InvalidReport
+from services.domain.jobs import Question
+from services.evaluation import drafts, reranking
 from services.evaluation.calibration import Curve
 from services.evaluation.dataset import open_dataset
-from services.evaluation.embedder import OnnxEmbedder
+from services.evaluation.embedder import STATEMENTS, OnnxEmbedder
 from services.evaluation.evaluate import (
     TRAINING_FOLDS,
     Task,
@@ -22,110 +24,151 @@ from services.evaluation.evaluate import (
     task_of,
 )
 from services.evaluation.probabilities import calibrated
-
-METHODS = ("model", "majority", "chance")
-PROTOCOLS = {
-    "strict": "own report",
-    "strict back": "report to own ECG",
-    "distinct": "same text",
-    "clinical": "statements",
-}
+from services.evaluation.show import show
+from services.evaluation.watched import Track, Watched
+from services.inference.statements import Calibration
+from services.retrieval.ptbxl import TABLE
+from services.retrieval.reranking import check_rerank
 
 
-def run_evaluate(
-    data: Path, repository: Path, work: Path | None, *, fold: int, gallery: int, rerank: int,
-    as_json: bool, console: Console,
-) -> None:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What to measure on.
+
+    Attributes:
+        data: PTB-XL's folder or a manifest.
+        fold: whose ECGs are the questions.
+        gallery: how many reports there are to find.
+        work: folder that keeps cleaned waveforms, None for none.
+        rerank: how many of the nearest are also re-ranked, 0 for none.
+        weights: of the matcher's log-odds; none means the repository's.
+    """
+
+    data: Path
+    fold: int
+    gallery: int
+    work: Path | None = None
+    rerank: int = 0
+    weights: tuple[float, ...] = ()
+
+
+def source(ptbxl: Path | None, manifest: Path | None) -> Path:
+    """Return the one that is given.
+
+    Raises:
+        InvalidReport: if the folder is none, or the manifest no file.
+    """
+    if ptbxl is not None:
+        if not ptbxl.is_dir():
+            raise InvalidReport(f"{ptbxl} is no folder: --ptbxl takes the one that holds {TABLE}")
+        return ptbxl
+    if manifest is None or not manifest.is_file():
+        raise InvalidReport(f"{manifest} is no file: --manifest takes a CSV file of ECGs")
+    return manifest
+
+
+def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console: Console) -> None:
     """Measure the models of a repository on one fold, and print every figure.
 
     Raises:
         CardexError: if the data, the fold or the repository cannot be used; says what and where.
     """
     embedder = OnnxEmbedder(repository)
+    weights = _weights(what, embedder, repository)
     with console.status("reading ECGs"):
-        task = task_of(open_dataset(data, work), fold, gallery)
-    with console.status("embedding"):
-        found: dict[str, Any] = {"model_version": embedder.version, "fold": fold}
-        found |= evaluate(embedder, task)
-        found |= _probabilities(embedder, task)
-    with console.status("drafting reports"):
-        found |= _drafts(embedder, task)
-    if rerank:
-        with console.status(f"re-ranking {rerank}"):
-            found["re-ranked"] = _reranked(embedder, task, rerank)
+        task = task_of(open_dataset(what.data, what.work), what.fold, what.gallery)
+    found = {
+        "model_version": embedder.version,
+        "fold": what.fold,
+        "warnings": _warnings(what),
+        **_figures(embedder, task, what, weights, _tracker(console)),
+    }
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(found, indent=2))
     else:
-        show(console, found)
+        show(Console(highlight=False), found)
 
 
-def _probabilities(embedder: OnnxEmbedder, task: Task) -> dict[str, Any]:
+def _weights(what: Measurement, embedder: OnnxEmbedder, repository: Path) -> tuple[float, ...]:
+    """Return the weights to re-rank with; refuses what would fail only after minutes."""
+    check_rerank(Question(rerank=what.rerank))
+    if not what.rerank:
+        if what.weights:
+            raise InvalidQuestion("--match-weight weighs what --rerank K asks: give both")
+        return ()
+    if not embedder.has_matcher:
+        raise ConfigurationError(f"the model in {repository} has no matcher: leave out --rerank")
+    if what.weights:
+        return what.weights
     if embedder.calibration is None:
-        return {}
-    statements = embedder.calibration.statements
-    curves = {each.code: Curve(each.slope, each.intercept) for each in statements}
-    prompts = {each.code: each.prompt for each in statements}
-    return {"calibration": calibrated(embedder, task, curves, prompts)}
+        raise ConfigurationError(
+            f"{repository / STATEMENTS}, which weighs the matcher, is missing: give --match-weight"
+        )
+    return (embedder.calibration.match_weight,)
 
 
-def _drafts(embedder: OnnxEmbedder, task: Task) -> dict[str, Any]:
-    if not task.training:
-        return {}
-    ecgs = embed_ecgs(embedder, task.signals)
-    return {"drafts": drafts.measure(ecgs, task.records, task.training, task.kinds, embedder)}
+def _warnings(what: Measurement) -> list[str]:
+    if what.fold not in TRAINING_FOLDS:
+        return []
+    data = "the model was" if what.data.is_dir() else "a model of this manifest was"
+    return [f"{data} trained on this fold ({what.fold}): its figures say nothing of other ECGs"]
 
 
-def _reranked(embedder: OnnxEmbedder, task: Task, count: int) -> dict[str, Any]:
-    if count < 2:
-        raise ConfigurationError(f"--rerank {count}: give 2 or more, or 0 for none")
-    gallery = gallery_of(task)
-    ecgs = embed_ecgs(embedder, task.signals)
-    scores, cost = reranking.measured(embedder, ecgs, task.signals, gallery.texts, count)
-    return {**retrieval.measure(scores, gallery, task.patients), **cost}
+def _tracker(console: Console) -> Track:
+    def track(numbers: Sequence[int], title: str) -> Iterable[int]:
+        return rich_track(
+            numbers, title, console=console, transient=True, disable=not console.is_terminal
+        )
+
+    return track
 
 
-def show(console: Console, found: Mapping[str, Any]) -> None:
-    """Print the figures as tables."""
-    console.print(
-        f"[bold]{found['model_version']}[/], fold {found['fold']}: {found['ecgs']} ECGs, gallery of"
-        f" {found['gallery']} reports, {found['distinct texts']} distinct texts"
+def _figures(
+    embedder: OnnxEmbedder, task: Task, what: Measurement, weights: Sequence[float], track: Track
+) -> dict[str, Any]:
+    task = described(task, embedder.calibration)
+    watched = Watched(embedder, track)
+    found = evaluate(watched, task)
+    if embedder.calibration is not None:
+        found |= _probabilities(watched, task, embedder.calibration)
+    ecgs = embed_ecgs(watched, task.signals)
+    if task.training:
+        found["drafts"] = drafts.measure(ecgs, task.records, task.training, task.kinds, watched)
+    if weights:
+        gallery = gallery_of(task)
+        scores = ecgs @ watched.texts(gallery.texts).T
+        log_odds, cost = reranking.ask(
+            embedder, task.signals, gallery.texts, scores, what.rerank, track
+        )
+        found["re-ranked"] = {
+            "count": what.rerank,
+            "ms_per_ecg": round(cost, 1),
+            "by_weight": reranking.compare(scores, log_odds, gallery, task.patients, weights),
+        }
+    return found
+
+
+def described(task: Task, calibration: Calibration | None) -> Task:
+    """Return a task whose statements have words: a manifest has codes alone, the model has both."""
+    words = {each.code: each.prompt for each in calibration.statements} if calibration else {}
+    return replace(
+        task,
+        kinds={
+            code: replace(kind, description=words.get(code, code))
+            if kind.description == code
+            else kind
+            for code, kind in task.kinds.items()
+        },
     )
-    if found["fold"] in TRAINING_FOLDS:
-        console.print("[yellow]The shipped models were trained on this fold.[/]")
-    console.print(_retrieval(found, "ECG to report, mean (95 % interval)"))
-    if "re-ranked" in found:
-        again = found["re-ranked"]
-        title = f"the {again['reranked']} nearest re-ranked, {again['ms_per_ecg']} ms an ECG"
-        console.print(_retrieval(again, title))
-    for name, title in (("zero-shot", "zero-shot macro AUROC"), ("drafts", "drafts, per cent")):
-        if name in found:
-            console.print(_plain(title, found[name]))
-    for name, value in found.get("calibration", {}).items():
-        console.print(f"{name}: {value}")
 
 
-def _retrieval(found: Mapping[str, Any], title: str) -> Table:
-    table = Table("", *METHODS, title=title, title_justify="left")
-    for protocol, words in PROTOCOLS.items():
-        for figure in found[protocol]["model"]:
-            cells = [_cell(found[protocol][method][figure]) for method in METHODS]
-            table.add_row(f"{words}, {figure}", *cells)
-    table.add_row("RSUM", *(str(found["RSUM"][method]) for method in METHODS))
-    return table
-
-
-def _plain(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
-    figures = list(next(iter(rows.values())))
-    table = Table("", *figures, title=title, title_justify="left")
-    for name, row in rows.items():
-        table.add_row(name, *(_cell(row.get(figure)) for figure in figures))
-    return table
-
-
-def _cell(value: float | Sequence[float] | None) -> str:
-    if value is None:
-        return "too few"
-    if isinstance(value, int | float):
-        return f"{value:g}"
-    mean, low, high = value
-    return f"{mean:g} ({low:g} to {high:g})"
+def _probabilities(watched: Watched, task: Task, calibration: Calibration) -> dict[str, Any]:
+    """Judge the statements that the data set knows: of others it cannot say that they are absent."""
+    known: Mapping[str, Any] = {
+        each.code: each for each in calibration.statements if each.code in task.kinds
+    }
+    if not known:
+        return {}
+    curves = {code: Curve(each.slope, each.intercept) for code, each in known.items()}
+    prompts = {code: each.prompt for code, each in known.items()}
+    return {"calibration": calibrated(watched, task, curves, prompts)}

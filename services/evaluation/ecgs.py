@@ -70,12 +70,12 @@ def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
         return _read_all(records, folder)
     key = hashlib.sha256(repr([r.ecg_id for r in records]).encode()).hexdigest()[:12]
     path = cache / f"signals-{key}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path), dtype=np.float32)
+    signals = _read_all(records, folder)
+    part = path.with_suffix(".part.npy")  # an interrupted write is not taken for the whole
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        if path.is_file():
-            return np.asarray(np.load(path), dtype=np.float32)
-        signals = _read_all(records, folder)
-        part = path.with_suffix(".part.npy")  # an interrupted write is not taken for the whole
         np.save(part, signals)
         part.replace(path)
     except OSError as error:
@@ -89,12 +89,20 @@ def _read_all(records: list[Record], folder: Path) -> Signal:
 
 
 def read_record(folder: Path, record: Record) -> Signal:
-    """Read and clean one record: (12, 1000) float32, mV."""
+    """Read and clean one record: (12, 1000) float32, mV.
+
+    Raises:
+        InvalidReport: if one of its files is missing.
+        InvalidEcg: if they are no usable ECG.
+    """
     stem = folder / record.path
-    parts = tuple(
-        FilePart(stem.with_suffix(suffix).name, stem.with_suffix(suffix).read_bytes())
-        for suffix in (".hea", ".dat")
-    )
+    try:
+        parts = tuple(
+            FilePart(stem.with_suffix(suffix).name, stem.with_suffix(suffix).read_bytes())
+            for suffix in (".hea", ".dat")
+        )
+    except OSError as error:
+        raise InvalidReport(f"{stem} cannot be read: {error.strerror}") from error
     return best_window(clean(read(parts), RATE), SAMPLES, RATE)
 
 

@@ -1,58 +1,89 @@
 """What the matcher's second look at the nearest reports is worth, and what it costs."""
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from services.domain.ecg import Embedding, Signal
-from services.evaluation.embedder import OnnxEmbedder
+from services.domain.ecg import Image, Signal
+from services.evaluation import retrieval
 from services.evaluation.metrics import Scores
+from services.evaluation.retrieval import Gallery
+from services.evaluation.watched import Track, untracked
 from services.signals.images import draw, window_of
+from services.signals.spec import ImageSpec
 
 
-def rerank(
-    embedder: OnnxEmbedder, signals: Signal, texts: list[str], scores: Scores, count: int
-) -> tuple[Scores, float]:
+class Matcher(Protocol):
+    """Tells how well reports fit an ECG's image."""
+
+    spec: ImageSpec
+
+    def match(self, image: Image, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Match one (H, W, C) uint8 image with each report: (reports,) log-odds."""
+
+
+def ask(
+    matcher: Matcher, signals: Signal, texts: Sequence[str], scores: Scores, count: int,
+    track: Track = untracked,
+) -> tuple[Scores, float]:  # fmt: skip
     """Ask the matcher about each ECG's `count` nearest texts.
 
     Args:
-        embedder: has the matcher.
-        signals: (ECGs, 12, samples), cleaned.
+        matcher: what to ask.
+        signals: (ECGs, 12, samples) float32, cleaned.
         texts: the gallery's distinct texts.
         scores: (ECGs, texts) cosine similarities.
         count: texts that are looked at.
+        track: shows how far it is.
 
     Returns:
-        (ECGs, texts) log-odds, NaN where the matcher was not asked, and the seconds an ECG took.
+        (ECGs, texts) log-odds, NaN where the matcher was not asked, and the milliseconds an ECG took.
     """
-    count = min(count, len(texts))
     nearest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     found = np.full(scores.shape, np.nan, dtype=np.float32)
-    start = time.perf_counter()
-    for row, (signal, places) in enumerate(zip(signals, nearest, strict=True)):
-        (image,) = draw(window_of(signal, embedder.spec)[None], embedder.spec)
-        found[row, places] = embedder.match(image, [texts[place] for place in places])
-    return found, (time.perf_counter() - start) / max(1, len(signals))
+    spent = 0.0
+    for row in track(range(len(signals)), f"matching {count} reports with each ECG"):
+        (image,) = draw(window_of(signals[row], matcher.spec)[None], matcher.spec)
+        start = time.perf_counter()
+        found[row, nearest[row]] = matcher.match(image, [texts[place] for place in nearest[row]])
+        spent += time.perf_counter() - start
+    return found, 1e3 * spent / max(1, len(signals))
 
 
 def combined(scores: Scores, log_odds: Scores, weight: float) -> Scores:
-    """Return `scores + weight * log-odds`; what the matcher did not see stays below, in its order."""
+    """Return `scores + weight * log-odds`; what the matcher did not see stays below, in its order.
+
+    One shift holds for all ECGs, so that the scores of a report with different ECGs stay comparable. In
+    double precision it makes no two scores equal that were not.
+    """
     unseen = np.isnan(log_odds)
+    scores = scores.astype(np.float64)
     judged = scores + weight * np.nan_to_num(log_odds)
-    below = float(judged[~unseen].min() - scores[unseen].max()) - 1.0 if unseen.any() else 0.0
-    return np.asarray(np.where(unseen, scores + below, judged), dtype=np.float32)
+    if unseen.all() or not unseen.any():
+        return judged
+    below = judged[~unseen].min() - scores[unseen].max() - 1.0
+    return np.where(unseen, scores + below, judged)
 
 
-def measured(
-    embedder: OnnxEmbedder, ecgs: Embedding, signals: Signal, texts: list[str], count: int
-) -> tuple[Scores, dict[str, Any]]:
-    """Return the scores after re-ranking with the repository's weight, and what it cost."""
-    scores = np.asarray(ecgs @ embedder.texts(texts).T, dtype=np.float32)
-    log_odds, seconds = rerank(embedder, signals, texts, scores, count)
-    weight = embedder.match_weight
-    return combined(scores, log_odds, weight), {
-        "reranked": count,
-        "match_weight": weight,
-        "ms_per_ecg": round(1e3 * seconds, 1),
-    }
+def compare(
+    scores: Scores,
+    log_odds: Scores,
+    gallery: Gallery,
+    patients: NDArray[np.int64],
+    weights: Sequence[float],
+) -> list[dict[str, Any]]:
+    """Measure retrieval by each weight of the log-odds; choose one on a fold that reports no figures.
+
+    Returns:
+        for each weight "match_weight" and the figures of `retrieval.measure`.
+    """
+    return [
+        {
+            "match_weight": weight,
+            **retrieval.measure(combined(scores, log_odds, weight), gallery, patients),
+        }
+        for weight in weights
+    ]

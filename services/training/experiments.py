@@ -21,6 +21,7 @@ from services.training.embedder import TorchEmbedder
 from services.training.machine import Machine
 from services.training.recipe import Recipe, read_recipe
 from services.training.run import TRAINING_FOLDS, Place, Reports, train
+from services.training.trainer import Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +76,17 @@ def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
 def run_all(
     runs: Sequence[Run], data: Path, work: Path, results: Path, jobs: int
 ) -> dict[str, Any]:
-    """Run what `results` does not hold yet, `jobs` at a time, and write each as it comes."""
+    """Run what `results` does not hold yet, `jobs` at a time, and write each as it comes.
+
+    A run that cannot be done leaves its error in its place.
+
+    Raises:
+        Stopped: if a run was interrupted.
+    """
     known: dict[str, Any] = json.loads(results.read_text()) if results.is_file() else {}
     missing = [run for run in runs if run.label not in known]
+    if not missing:
+        return known
     results.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     with context.Pool(jobs, initializer=_quiet) as pool:
@@ -96,6 +105,8 @@ def _quiet() -> None:
 def _measured(task: tuple[Run, Path, Path]) -> tuple[str, dict[str, Any]]:
     try:
         return task[0].label, measure(*task)
+    except Stopped:  # not a result: the same command goes on
+        raise
     except CardexError as error:
         return task[0].label, {"error": str(error)}
 

@@ -28,8 +28,8 @@ def fused_losses(
     logits = torch.cat(
         [
             matcher.score(seen, ids),
-            matcher.score(seen[valid], ids[reports[valid]]),
-            matcher.score(seen[ecgs[reverse_valid]], ids[reverse_valid]),
+            matcher.score(seen, ids[reports])[valid],
+            matcher.score(seen[ecgs], ids)[reverse_valid],
         ]
     )
     labels = torch.zeros_like(logits)
@@ -93,7 +93,8 @@ class MatcherTower(nn.Module):
         """Draw for each ECG other reports from its nearest."""
         similarity = similarity.scatter(1, own[:, None], -torch.inf)
         nearest = similarity.topk(min(POOL, similarity.shape[1] - 1), dim=1).indices
-        chosen = torch.rand(nearest.shape, device=nearest.device).topk(NEGATIVES, dim=1).indices
+        count = min(NEGATIVES, nearest.shape[1])
+        chosen = torch.rand(nearest.shape, device=nearest.device).topk(count, dim=1).indices
         return nearest.gather(1, chosen)
 
 

@@ -80,11 +80,21 @@ class StatementSpace(nn.Module):
     FILLING = 2
 
     def __init__(self, config: TowerConfig, statements: int) -> None:
-        """Build both projections from a token of `config.width`."""
+        """Build both projections from a token of `config.width`.
+
+        Raises:
+            CardexError: if `config.embedding` leaves no axis for the wording.
+        """
         super().__init__()
+        words = config.embedding - statements - self.FILLING
+        if words < 1:
+            raise CardexError(
+                f"an embedding of {config.embedding} has no room for {statements} statements, the"
+                " wording and two more: choose a larger one"
+            )
         self.norm = nn.LayerNorm(config.width)
         self.statements = nn.Linear(config.width, statements)
-        self.wording = nn.Linear(config.width, config.embedding - statements - self.FILLING)
+        self.wording = nn.Linear(config.width, words)
 
     def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, D) to statement log-odds (B, S) and a unit wording vector (B, embedding - S - 2)."""
@@ -179,7 +189,7 @@ class ImageEncoder(nn.Module):
                 off in retrieval, which keeps the commonest statements from deciding every search.
 
         Raises:
-            CardexError: if the patches do not fill the image.
+            CardexError: if the patches do not fill the image, or it has channels and no patches.
         """
         super().__init__()
         height, width, channels = shape
@@ -191,6 +201,8 @@ class ImageEncoder(nn.Module):
                 )
             self.stem = PatchStem(config.width, patch, channels)
             count = (height // patch) * (width // patch)
+        elif channels > 1:
+            raise CardexError(f"an image of {channels} channels is no raster: choose a patch")
         else:
             self.stem = RasterStem(config.width, height)
             count = -(-width // RasterStem.STRIDE)

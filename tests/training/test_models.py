@@ -79,6 +79,13 @@ def test_patches_that_do_not_fill_the_image_are_refused():
         ImageEncoder(SMALL, RASTER.shape, 16, torch.zeros(CODES))
 
 
+def test_channels_without_patches_and_an_embedding_without_room_are_refused():
+    with pytest.raises(CardexError, match="3 channels is no raster"):
+        ImageEncoder(SMALL, (48, 48, 3), 0, torch.zeros(CODES))
+    with pytest.raises(CardexError, match="embedding of 64 has no room for 62 statements"):
+        ImageEncoder(SMALL, RASTER.shape, 0, torch.zeros(SMALL.embedding - 2))
+
+
 def test_the_largest_preset_is_the_papers():
     with torch.device("meta"):
         encoder = ImageEncoder(PRESETS["base"], (384, 384, 3), 16, torch.zeros(CODES))

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnxruntime
 import pytest
@@ -18,7 +19,13 @@ from transformers import (
 )
 
 from services.domain.errors import CardexError
+from services.training.embedder import TorchEmbedder
+from services.training.machine import Machine
 from services.training.pretrained import PretrainedTextEncoder, load_pretrained
+from services.training.recipe import MatcherRecipe
+from services.training.run import Reports, train
+from services.training.trainer import Plan
+from tests.training.conftest import DESCRIPTIONS
 
 LENGTH = 16
 STATEMENTS, EMBEDDING = 5, 24
@@ -29,14 +36,14 @@ SMALL = {
 }  # fmt: skip
 
 
-def save_tokenizer(folder: Path, **special: str) -> int:
-    """Save a WordPiece tokenizer of the reports; returns its number of ids."""
+def save_tokenizer(folder: Path, texts: list[str] = REPORTS, **special: str) -> int:
+    """Save a WordPiece tokenizer of the texts; returns its number of ids."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     ids = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=ids, show_progress=False)
-    tokenizer.train_from_iterator(REPORTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]",
              "unk_token": "[UNK]", "mask_token": "[MASK]"}  # fmt: skip
@@ -197,3 +204,48 @@ def test_a_tokenizer_of_another_model_is_refused(bert):
 def test_more_tokens_than_positions_are_refused(bert):
     with pytest.raises(CardexError, match="32 positions and a report has 64"):
         load_pretrained(str(bert), 64)
+
+
+@pytest.fixture
+def over_bert(bert, corpus, recipe):
+    """A recipe over a BERT of as many positions as a report has tokens."""
+    vocabulary = save_tokenizer(bert, corpus.texts)
+    config = BertConfig(vocab_size=vocabulary, **(SMALL | {"max_position_embeddings": 64}))
+    BertModel(config).save_pretrained(bert)
+    text = msgspec.structs.replace(
+        recipe.text, pretrained=str(bert), plan=Plan(epochs=10, batch=16, rate=1e-3)
+    )
+    image = msgspec.structs.replace(recipe.image, plan=Plan(epochs=1, batch=16))
+    return msgspec.structs.replace(recipe, text=text, image=image, matcher=None)
+
+
+def test_a_recipe_trains_over_it(over_bert, bert, corpus, ecgs, place, monkeypatch):
+    reports = Reports(corpus, DESCRIPTIONS, over_bert, place)
+    assert isinstance(reports.encoder, PretrainedTextEncoder)
+    fast = np.array(["tachy" in text for text in corpus.texts])
+    axis = reports.bank[:, corpus.codes.index("FAST")].numpy()
+    assert axis[fast].min() > axis[~fast].max()
+    trained = train(reports, ecgs, over_bert, place)
+    embeddings = TorchEmbedder(trained, Machine()).texts(corpus.texts)
+    np.testing.assert_allclose(embeddings, reports.bank.numpy(), atol=1e-6)
+    with monkeypatch.context() as patched:
+        patched.setattr("services.training.run.Trainer", None)
+        again = Reports(corpus, DESCRIPTIONS, over_bert, place)
+    torch.testing.assert_close(again.bank, reports.bank, atol=0, rtol=0)
+    other = BertModel.from_pretrained(bert)
+    torch.nn.init.zeros_(other.pooler.dense.weight)
+    other.save_pretrained(bert)
+    assert Reports(corpus, DESCRIPTIONS, over_bert, place).key != reports.key
+
+
+@pytest.mark.parametrize("fused", ["matcher", "transport", "matching", "language"])
+def test_what_reads_with_the_built_in_blocks_is_refused(fused, over_bert, corpus, place):
+    if fused == "matcher":
+        over_bert = msgspec.structs.replace(over_bert, matcher=MatcherRecipe())
+    else:
+        losses = msgspec.structs.replace(over_bert.image.losses, **{fused: 0.1})
+        image = msgspec.structs.replace(over_bert.image, losses=losses)
+        over_bert = msgspec.structs.replace(over_bert, image=image)
+    with pytest.raises(CardexError, match=rf"text\.pretrained: .*{fused} would take the blocks"):
+        Reports(corpus, DESCRIPTIONS, over_bert, place)
+    assert not place.work.exists()

@@ -76,11 +76,37 @@ def test_a_loss_that_is_not_finite_names_itself_and_the_checkpoint_that_stands(t
         trainer(tmp_path, stop_after=3).train(Toy(), prepare, 20)
     stands = (tmp_path / "toy.checkpoint").read_bytes()
     with pytest.raises(
-        CardexError, match=r"toy, step 5: the loss odd is not finite.*toy\.checkpoint"
+        CardexError, match=r"toy, step 6: the loss odd is not finite.*toy\.checkpoint"
     ):
         trainer(tmp_path).train(Toy(bad=2), prepare, 20)
     assert (tmp_path / "toy.checkpoint").read_bytes() == stands
     trainer(tmp_path).train(Toy(), prepare, 20)
+
+
+def test_a_signal_at_the_last_step_is_not_forgotten(tmp_path):
+    def interrupt():
+        if model.steps == 20:
+            signal.raise_signal(signal.SIGTERM)
+
+    model, before = Toy(), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped, match="after step 20 of 20"):
+        trainer(tmp_path).train(model, prepare, 20, interrupt)
+    assert signal.getsignal(signal.SIGTERM) is before
+    again = Toy()
+    trainer(tmp_path).train(again, prepare, 20)
+    assert again.steps == 0
+    assert torch.equal(again.mean, model.mean)
+
+
+def test_the_rate_rises_evenly_and_falls_by_a_cosine(tmp_path, monkeypatch):
+    monkeypatch.setattr("services.training.journal.EVERY", 1)
+    plan = Plan(epochs=10, batch=4, rate=0.1, warmup=0.1)
+    Trainer("toy", plan, seed=0, machine=Machine(), folder=tmp_path).train(Toy(), prepare, 40)
+    with (tmp_path / "toy.csv").open() as file:
+        rates = np.array([float(row["rate"]) for row in csv.DictReader(file)])
+    cosine = 0.05 + 0.05 * np.cos(np.pi * np.arange(100) / 100)
+    np.testing.assert_allclose(rates[10:], cosine[10:], rtol=0.01)
+    np.testing.assert_allclose(rates[:10], cosine[:10] * np.arange(1, 11) / 10, rtol=0.01)
 
 
 def test_the_log_has_each_step_once_after_going_on(tmp_path, monkeypatch):
@@ -159,20 +185,6 @@ def test_sigterm_leaves_a_checkpoint_from_which_it_ends_alike(tmp_path):
         assert program.wait(60) == 0
     means = [torch.load(tmp_path / name / "mean0.pt") for name in ("whole", "cut")]
     assert torch.equal(*means)
-
-
-def test_two_processes_train_one_model(tmp_path, free_port):
-    one = start(tmp_path / "one", 0.0)
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
-    two = [start(tmp_path / "two", 0.0, RANK=str(rank), **shared) for rank in range(2)]
-    for program in (one, *two):
-        _, errors = program.communicate(timeout=120)
-        assert program.returncode == 0, errors
-    alone = torch.load(tmp_path / "one" / "mean0.pt")
-    first, second = (torch.load(tmp_path / "two" / f"mean{rank}.pt") for rank in range(2))
-    assert torch.equal(first, second)
-    # half a batch each, their gradients averaged; both halves draw the same number by chance
-    torch.testing.assert_close(first, alone, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
