@@ -71,13 +71,11 @@ def measure(
     by_text: dict[str, Scores] = {
         "model": model,
         "majority": np.broadcast_to(gallery.commonness, model.shape),
-        "chance": random.random(model.shape, dtype=np.float32),
+        "chance": np.zeros_like(model),  # equal scores count in expectation
     }
     found: dict[str, Any] = {"strict": {}, "strict back": {}, "distinct": {}, "clinical": {}}
     for name, scores in by_text.items():
         entries = scores[:, gallery.columns]
-        if name == "chance":
-            entries = random.random(entries.shape, dtype=np.float32)
         own = np.arange(len(model))
         found["strict"][name] = _recall(entries, own, samples)
         found["distinct"][name] = _recall(scores, gallery.columns[own], samples)

@@ -51,10 +51,14 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
     """Write the models into a model repository; returns the model version.
 
     Raises:
-        CardexError: if ONNX Runtime and torch differ by more than `PARITY`, or the repository has a matcher
-            and the recipe none.
+        CardexError: if ONNX Runtime and torch differ by more than `PARITY`, the repository has a matcher and
+            the recipe none, or the recipe cleans reports, which the service does not.
     """
     spec = trained.recipe.spec
+    if trained.recipe.text.clean:
+        raise CardexError(
+            "text.clean: the service reads reports as they are: train without it to export"
+        )
     graphs = {name: repository / name / "1" / "model.onnx" for name in (IMAGE, TEXT, MATCHER)}
     if trained.matcher is None and (repository / MATCHER).exists():
         raise CardexError(

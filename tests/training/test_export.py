@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from msgspec import structs
 
 from services.domain.errors import CardexError
 from services.evaluation.calibration import Curve
@@ -141,6 +142,13 @@ def test_a_matcher_of_another_model_does_not_stay(trained, repository, card):
     shutil.rmtree(repository / "ecg_report_matcher")
     export(alone, repository, card)
     assert OnnxEmbedder(repository).texts(TEXTS).shape == (3, SMALL.embedding)
+
+
+def test_a_recipe_that_the_service_cannot_follow_is_refused(trained, repository, card):
+    text = structs.replace(trained.recipe.text, clean=True)
+    cleaning = replace(trained, recipe=structs.replace(trained.recipe, text=text))
+    with pytest.raises(CardexError, match=r"text\.clean"):
+        export(cleaning, repository, card)
 
 
 def test_a_graph_that_differs_is_refused(trained, repository, card, monkeypatch):

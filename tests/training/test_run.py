@@ -17,7 +17,8 @@ from tests.training.conftest import DESCRIPTIONS, RASTER
 
 
 def with_losses(recipe, **weights):
-    image = msgspec.structs.replace(recipe.image, losses=Losses(**weights))
+    plan = Plan(epochs=3, batch=16)
+    image = msgspec.structs.replace(recipe.image, plan=plan, losses=Losses(**weights))
     return msgspec.structs.replace(recipe, image=image, matcher=None)
 
 
@@ -26,7 +27,7 @@ def weights_of(module):
 
 
 def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, place):
-    longer = Plan(epochs=40, batch=16)
+    longer = Plan(epochs=25, batch=16)
     image = msgspec.structs.replace(recipe.image, teachers=2, plan=longer, study=longer)
     trained = train(reports, ecgs, msgspec.structs.replace(recipe, image=image), place)
     embedder = TorchEmbedder(trained, Machine())
@@ -74,13 +75,12 @@ def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, reci
     assert not part.any()
 
 
-@pytest.mark.parametrize("stage", ["text", "image", "study", "matcher"])
-def test_a_stage_that_is_stopped_goes_on_to_the_same_result(
-    stage, corpus, ecgs, recipe, place, monkeypatch
+@pytest.mark.parametrize("teachers", [0, 1])
+def test_every_stage_that_is_stopped_goes_on_to_the_same_result(
+    teachers, corpus, ecgs, recipe, place
 ):
-    if stage == "study":
-        image = msgspec.structs.replace(recipe.image, teachers=1)
-        recipe = msgspec.structs.replace(recipe, image=image)
+    image = msgspec.structs.replace(recipe.image, teachers=teachers)
+    recipe = msgspec.structs.replace(recipe, image=image)
 
     def outcome(where):
         return train(Reports(corpus, DESCRIPTIONS, recipe, where), ecgs, recipe, where)

@@ -1,4 +1,5 @@
 import csv
+import re
 import signal
 import subprocess
 import sys
@@ -185,6 +186,19 @@ def test_sigterm_leaves_a_checkpoint_from_which_it_ends_alike(tmp_path):
         assert program.wait(60) == 0
     means = [torch.load(tmp_path / name / "mean0.pt") for name in ("whole", "cut")]
     assert torch.equal(*means)
+
+
+def test_what_stops_one_process_stops_all_at_one_step(tmp_path, free_port):
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
+    both = [start(tmp_path, 0.1, RANK=str(rank), **shared) for rank in range(2)]
+    assert both[1].stdout.readline() == "step\n"
+    both[1].send_signal(signal.SIGTERM)
+    said = [program.communicate(timeout=60)[1] for program in both]
+    steps = [re.search(r"stopped after step (\d+) of 20", errors) for errors in said]
+    assert all(steps), said
+    assert steps[0].group(1) == steps[1].group(1)
+    state = torch.load(tmp_path / "toy.checkpoint")
+    assert state["step"] == int(steps[0].group(1))
 
 
 @pytest.mark.parametrize(
