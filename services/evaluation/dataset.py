@@ -1,11 +1,12 @@
 """What models are trained and measured on: PTB-XL in its official layout, or a manifest of any archive."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.domain.errors import CardexError, InvalidReport
 from services.evaluation.ecgs import Ecgs, load
@@ -55,7 +56,14 @@ def open_dataset(path: Path, cache: Path | None = None) -> Dataset:
         return _manifest(path)
     records = [r for r in read_records(path) if r.ecg_id not in DUPLICATES]
     return Dataset(
-        [record for record in records if record.text], load(path, cache), read_kinds(path)
+        [record for record in records if record.text], load(path, records, cache), read_kinds(path)
+    )
+
+
+def carried(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return (records, codes): whether the record carries the statement."""
+    return np.array(
+        [[code in record.codes for code in codes] for record in records], dtype=np.bool_
     )
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.domain.ecg import FilePart, Signal
+from services.domain.ecg import EcgInput, FilePart, Signal
 from services.domain.errors import ConfigurationError, InvalidReport
-from services.retrieval.ptbxl import DUPLICATES, Record, read_records
+from services.retrieval.ptbxl import Record
 from services.signals.cleaning import clean
 from services.signals.readers import read
 from services.signals.windows import best_window
@@ -43,13 +43,12 @@ class Ecgs:
         return Ecgs([self.records[i] for i in keep], self.signals[keep])
 
 
-def load(folder: Path, cache: Path | None = None) -> Ecgs:
-    """Load every record of PTB-XL in `folder` that has a 100 Hz waveform, duplicates dropped.
+def load(folder: Path, records: Sequence[Record], cache: Path | None = None) -> Ecgs:
+    """Load those of PTB-XL's `records` that have a 100 Hz waveform in `folder`.
 
     Raises:
         InvalidReport: if the folder holds no waveform at all.
     """
-    records = [r for r in read_records(folder) if r.ecg_id not in DUPLICATES]
     present = [r for r in records if (folder / f"{r.path}.hea").is_file()]
     extra_ids, extra = _read_extra(folder / EXTRA)
     known = {r.ecg_id: r for r in records}
@@ -103,6 +102,11 @@ def read_record(folder: Path, record: Record) -> Signal:
         )
     except OSError as error:
         raise InvalidReport(f"{stem} cannot be read: {error.strerror}") from error
+    return read_parts(parts)
+
+
+def read_parts(parts: EcgInput) -> Signal:
+    """Read and clean an ECG's files: (12, 1000) float32, mV; raises InvalidEcg."""
     return best_window(clean(read(parts), RATE), SAMPLES, RATE)
 
 

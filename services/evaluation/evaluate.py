@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.domain.ecg import Embedding, Signal
 from services.domain.errors import InvalidReport
 from services.evaluation import retrieval, zero_shot
-from services.evaluation.dataset import Dataset
+from services.evaluation.dataset import Dataset, carried
 from services.evaluation.embedder import Embedder
 from services.evaluation.retrieval import Gallery
 from services.retrieval.ptbxl import Record, StatementKind
@@ -126,8 +126,6 @@ def gallery_of(task: Task) -> Gallery:
     return Gallery(
         texts=texts,
         columns=np.array([place[record.text] for record in entries]),
-        statements=np.array(
-            [[code in record.codes for code in codes] for record in entries], dtype=np.bool_
-        ),
+        statements=carried(entries, codes),
         commonness=np.array([counts[text] for text in texts], dtype=np.float32),
     )

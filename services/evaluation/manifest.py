@@ -7,18 +7,14 @@ from pathlib import Path
 
 from services.domain.ecg import FilePart, Signal
 from services.domain.errors import InvalidEcg, InvalidReport
+from services.evaluation.ecgs import read_parts
 from services.retrieval.ptbxl import Record, normalise
 from services.retrieval.report_csv import codes_of
-from services.signals.cleaning import clean
 from services.signals.formats.headers import parse
 from services.signals.formats.limits import MAX_FILE_BYTES, refuse_size
-from services.signals.readers import read
-from services.signals.windows import best_window
 
 logger = logging.getLogger(__name__)
 
-RATE = 100.0
-SAMPLES = 1000
 HEADER = ".hea"
 SHOWN = 10
 """How many missing files an error names."""
@@ -165,12 +161,11 @@ def read_signal(folder: Path, record: Record) -> Signal:
     try:
         files = [path, *_signal_files(path)]
         refuse_size(sum(file.stat().st_size for file in files), MAX_FILE_BYTES, "the recording")
-        waveform = read(tuple(FilePart(file.name, file.read_bytes()) for file in files))
+        return read_parts(tuple(FilePart(file.name, file.read_bytes()) for file in files))
     except OSError as error:
         raise InvalidEcg(f"{path} cannot be read: {error.strerror}", field="file") from error
     except InvalidEcg as error:
         raise InvalidEcg(f"{path}: {error.message}", reason=error.reason, field="file") from error
-    return best_window(clean(waveform, RATE), SAMPLES, RATE)
 
 
 def _signal_files(path: Path) -> list[Path]:

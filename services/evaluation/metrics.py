@@ -35,14 +35,6 @@ def median_rank(scores: Scores, own: NDArray[np.int64]) -> float:
     return float(np.median(higher + (equal + 1.0) / 2.0))
 
 
-def best_by(scores: Scores, columns: NDArray[np.int64]) -> Scores:
-    """Reduce (queries, gallery) to (queries, groups): the best of each group's entries."""
-    best = np.full((len(scores), int(columns.max()) + 1), -np.inf, dtype=scores.dtype)
-    for entry, column in enumerate(columns):
-        best[:, column] = np.maximum(best[:, column], scores[:, entry])
-    return best
-
-
 def nearest(scores: Scores, count: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Return (queries, count) entries, the best first; equal scores fall at random."""
     order = np.lexsort((random.random(scores.shape), -scores), axis=1)

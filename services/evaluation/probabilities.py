@@ -1,15 +1,15 @@
 """How far the probabilities of statements can be trusted, on held-out ECGs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.domain.ecg import Signal
 from services.evaluation.calibration import Curve, brier, calibration_error
+from services.evaluation.dataset import carried
 from services.evaluation.embedder import Embedder
 from services.evaluation.evaluate import Task, embed_ecgs
-from services.retrieval.ptbxl import Record
 
 
 def calibrated(
@@ -43,8 +43,3 @@ def likeness(
     """Return (ECGs, prompts) cosine similarity, the prompts in their order."""
     vectors = embedder.texts(list(prompts.values()))
     return np.asarray(embed_ecgs(embedder, signals) @ vectors.T, dtype=np.float32)
-
-
-def carried(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.bool_]:
-    """Return (records, codes): whether the record carries the statement."""
-    return np.array([[code in record.codes for code in codes] for record in records])

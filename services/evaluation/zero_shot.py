@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.domain.ecg import Embedding
+from services.evaluation.dataset import carried
 from services.evaluation.metrics import MIN_POSITIVE, aurocs, resamples
 from services.retrieval.ptbxl import Record, StatementKind
 
@@ -78,7 +79,7 @@ def statements(
     """Return the AUROC of each statement that enough ECGs carry."""
     codes = sorted(prompts)
     scores = np.stack([ecgs @ prompts[code] for code in codes], axis=1)
-    true = np.array([[code in record.codes for code in codes] for record in records])
+    true = carried(records, codes)
     return {
         code: round(float(area), 4)
         for code, area in zip(codes, aurocs(scores, true), strict=True)

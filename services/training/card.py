@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from services.training.export import Card
     from services.training.recipe import Recipe
 
-STATEMENTS = "statements.json"
 PAGE = "MODEL_CARD.md"
 
 

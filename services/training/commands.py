@@ -8,9 +8,9 @@ from pathlib import Path
 
 from services.domain.errors import InvalidReport
 from services.evaluation.calibration import Curve, fit
-from services.evaluation.dataset import Dataset, open_dataset
-from services.evaluation.evaluate import evaluate, task_of
-from services.evaluation.probabilities import calibrated, carried, likeness
+from services.evaluation.dataset import Dataset, carried, open_dataset
+from services.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
+from services.evaluation.probabilities import calibrated, likeness
 from services.retrieval.ptbxl import Record
 from services.training.corpora import Corpus
 from services.training.embedder import TorchEmbedder
@@ -21,7 +21,6 @@ from services.training.models import ImageEncoder
 from services.training.recipe import read_recipe
 from services.training.run import (
     CALIBRATION_FOLD,
-    TRAINING_FOLDS,
     Place,
     Reports,
     Trained,

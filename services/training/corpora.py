@@ -42,11 +42,6 @@ class Corpus:
             own=np.array([place[record.text] for record in kept], dtype=np.int64),
         )
 
-    def commonest(self) -> list[str]:
-        """Return the texts, the one of most records first."""
-        counts = np.bincount(self.own, minlength=len(self.texts))
-        return [self.texts[row] for row in np.argsort(-counts, kind="stable")]
-
     def statements_of_texts(self) -> NDArray[np.float32]:
         """Return (texts, codes): the mean of the statements of the records with that text."""
         matrix = statement_matrix(self.records, self.codes)

@@ -15,12 +15,12 @@ import torch
 
 from services.domain.errors import CardexError
 from services.evaluation.dataset import open_dataset
-from services.evaluation.evaluate import evaluate, task_of
+from services.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
 from services.training.corpora import Corpus
 from services.training.embedder import TorchEmbedder
 from services.training.machine import Machine
 from services.training.recipe import Recipe, read_recipe
-from services.training.run import TRAINING_FOLDS, Place, Reports, train
+from services.training.run import Place, Reports, train
 from services.training.trainer import Stopped
 
 logger = logging.getLogger(__name__)

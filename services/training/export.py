@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from services.domain.errors import CardexError
 from services.evaluation.calibration import Curve
-from services.evaluation.embedder import IMAGE, MATCHER, TEXT
+from services.evaluation.embedder import IMAGE, MATCHER, STATEMENTS, TEXT
 from services.inference.probe import SHOWN, probe_image, probe_tokens
 from services.retrieval.ptbxl import StatementKind
-from services.training.card import STATEMENTS, write_card, write_statements
+from services.training.card import write_card, write_statements
 from services.training.run import Trained
 from services.training.tokens import LENGTH
 

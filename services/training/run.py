@@ -20,6 +20,7 @@ from torch import nn
 from services.domain.ecg import Signal
 from services.domain.errors import CardexError
 from services.evaluation.ecgs import Ecgs
+from services.evaluation.evaluate import TRAINING_FOLDS
 from services.retrieval.wording import clean_report
 from services.signals.spec import ImageSpec
 from services.training import checkpoint
@@ -44,7 +45,6 @@ from services.training.words import frequent_terms, term_matrix, wording
 
 logger = logging.getLogger(__name__)
 
-TRAINING_FOLDS = tuple(range(1, 9))
 CALIBRATION_FOLD = 8
 SIBLING = 50
 """Number of the teacher that a sibling would be."""
@@ -80,7 +80,6 @@ class Trained:
         image: the image encoder.
         matcher: None where the recipe has none.
         codes: statements that have an axis.
-        commonest: training reports, the commonest first.
     """
 
     recipe: Recipe
@@ -89,7 +88,6 @@ class Trained:
     image: ImageEncoder
     matcher: Matcher | None
     codes: list[str]
-    commonest: list[str]
 
 
 def train(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> Trained:
@@ -107,10 +105,8 @@ def train(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> Train
     pupils = Pupils(reports, ecgs, recipe, place)
     image, key = _image_stages(pupils)
     matcher = pupils.match(image, key) if recipe.matcher else None
-    corpus = reports.corpus
-    return Trained(
-        recipe, reports.tokenizer, reports.encoder, image, matcher, corpus.codes, corpus.commonest()
-    )
+    codes = reports.corpus.codes
+    return Trained(recipe, reports.tokenizer, reports.encoder, image, matcher, codes)
 
 
 def sibling(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> ImageEncoder:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 
@@ -159,8 +160,12 @@ class Trainer:
     ) -> Iterator[tuple[int, Prepared]]:
         each = total // self._plan.epochs
 
+        @lru_cache(1)
+        def of_epoch(epoch: int) -> NDArray[np.int64]:
+            return batches(sizes, self._plan.batch, self._seed, epoch)
+
         def ready(step: int) -> Prepared:
-            samples = batches(sizes, self._plan.batch, self._seed, step // each)[step % each]
+            samples = of_epoch(step // each)[step % each]
             random = np.random.default_rng([self._seed, step, 1 + self._machine.rank])
             mine = samples[self._machine.share(len(samples))]
             return prepare(Batch(mine, random))

@@ -52,7 +52,7 @@ def trained(recipe):
     matcher = Matcher(image, text, SMALL).eval()
     for block in matcher.blocks:
         torch.nn.init.normal_(block.out.weight, std=0.1)  # else no image could matter
-    return Trained(recipe, tokenizer, text, image, matcher, CODES, TEXTS)
+    return Trained(recipe, tokenizer, text, image, matcher, CODES)
 
 
 @pytest.fixture

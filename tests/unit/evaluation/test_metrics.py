@@ -7,7 +7,6 @@ from services.evaluation.metrics import (
     RANKS,
     agreement,
     aurocs,
-    best_by,
     mean_gain,
     median_rank,
     ndcg,
@@ -36,12 +35,6 @@ def test_recall_is_the_mean_over_all_orders_of_equal_scores():
 def test_the_median_rank_counts_from_one_and_halves_ties():
     scores = np.array([[3.0, 2.0, 1.0], [1.0, 1.0, 1.0], [0.0, 5.0, 1.0]], dtype=np.float32)
     assert median_rank(scores, np.array([0, 0, 0])) == 2.0  # of 1, 2 and 3
-
-
-def test_a_group_has_the_score_of_its_best():
-    scores = np.array([[0.1, 0.9, 0.5, 0.7]], dtype=np.float32)
-    found = best_by(scores, np.array([0, 1, 0, 1]))
-    np.testing.assert_allclose(found, [[0.5, 0.9]])
 
 
 def test_the_nearest_stand_first_and_equal_ones_in_any_order():
