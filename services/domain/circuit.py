@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from services.domain.errors import CardexError, Unavailable
+from services.domain.errors import Busy, CardexError, TooSlow, Unavailable
 
 T = TypeVar("T")
 
@@ -47,18 +47,23 @@ class Circuit:
         return self._opened_at is not None and self._clock() - self._opened_at < self._reset_s
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call `function`, again while it raises `Unavailable`.
+        """Call `function`, again while it raises `Unavailable`, but not where that adds to the trouble.
 
         Raises:
             Unavailable: if the circuit is open or every attempt failed.
+            TooSlow: as `function` raised it, at once; it counts as a failure.
+            Busy: as `function` raised it, at once; the part is there.
         """
         for attempt in range(1, self._attempts + 1):
             self._admit()
             try:
                 result = function()
-            except Unavailable:
+            except Busy:
+                self._succeeded()
+                raise
+            except Unavailable as error:
                 self._failed()
-                if attempt == self._attempts:
+                if attempt == self._attempts or isinstance(error, TooSlow):
                     raise
                 self._sleep(self._backoff_s * 2**attempt * random.uniform(0.5, 1.0))
             except CardexError:  # the part answered, if only to refuse

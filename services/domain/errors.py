@@ -20,6 +20,8 @@ the edge only translate::
     ├── IndexMissing            FAILED_PRECONDITION 409
     ├── Overloaded              RESOURCE_EXHAUSTED 429   has a retry delay
     ├── Unavailable             UNAVAILABLE        503   has a retry delay
+    │   ├── TooSlow             a part did not answer in time
+    │   └── Busy                a part takes no more for now
     ├── DeadlineExceeded        DEADLINE_EXCEEDED  504
     └── ConfigurationError      FAILED_PRECONDITION 500  stops the start of a process
 """
@@ -177,6 +179,18 @@ class Unavailable(CardexError):
     reason = "UNAVAILABLE"
     grpc_code = "UNAVAILABLE"
     http_status = 503
+
+
+class TooSlow(Unavailable):
+    """A part did not answer in time: the same call at once again would add to its load."""
+
+    reason = "TOO_SLOW"
+
+
+class Busy(Unavailable):
+    """A part answers, but takes no more for now."""
+
+    reason = "BUSY"
 
 
 class DeadlineExceeded(CardexError):

@@ -1,7 +1,7 @@
 import pytest
 
 from services.domain.circuit import Circuit
-from services.domain.errors import ConfigurationError, Unavailable
+from services.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
 
 RESET_S = 2.0
 
@@ -171,3 +171,66 @@ def test_other_errors_are_not_tried_again(clock, part):
     with pytest.raises(ConfigurationError):
         circuit(clock, attempts=3).call(part)
     assert part.calls == 1
+
+
+# A part that is slow, and one that is full.
+
+
+def test_a_part_that_is_too_slow_is_not_asked_again_at_once(clock, part):
+    part.error = TooSlow("no answer in time")
+    with pytest.raises(TooSlow, match="no answer in time"):
+        circuit(clock, attempts=3).call(part)
+    assert part.calls == 1
+    assert not clock.slept
+
+
+def test_being_too_slow_is_a_failure(clock, part):
+    guard = circuit(clock)
+    part.error = TooSlow("no answer")
+    fail(guard, part, 3)
+    assert guard.open
+
+
+def test_an_attempt_that_is_too_slow_is_the_last(clock, part):
+    def slower() -> str:
+        part.error = TooSlow("no answer in time") if part.calls == 1 else part.error
+        return part()
+
+    with pytest.raises(TooSlow):
+        circuit(clock, attempts=5, threshold=10).call(slower)
+    assert part.calls == 2
+
+
+def test_a_part_that_is_full_is_not_asked_again_at_once(clock, part):
+    part.error = Busy("the queue is full")
+    with pytest.raises(Busy, match="the queue is full"):
+        circuit(clock, attempts=3).call(part)
+    assert part.calls == 1
+    assert not clock.slept
+
+
+def test_however_often_a_part_is_full_the_circuit_stays_closed(clock, part):
+    guard = circuit(clock, threshold=2)
+    part.error = Busy("no answer for now")
+    fail(guard, part, 5)
+    assert part.calls == 5
+    assert not guard.open
+
+
+def test_a_part_that_is_full_has_answered_and_closes_the_circuit(clock, part):
+    guard = circuit(clock)
+    fail(guard, part, 3)
+    clock.now += RESET_S
+    part.error = Busy("no answer for now")
+    fail(guard, part, 2)
+    assert not guard.open
+
+
+def test_being_full_in_between_starts_the_count_anew(clock, part):
+    guard = circuit(clock)
+    fail(guard, part, 2)
+    part.error = Busy("no answer for now")
+    fail(guard, part, 1)
+    part.error = Unavailable("no answer")
+    fail(guard, part, 2)
+    assert not guard.open
