@@ -1,0 +1,1 @@
+"""What Triton is given: versions, configurations, reduced precision, engines."""
