@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto lock bench bench-signals train evaluate table1 techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto lock bench bench-signals bench-triton train evaluate table1 techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 
 bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
 	$(BIN)/python -m loadtest.signals
+
+bench-triton: setup $(APP)/.dev ## Measure Triton against the bare encoder, and sweep its batching
+	$(BIN)/python -m loadtest.triton
 
 PTB ?= ../shared/ptbxl
 FOLD ?= 9

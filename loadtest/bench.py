@@ -4,7 +4,6 @@ Every throughput is measured in rounds that alternate between the bare encoder a
 that a machine that changes its speed changes both; the ratio is the median of the rounds' ratios.
 """
 
-import os
 import statistics
 import time
 import urllib.request
@@ -14,60 +13,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import onnxruntime
 
+from loadtest.bare import BareEncoder
 from loadtest.report import publish
 from services.client import GatewayClient
 from services.domain.ecg import LEADS
 from services.domain.settings import Settings, load_settings
-from services.inference.model_card import served_spec
-from services.inference.probe import probe_image
+from services.inference.repository import IMAGE_ENCODER, newest
 from services.pb.cardex.v1 import ecg_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.records import load, recordings
 from services.retrieval.ptbxl import distinct_reports
 from services.signals.readers import read
-from services.signals.spec import ImageSpec
 from services.stack.dataset import DemoData, fetch
 from services.stack.stack import Stack
 
 ROUNDS = 5
 RECORDS = 640
 SINGLES = 200
-BATCH = 32
 CLIENTS = 32
 STAGES_OF_THE_ECG = ("read", "clean", "encode", "inference")
-
-
-class BareEncoder:
-    """The image encoder in ONNX Runtime alone, the fastest way that these cores have."""
-
-    def __init__(self, path: Path, spec: ImageSpec) -> None:
-        """Open one single-thread session per core."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        cores = os.cpu_count() or 1
-        self._sessions = [
-            onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-            for _ in range(cores)
-        ]
-        self._batch = np.repeat(probe_image(spec.shape), BATCH, axis=0)
-
-    def images_per_s(self, seconds: float = 4.0) -> float:
-        """Return images/s of all cores together."""
-        deadline = time.perf_counter() + seconds
-
-        def run(session: onnxruntime.InferenceSession) -> int:
-            done = 0
-            while time.perf_counter() < deadline:
-                session.run(None, {"image": self._batch})
-                done += BATCH
-            return done
-
-        start = time.perf_counter()
-        with ThreadPoolExecutor(len(self._sessions)) as pool:
-            done = sum(pool.map(run, self._sessions))
-        return done / (time.perf_counter() - start)
 
 
 class Ecgs:
@@ -157,10 +122,8 @@ def measure(settings: Settings) -> dict[str, float]:
     """Run everything once; returns the figures by name."""
     data = fetch(settings.data_dir / "data", print)
     ecgs = Ecgs(data)
-    bare = BareEncoder(
-        settings.model_repository / "ecg_image_encoder" / "1" / "model.onnx",
-        served_spec(settings.model_repository),
-    )
+    release = newest(settings.model_repository)
+    bare = BareEncoder(release.graph(IMAGE_ENCODER), release.spec())
     figures: dict[str, float] = {}
     with TemporaryDirectory(prefix="cardex-bench-") as folder:
         local = settings.model_copy(update={"data_dir": Path(folder)})

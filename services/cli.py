@@ -2,20 +2,17 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from services.domain.errors import CardexError
 from services.domain.jobs import Priority
 from services.domain.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from services.client import GatewayClient
+from services.models_cli import models
+from services.terminal import JsonFlag, console, gateway_client, tell_errors
 
 app = typer.Typer(
     help="Cardex: a card index of ECGs. RESEARCH USE ONLY.",
@@ -24,37 +21,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
-
-console = Console(stderr=True, highlight=False)
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Print an error of the tree as one message, and exit with 1."""
-    try:
-        yield
-    except CardexError as error:
-        console.print(f"[red]error[/] ({error.reason}): ", end="")
-        console.print(error.message, markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-
-
-def _settings() -> Settings:
-    """Return the settings, pointed at the stack of this data folder where one runs."""
-    from services.stack.stack import running_endpoints
-
-    settings = load_settings()
-    endpoints = running_endpoints(settings)
-    if endpoints is None or "gateway_target" in settings.model_fields_set:
-        return settings
-    return settings.model_copy(update={"gateway_target": endpoints.gateway})
-
-
-def _client() -> "GatewayClient":
-    from services.client import GatewayClient
-
-    return GatewayClient(_settings())
+app.add_typer(models, name="models")
 
 
 @app.command()
@@ -67,7 +34,7 @@ def up(
     """Run everything on this machine until Ctrl-C."""
     from services.stack.commands import run_up
 
-    with _errors():
+    with tell_errors():
         settings = load_settings()
         if insecure:
             settings = settings.model_copy(update={"insecure": True})
@@ -79,7 +46,7 @@ def demo() -> None:
     """Index all PTB-XL reports and find the nearest ones for real ECGs."""
     from services.stack.demo import run_demo
 
-    with _errors():
+    with tell_errors():
         run_demo(load_settings(), Console(highlight=False))
 
 
@@ -88,7 +55,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     """Say what is installed, what is missing and what to do."""
     from services.stack.doctor import examine
 
-    with _errors():
+    with tell_errors():
         checks = examine(load_settings())
     if as_json:
         print(json.dumps([check.as_dict() for check in checks], indent=2))
@@ -112,10 +79,10 @@ def index(
     """Build the report index and switch to it when it is complete."""
     from services.commands import run_index
 
-    with _errors():
+    with tell_errors():
         if (ptbxl is None) == (reports is None):
             raise typer.BadParameter("give one of --ptbxl DIR and --reports CSV")
-        run_index(_client(), ptbxl, reports, merge=merge, as_json=as_json, console=console)
+        run_index(gateway_client(), ptbxl, reports, merge=merge, as_json=as_json, console=console)
 
 
 @app.command()
@@ -132,9 +99,11 @@ def submit(
     from services.commands import run_submit
     from services.domain.jobs import Question
 
-    with _errors():
+    with tell_errors():
         question = Question(top_k, rerank)
-        failed = run_submit(_client(), paths, question, stat=stat, as_json=as_json, console=console)
+        failed = run_submit(
+            gateway_client(), paths, question, stat=stat, as_json=as_json, console=console
+        )
     raise typer.Exit(1 if failed else 0)
 
 
@@ -147,8 +116,8 @@ def search(
     """Find reports by text."""
     from services.commands import run_search
 
-    with _errors():
-        run_search(_client(), text, top_k, as_json=as_json)
+    with tell_errors():
+        run_search(gateway_client(), text, top_k, as_json=as_json)
 
 
 @app.command()
@@ -161,11 +130,11 @@ def encode(
     zoom: Annotated[int, typer.Option(help="Side of a drawn pixel.", min=1, max=16)] = 1,
 ) -> None:
     """Draw the image that a model sees."""
-    from services.inference.model_card import served_spec
+    from services.inference.repository import newest
     from services.pictures import image_spec, run_encode
 
-    with _errors():
-        wanted = image_spec(spec) if spec else served_spec(load_settings().model_repository)
+    with tell_errors():
+        wanted = image_spec(spec) if spec else newest(load_settings().model_repository).spec()
         run_encode(path, out, wanted, zoom)
 
 
@@ -190,7 +159,7 @@ def plot(
     from services.pictures import Treatment, run_plot
     from services.signals.paper.page import PaperStyle
 
-    with _errors():
+    with tell_errors():
         if raw and filtered:
             raise typer.BadParameter("give --raw or --filtered, not both")
         style = PaperStyle(speed, gain, layout, start, header)
@@ -219,7 +188,7 @@ def train(
     """Train the models on folds 1-8, measure them on fold 9 and export them. Needs torch."""
     from services.training.commands import Options, run_train
 
-    with _errors():
+    with tell_errors():
         run_train(ptbxl, work, repository, recipe, Options(bf16, compiled, tensorboard))
 
 
@@ -249,7 +218,7 @@ def evaluate(
 
     if (ptbxl is None) == (manifest is None):
         raise typer.BadParameter("give one of --ptbxl DIR and --manifest CSV")
-    with _errors():
+    with tell_errors():
         data = source(ptbxl, manifest)
         weights = tuple(match_weight or ())
         what = Measurement(data, fold, gallery, work, rerank, weights)
@@ -268,7 +237,7 @@ def table(
     """Train recipes alike, measure each on fold 9, and print their table. Needs torch."""
     from services.training.commands import run_table
 
-    with _errors():
+    with tell_errors():
         run_table(recipes, ptbxl, work, results, seeds=seeds, jobs=jobs)
 
 
@@ -302,7 +271,7 @@ def web() -> None:
 def _serve(run: Callable[[Settings], None]) -> None:
     from services.process import start_logging
 
-    with _errors():
+    with tell_errors():
         settings = load_settings()
         start_logging(settings)
         run(settings)
@@ -317,7 +286,7 @@ def add_key(
     """Make an API key: the file gets its hash, and the key is printed this once."""
     from services.gateway.keys import add_to_file
 
-    with _errors():
+    with tell_errors():
         print(add_to_file(file, name, scope))
 
 

@@ -132,6 +132,14 @@ class GatewayClient:
         with _translated():
             yield from self._index.UpsertReports(chunks(), metadata=self._metadata)
 
+    def migrate(
+        self, model_version: str, *, shadow: bool
+    ) -> Iterator[report_index_pb2.MigrateIndexResponse]:
+        """Have the reports embedded by another model; yields the progress, and last the index."""
+        request = report_index_pb2.MigrateIndexRequest(model_version=model_version, shadow=shadow)
+        with _translated():
+            yield from self._index.MigrateIndex(request, metadata=self._metadata)
+
 
 def ecg_of_files(paths: Sequence[Path]) -> ecg_pb2.Ecg:
     """Return the message of one recording: one file, or a header and its signal files.

@@ -19,7 +19,10 @@ from services.records import recordings
 from services.retrieval.ptbxl import distinct_reports
 from services.signals.readers import read
 from services.stack.dataset import DemoData, fetch
+from services.stack.part import Part
+from services.stack.ports import HOST, free_ports
 from services.stack.stack import Stack
+from services.stack.triton import inspect_runtime, triton_part
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -80,6 +83,21 @@ def running_stack(folder: Path, **settings: object) -> Iterator[tuple[Stack, Set
                 }
             ),
         )
+
+
+@contextmanager
+def running_triton(folder: Path, repository: Path) -> Iterator[tuple[Part, str]]:
+    """Run Triton alone on a folder of its own; yields it and its gRPC address."""
+    folder.mkdir(parents=True, exist_ok=True)
+    runtime = inspect_runtime(Settings().triton_python)
+    http, port, metrics = free_ports(3)
+    part = triton_part(runtime, repository, folder, (http, port, metrics), folder / "log")
+    part.start()
+    try:
+        part.wait_ready()
+        yield part, f"{HOST}:{port}"
+    finally:
+        part.stop()
 
 
 def build_index(settings: Settings, some: list[Report]) -> None:

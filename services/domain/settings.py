@@ -25,8 +25,8 @@ class Settings(BaseSettings):
     milvus_token: str = Field("", repr=False)
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW"] = "IVF_FLAT"
     triton_url: str = "127.0.0.1:8001"
-    tokenizer: Path = ROOT / "model_repository" / "report_text_encoder" / "tokenizer.json"
-    statements: Path = ROOT / "model_repository" / "statements.json"
+    triton_memory: Literal["inline", "system", "cuda"] = "inline"
+    model_repository: Path = ROOT / "model_repository"
 
     # The doors.
     gateway_bind: str = "127.0.0.1:50051"
@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     cache_ttl_s: float = Field(7 * 86_400.0, ge=1)
     retrieve_timeout_s: float = Field(60.0, gt=0)
     triton_timeout_s: float = Field(10.0, gt=0)
+    triton_in_flight: int = Field(8, ge=1, le=1024)
 
     # The worker.
     stat_batch: int = Field(8, ge=1, le=32)
@@ -61,7 +62,6 @@ class Settings(BaseSettings):
 
     # The embedded stack.
     data_dir: Path = ROOT / ".cardex"
-    model_repository: Path = ROOT / "model_repository"
     triton_python: Path = ROOT / ".venv-triton" / "bin" / "python"
     state_maxmemory: str = "2gb"
     cache_maxmemory: str = "512mb"

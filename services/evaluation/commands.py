@@ -14,7 +14,7 @@ from services.domain.jobs import Question
 from services.evaluation import drafts, reranking
 from services.evaluation.calibration import Curve
 from services.evaluation.dataset import open_dataset
-from services.evaluation.embedder import STATEMENTS, OnnxEmbedder
+from services.evaluation.embedder import OnnxEmbedder
 from services.evaluation.evaluate import (
     TRAINING_FOLDS,
     Task,
@@ -26,6 +26,7 @@ from services.evaluation.evaluate import (
 from services.evaluation.probabilities import calibrated
 from services.evaluation.show import show
 from services.evaluation.watched import Track, Watched
+from services.inference.repository import newest
 from services.inference.statements import Calibration
 from services.retrieval.ptbxl import TABLE
 from services.retrieval.reranking import check_rerank
@@ -102,7 +103,7 @@ def _weights(what: Measurement, embedder: OnnxEmbedder, repository: Path) -> tup
         return what.weights
     if embedder.calibration is None:
         raise ConfigurationError(
-            f"{repository / STATEMENTS}, which weighs the matcher, is missing: give --match-weight"
+            f"{newest(repository).statements}, which weighs the matcher, is missing: give --match-weight"
         )
     return (embedder.calibration.match_weight,)
 

@@ -1,6 +1,5 @@
 """What is evaluated: anything that embeds images and reports, such as an exported model repository."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,14 +9,12 @@ from numpy.typing import NDArray
 
 from services.domain.ecg import Embedding, Image
 from services.domain.errors import ConfigurationError, VersionMismatch
-from services.inference.model_card import MODEL_CARD, served_spec
+from services.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release, newest
 from services.inference.statements import Calibration, load_calibration
 from services.inference.tokenizer import ReportTokenizer
 from services.signals.spec import ImageSpec
 
 BATCH = 32
-IMAGE, TEXT, MATCHER = "ecg_image_encoder", "report_text_encoder", "ecg_report_matcher"
-STATEMENTS = "statements.json"
 
 
 class Embedder(Protocol):
@@ -42,21 +39,21 @@ class OnnxEmbedder:
     """
 
     def __init__(self, repository: Path) -> None:
-        """Open the graphs of version 1.
+        """Open the graphs of the newest version.
 
         Raises:
             ConfigurationError: if a part is missing or cannot be read.
             VersionMismatch: if tokenizer or statements are of another model.
         """
-        self.version = _version(repository)
-        self.spec = served_spec(repository)
-        self._tokenizer = ReportTokenizer(repository / TEXT / "tokenizer.json")
-        _refuse_other_tokenizer(repository, self._tokenizer.fingerprint)
-        self.calibration = _calibration(repository / STATEMENTS, self.version)
-        self._image = _session(repository / IMAGE / "1" / "model.onnx")
-        self._text = _session(repository / TEXT / "1" / "model.onnx")
-        matcher = repository / MATCHER / "1" / "model.onnx"
-        self._matcher = _session(matcher) if matcher.is_file() else None
+        release = newest(repository)
+        self.version = release.version()
+        self.spec = release.spec()
+        self._tokenizer = ReportTokenizer(release.tokenizer)
+        _refuse_other_tokenizer(release, self._tokenizer.fingerprint)
+        self.calibration = _calibration(release.statements, self.version)
+        self._image = _session(release.graph(IMAGE_ENCODER))
+        self._text = _session(release.graph(TEXT_ENCODER))
+        self._matcher = _session(release.graph(MATCHER)) if release.has_matcher else None
 
     @property
     def has_matcher(self) -> bool:
@@ -84,17 +81,6 @@ class OnnxEmbedder:
         return np.asarray(found[0], dtype=np.float32)
 
 
-def _version(repository: Path) -> str:
-    card = repository / MODEL_CARD
-    try:
-        return str(json.loads(card.read_bytes())["model_version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"{repository} holds no model ({card.name}: {type(error).__name__}): name a folder that"
-            " `cardex train` wrote"
-        ) from error
-
-
 def _calibration(path: Path, version: str) -> Calibration | None:
     found = load_calibration(path)
     if found is not None and found.model_version != version:
@@ -105,11 +91,11 @@ def _calibration(path: Path, version: str) -> Calibration | None:
     return found
 
 
-def _refuse_other_tokenizer(repository: Path, fingerprint: str) -> None:
-    for config in sorted((repository / TEXT).glob("**/*.pbtxt")):
+def _refuse_other_tokenizer(release: Release, fingerprint: str) -> None:
+    for config in sorted((release.repository / TEXT_ENCODER).glob("**/*.pbtxt")):
         if f'"{fingerprint}"' not in config.read_text():
             raise VersionMismatch(
-                f"{repository / TEXT / 'tokenizer.json'} is of another model: {config} names another"
+                f"{release.tokenizer} is of another model: {config} names another"
                 " tokenizer_sha256; install the one that came with the model"
             )
 

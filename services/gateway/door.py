@@ -34,6 +34,7 @@ SCOPES: dict[str, frozenset[Scope]] = {
     f"{_RETRIEVAL}GetServerInfo": _EVERY,
     f"{_INDEX}UpsertReports": frozenset({Scope.INDEX}),
     f"{_INDEX}DeleteReports": frozenset({Scope.INDEX}),
+    f"{_INDEX}MigrateIndex": frozenset({Scope.INDEX}),
     f"{_INDEX}GetIndex": frozenset({Scope.INDEX, Scope.SEARCH}),
 }
 """Scopes that open each method. Methods that are not listed (health, reflection) are open."""

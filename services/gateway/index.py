@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from services.domain.errors import InvalidReport, Overloaded
@@ -10,6 +11,7 @@ from services.pb.cardex.v1 import report_index_pb2 as pb
 from services.pb.cardex.v1 import report_index_pb2_grpc
 from services.retrieval.assembly import Parts
 from services.retrieval.indexer import MAX_CHUNK, Indexer
+from services.retrieval.migration import Migration
 from services.stores.reports import IndexInfo
 from services.wire.reports import index_message, report_of
 
@@ -23,12 +25,9 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
         self._pulse = pulse
         self._writing = asyncio.Lock()
 
-    async def UpsertReports(
-        self,
-        request_iterator: AsyncIterator[pb.UpsertReportsRequest],
-        context: Any,  # noqa: ANN401
-    ) -> AsyncIterator[pb.UpsertReportsResponse]:
-        """Take reports in, chunk by chunk; one stream writes at a time."""
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Let one stream write at a time."""
         if self._writing.locked():
             raise Overloaded(
                 "another client is writing the index: try later",
@@ -36,6 +35,15 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
                 retry_after_s=10.0,
             )
         async with self._writing:
+            yield
+
+    async def UpsertReports(
+        self,
+        request_iterator: AsyncIterator[pb.UpsertReportsRequest],
+        context: Any,  # noqa: ANN401
+    ) -> AsyncIterator[pb.UpsertReportsResponse]:
+        """Take reports in, chunk by chunk; one stream writes at a time."""
+        async with self._alone():
             indexer: Indexer | None = None
             committed = False
             try:
@@ -61,6 +69,36 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
         parts = self._parts
         return Indexer(parts.encoder, parts.reports, parts.catalogue, rebuild=rebuild)
 
+    async def MigrateIndex(
+        self,
+        request: pb.MigrateIndexRequest,
+        context: Any,  # noqa: ANN401
+    ) -> AsyncIterator[pb.MigrateIndexResponse]:
+        """Embed the reports by another model; one stream writes at a time."""
+        parts = self._parts
+        async with self._alone():
+            migration = await asyncio.to_thread(
+                Migration, parts.encoder, parts.reports, parts.catalogue, request.model_version
+            )
+            finished = False
+            try:
+                steps = migration.run()
+                while (stored := await asyncio.to_thread(next, steps, None)) is not None:
+                    yield pb.MigrateIndexResponse(stored=stored, total=migration.total)
+                if not request.shadow:
+                    await asyncio.to_thread(migration.commit)
+                finished = True
+                await self._pulse.beat()
+            finally:
+                if not finished:
+                    await asyncio.shield(asyncio.to_thread(migration.abandon))
+        yield pb.MigrateIndexResponse(
+            stored=migration.stored,
+            total=migration.total,
+            committed=True,
+            index=await self._message(migration.index),
+        )
+
     async def DeleteReports(
         self,
         request: pb.DeleteReportsRequest,
@@ -72,7 +110,8 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
                 f"{len(request.report_ids)} ids: at most {MAX_CHUNK} in one call",
                 field="report_ids",
             )
-        deleted, index = await asyncio.to_thread(self._delete, list(request.report_ids))
+        async with self._alone():
+            deleted, index = await asyncio.to_thread(self._delete, list(request.report_ids))
         return pb.DeleteReportsResponse(deleted=deleted, index=await self._message(index))
 
     def _delete(self, report_ids: list[str]) -> tuple[int, IndexInfo]:

@@ -182,9 +182,13 @@ class EcgRetrieval(ecg_retrieval_pb2_grpc.EcgRetrievalServicer):
 
     def _fill(self, info: pb.GetServerInfoResponse) -> None:
         try:
-            model = self._parts.encoder.model()
-            info.model_version, info.image_spec = model.version, model.image_spec.id
+            models = self._parts.encoder.models(fresh=True)
+            info.served_model_versions.extend(model.version for model in models)
+            info.model_version, info.image_spec = models[0].version, models[0].image_spec.id
             index = self._parts.reports.current()
+            for model in models:
+                if model.version == index.model_version:
+                    info.model_version, info.image_spec = model.version, model.image_spec.id
             info.index_name, info.index_generation = index.name, index.generation
             info.index_model_version = index.model_version
         except CardexError as error:

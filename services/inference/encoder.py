@@ -14,47 +14,66 @@ from services.signals.spec import ImageSpec
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """The models that are being served.
+    """One version of the models that is being served.
 
     Attributes:
         version: one version over all; embeddings of different versions must not be compared.
         image_spec: the image that the image encoder takes.
         dimension: length of an embedding.
         matcher: whether reports can be matched with an ECG, for re-ranking.
+        number: what the model server calls this version.
     """
 
     version: str
     image_spec: ImageSpec
     dimension: int
     matcher: bool = False
+    number: int = 1
 
 
 class Encoder(Protocol):
     """ECG images and reports to unit vectors of one space, and how well one fits the other."""
 
-    def model(self) -> ModelInfo:
-        """Return what is being served, checked and probed.
+    def models(self, *, fresh: bool = False) -> tuple[ModelInfo, ...]:
+        """Return what is being served, checked and probed, the newest first; at least one.
+
+        Args:
+            fresh: ask the server even if nothing is known to have changed.
 
         Raises:
             Unavailable: if the server is down.
-            VersionMismatch: if the models or the tokenizer do not belong together.
+            VersionMismatch: if models or tokenizer do not belong together, in every version there is.
+            ConfigurationError: if the server's models are not what this process sends to and reads from.
         """
 
-    def embed_images(self, images: Image, priority: Priority) -> Embedding:
-        """Embed (B, H, W, 3) uint8 images: (B, dimension) float32, L2-normalised.
+    def embed_images(self, model: ModelInfo, images: Image, priority: Priority) -> Embedding:
+        """Embed (B, H, W, C) uint8 images: (B, dimension) float32, L2-normalised.
 
         Raises:
-            Unavailable: if the server is down, full or too slow.
+            Unavailable: if the server is down, full or too slow, or serves this version no more.
         """
 
-    def embed_texts(self, texts: Sequence[str]) -> Embedding:
+    def embed_texts(self, model: ModelInfo, texts: Sequence[str], priority: Priority) -> Embedding:
         """Embed reports: (B, dimension) float32, L2-normalised; raises as `embed_images`."""
 
     def match(
-        self, images: Image, reports: Sequence[Sequence[str]], priority: Priority
+        self,
+        model: ModelInfo,
+        images: Image,
+        reports: Sequence[Sequence[str]],
+        priority: Priority,
     ) -> list[NDArray[np.float32]]:
-        """Match each of (B, H, W, 3) uint8 images with its own reports; raises as `embed_images`.
+        """Match each of (B, H, W, C) uint8 images with its own reports; raises as `embed_images`.
 
         Returns:
             For each image (reports,) float32: the log-odds that report and ECG belong together.
         """
+
+
+def served_model(encoder: Encoder, version: str) -> ModelInfo | None:
+    """Return the served model of a version, None where it is not served."""
+    for fresh in (False, True):
+        for model in encoder.models(fresh=fresh):
+            if model.version == version:
+                return model
+    return None

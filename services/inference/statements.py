@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.domain.ecg import Embedding
-from services.domain.errors import ConfigurationError
+from services.domain.errors import ConfigurationError, VersionMismatch
+from services.domain.jobs import Priority
 from services.domain.reports import Prediction
-from services.inference.encoder import Encoder
+from services.inference.encoder import Encoder, ModelInfo
+from services.inference.repository import Release
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ def load_calibration(path: Path) -> Calibration | None:
         content = path.read_bytes()
         file = msgspec.json.decode(content, type=_File)
     except FileNotFoundError:
-        logger.warning("answers carry no probabilities: there is no %s (CARDEX_STATEMENTS)", path)
+        logger.warning("answers carry no probabilities: there is no %s", path)
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise _wrong(path, str(error)) from error
@@ -92,8 +94,8 @@ def load_calibration(path: Path) -> Calibration | None:
 
 def _wrong(path: Path, reason: str) -> ConfigurationError:
     return ConfigurationError(
-        f"cannot use the statements {path}: {reason}; export the model anew, or set"
-        " CARDEX_STATEMENTS to the file that came with it"
+        f"cannot use the statements {path}: {reason}; install the file that came with the model, or"
+        " export it anew"
     )
 
 
@@ -108,9 +110,10 @@ class Predictor:
         self._intercepts = np.array([s.intercept for s in calibration.statements])
 
     @classmethod
-    def of(cls, calibration: Calibration, encoder: Encoder) -> Self:
+    def of(cls, calibration: Calibration, encoder: Encoder, model: ModelInfo) -> Self:
         """Embed the prompts; raises Unavailable where the encoder is down."""
-        return cls(calibration, encoder.embed_texts([s.prompt for s in calibration.statements]))
+        prompts = [statement.prompt for statement in calibration.statements]
+        return cls(calibration, encoder.embed_texts(model, prompts, Priority.STAT))
 
     def probabilities(self, embedding: Embedding) -> NDArray[np.float64]:
         """Return (statements,) probabilities for one (dimension,) embedding of an ECG."""
@@ -134,3 +137,20 @@ def _prediction(statement: CalibratedStatement, probability: float) -> Predictio
     return Prediction(
         statement.code, statement.description, statement.snomed_code, round(probability, 4)
     )
+
+
+def served_calibration(repository: Path, model: ModelInfo) -> Calibration | None:
+    """Return the calibration that came with a served model, None where it came without.
+
+    Raises:
+        ConfigurationError: if its file cannot be read.
+        VersionMismatch: if it belongs to another model; names both.
+    """
+    path = Release(repository, model.number).statements
+    calibration = load_calibration(path)
+    if calibration is not None and calibration.model_version != model.version:
+        raise VersionMismatch(
+            f"Triton serves model {model.version}, but the statements {path} are calibrated for"
+            f" {calibration.model_version}: install the file that came with it"
+        )
+    return calibration

@@ -16,6 +16,7 @@ class ReportTokenizer:
 
     Attributes:
         fingerprint: SHA-256 of the tokenizer file; a model names the one it was trained with.
+        length: tokens of every report.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,6 +31,7 @@ class ReportTokenizer:
         except Exception as error:
             raise ConfigurationError(f"cannot load the tokenizer {path}: {error}") from error
         self.fingerprint = hashlib.sha256(content).hexdigest()
+        self.length = int(self.encode([""]).shape[1])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """Tokenize texts.

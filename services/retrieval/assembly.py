@@ -1,10 +1,12 @@
 """The parts of one process, made from its settings."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from services.domain.settings import Settings
-from services.inference.statements import load_calibration
-from services.inference.tokenizer import ReportTokenizer
+from services.inference.regions import memory_of
+from services.inference.server import TritonServer
+from services.inference.statements import served_calibration
 from services.inference.triton import TritonEncoder
 from services.retrieval.catalogue import Catalogue
 from services.retrieval.retriever import Retriever
@@ -29,17 +31,14 @@ def assemble(settings: Settings) -> Parts:
     """Make the parts; nothing is connected until it is used, so that a process starts while one is down.
 
     Raises:
-        ConfigurationError: if the tokenizer or the statements cannot be loaded.
+        ConfigurationError: if the libraries that a setting needs are not there.
     """
-    encoder = TritonEncoder(
-        settings.triton_url,
-        ReportTokenizer(settings.tokenizer),
-        timeout_s=settings.triton_timeout_s,
-    )
+    repository = settings.model_repository
+    encoder = TritonEncoder(triton_server(settings), repository)
     reports = ReportStore(
         settings.milvus_uri, token=settings.milvus_token, index_type=settings.milvus_index
     )
-    catalogue = Catalogue(encoder, reports, load_calibration(settings.statements))
+    catalogue = Catalogue(encoder, reports, partial(served_calibration, repository))
     cache = Cache(connect(settings.cache_url), settings.cache_ttl_s)
     limits = JobLimits(
         max_backlog=settings.max_backlog,
@@ -55,4 +54,14 @@ def assemble(settings: Settings) -> Parts:
         reports=reports,
         catalogue=catalogue,
         retriever=Retriever(encoder, reports, cache, catalogue),
+    )
+
+
+def triton_server(settings: Settings) -> TritonServer:
+    """Return a connection to the Triton of these settings."""
+    return TritonServer(
+        settings.triton_url,
+        timeout_s=settings.triton_timeout_s,
+        in_flight=settings.triton_in_flight,
+        memory=memory_of(settings.triton_memory),
     )

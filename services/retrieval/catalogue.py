@@ -2,11 +2,12 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from services.domain.errors import CardexError, VersionMismatch
-from services.inference.encoder import Encoder, ModelInfo
+from services.inference.encoder import Encoder, ModelInfo, served_model
 from services.inference.statements import Calibration, Predictor
 from services.stores.reports import IndexInfo
 
@@ -48,15 +49,15 @@ class Catalogue:
         self,
         encoder: Encoder,
         indexes: Indexes,
-        calibration: Calibration | None = None,
+        calibration_of: Callable[[ModelInfo], Calibration | None] = lambda _: None,
         *,
         ttl_s: float = 1.0,
     ) -> None:
-        """Look editions up at `encoder` and `indexes`."""
+        """Look editions up at `encoder` and `indexes`, and their calibration by `calibration_of`."""
         self._encoder = encoder
         self._indexes = indexes
-        self._calibration = calibration
-        self._predictor: Predictor | None = None
+        self._calibration_of = calibration_of
+        self._predictors: dict[str, tuple[Calibration, Predictor] | None] = {}
         self._ttl_s = ttl_s
         self._lock = threading.Lock()
         self._edition: Edition | None = None
@@ -66,7 +67,8 @@ class Catalogue:
         """Return the edition in force.
 
         Raises:
-            VersionMismatch: if index or statements belong to another model; names both.
+            VersionMismatch: if no model is served that the index was built with, or its statements
+                belong to another; names both.
             IndexMissing: if there is no index.
             Unavailable: if Triton or Milvus is down.
         """
@@ -89,24 +91,23 @@ class Catalogue:
             self._checked = 0.0
 
     def _look_up(self) -> Edition:
-        model, index = self._encoder.model(), self._indexes.current()
-        if index.model_version != model.version:
+        index = self._indexes.current()
+        model = served_model(self._encoder, index.model_version)
+        if model is None:
+            served = " and ".join(model.version for model in self._encoder.models())
             raise VersionMismatch(
-                f"Triton serves model {model.version}, but index {index.name} was built with"
+                f"Triton serves model {served}, but index {index.name} was built with"
                 f" {index.model_version}: rebuild it with `cardex index`, or deploy that model"
             )
-        return Edition(model, index, self._calibration, self._predictor_for(model))
+        calibration, predictor = self._predictor_for(model) or (None, None)
+        return Edition(model, index, calibration, predictor)
 
-    def _predictor_for(self, model: ModelInfo) -> Predictor | None:
-        """Return the predictor; its prompts are embedded once, as there is one version that they fit."""
-        calibration = self._calibration
-        if calibration is None:
-            return None
-        if calibration.model_version != model.version:
-            raise VersionMismatch(
-                f"Triton serves model {model.version}, but the statements are calibrated for"
-                f" {calibration.model_version}: set CARDEX_STATEMENTS to the file that came with it"
+    def _predictor_for(self, model: ModelInfo) -> tuple[Calibration, Predictor] | None:
+        """Return calibration and predictor; the prompts are embedded once for each model version."""
+        if model.version not in self._predictors:
+            calibration = self._calibration_of(model)
+            predictor = calibration and Predictor.of(calibration, self._encoder, model)
+            self._predictors[model.version] = (
+                (calibration, predictor) if calibration and predictor else None
             )
-        if self._predictor is None:
-            self._predictor = Predictor.of(calibration, self._encoder)
-        return self._predictor
+        return self._predictors[model.version]

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from services.domain.errors import InvalidReport
+from services.domain.errors import IndexMissing, InvalidReport
+from services.domain.jobs import Priority
 from services.domain.reports import Report, Statement
-from services.inference.encoder import Encoder
+from services.inference.encoder import Encoder, ModelInfo, served_model
 from services.retrieval.catalogue import Catalogue
 from services.retrieval.language import language_of
 from services.retrieval.ptbxl import normalise, report_id
@@ -35,10 +36,11 @@ class Indexer:
         self._rebuild = rebuild
         self.stored = 0
         if rebuild:
-            model = encoder.model()
-            self._index = store.create(model.version, model.dimension)
+            self._model = _model_in_force(encoder, store)
+            self._index = store.create(self._model.version, self._model.dimension)
         else:
-            self._index = catalogue.current().index
+            edition = catalogue.current()
+            self._model, self._index = edition.model, edition.index
 
     def add(self, reports: Sequence[Report]) -> None:
         """Embed and store a chunk; among equal ids the last one stays.
@@ -50,7 +52,8 @@ class Indexer:
         if not by_id:
             return
         chunk = list(by_id.values())
-        embeddings = self._encoder.embed_texts([report.text for report in chunk])
+        texts = [report.text for report in chunk]
+        embeddings = self._encoder.embed_texts(self._model, texts, Priority.ROUTINE)
         self._store.upsert(self._index, chunk, embeddings)
         self.stored += len(chunk)
         if not self._rebuild:
@@ -67,6 +70,7 @@ class Indexer:
             if not self.stored:
                 self.abandon()
                 raise InvalidReport("no reports were sent: the index stays as it is")
+            self._rebuild = False  # from here on it may answer: it is no longer to be dropped
             self._index = self._store.switch(self._index)
         self._catalogue.forget()
         return self._index
@@ -75,6 +79,15 @@ class Indexer:
         """Remove a new index that will not be finished."""
         if self._rebuild:
             self._store.drop(self._index)
+
+
+def _model_in_force(encoder: Encoder, store: ReportStore) -> ModelInfo:
+    """Return the model of the index that answers, or the newest where that one is not served."""
+    try:
+        found = served_model(encoder, store.current().model_version)
+    except IndexMissing:
+        found = None
+    return found or encoder.models()[0]
 
 
 def checked(report: Report) -> Report:

@@ -81,7 +81,7 @@ class Retriever:
         edition = self._catalogue.current()
         stages: dict[str, float] = {}
         with timed(stages, "inference"):
-            embedding = self._encoder.embed_texts([text])
+            embedding = self._encoder.embed_texts(edition.model, [text], Priority.STAT)
         with timed(stages, "search"):
             matches = self._store.search(edition.index, embedding, top_k)[0]
             reports = self._reports.get(edition.index, matches)
@@ -104,7 +104,8 @@ class Retriever:
         )
         found = [work for work in works if work.open]
         reports = self._search(found, edition)
-        self._match([work for work in found if work.asked.question.rerank], reports, priority)
+        asking = [work for work in found if work.asked.question.rerank]
+        self._match(asking, edition, reports, priority)
         self._write(found, edition, reports)
         return [work.outcome for work in works if work.outcome is not None]
 
@@ -125,7 +126,7 @@ class Retriever:
         stages: dict[str, float] = {}
         images = np.stack([work.image for work in works if work.image is not None])
         with timed(stages, "inference"):
-            vectors = self._encoder.embed_images(images, priority)
+            vectors = self._encoder.embed_images(edition.model, images, priority)
         for work, vector in zip(works, vectors, strict=True):
             work.vector = vector
             work.stages |= stages
@@ -154,7 +155,9 @@ class Retriever:
             work.stages |= stages
         return reports
 
-    def _match(self, works: list[Work], reports: dict[str, Report], priority: Priority) -> None:
+    def _match(
+        self, works: list[Work], edition: Edition, reports: dict[str, Report], priority: Priority
+    ) -> None:
         """Ask the matcher about the nearest reports of each."""
         works = [work for work in works if work.matches]
         if not works:
@@ -169,7 +172,7 @@ class Retriever:
                 ]
                 for work in works
             ]
-            log_odds = self._encoder.match(images, texts, priority)
+            log_odds = self._encoder.match(edition.model, images, texts, priority)
         for work, found in zip(works, log_odds, strict=True):
             work.log_odds = found
             work.stages |= stages

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from services.domain.errors import CardexError, ConfigurationError
 from services.domain.settings import Settings
+from services.inference.repository import GRAPHS, newest
 from services.inference.tokenizer import ReportTokenizer
 from services.stack.stack import MIN_FREE_BYTES
 from services.stack.triton import SHARED_MEMORY, inspect_runtime
 from services.stack.valkey import server_program
 
 SHM_PER_INSTANCE = 64 * 1024**2
-INSTANCES = 4
+INSTANCES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def examine(settings: Settings) -> list[Check]:
         _checked("Valkey or Redis", server_program),
         _checked("Triton's environment", lambda: _triton(settings)),
         _checked("models", lambda: _models(settings)),
-        _checked("tokenizer", lambda: ReportTokenizer(settings.tokenizer).fingerprint[:12]),
+        _checked("tokenizer", lambda: _tokenizer(settings)),
         _checked("shared memory", _shared_memory),
         _checked("data folder", lambda: _folder(settings.data_dir)),
     ]
@@ -70,17 +71,14 @@ def _triton(settings: Settings) -> str:
 
 
 def _models(settings: Settings) -> str:
-    repository = settings.model_repository
-    graphs = sorted(repository.glob("*/*/model.onnx"))
-    names = {graph.parts[-3] for graph in graphs}
-    missing = {"ecg_image_encoder", "report_text_encoder"} - names
-    if missing:
-        raise ConfigurationError(
-            f"{repository} lacks {', '.join(sorted(missing))}: check the clone out again, or set"
-            " CARDEX_MODEL_REPOSITORY"
-        )
-    megabytes = sum(graph.stat().st_size for graph in graphs) / 1e6
-    return f"{', '.join(sorted(names))}: {megabytes:.1f} MB"
+    release = newest(settings.model_repository)
+    graphs = [release.graph(model) for model in GRAPHS]
+    megabytes = sum(graph.stat().st_size for graph in graphs if graph.is_file()) / 1e6
+    return f"{release.version()}, version {release.number}: {megabytes:.1f} MB"
+
+
+def _tokenizer(settings: Settings) -> str:
+    return ReportTokenizer(newest(settings.model_repository).tokenizer).fingerprint[:12]
 
 
 def _shared_memory() -> str:

@@ -44,6 +44,7 @@ class Endpoints:
         milvus: URI.
         state: URL of the state store, with its password.
         cache: URL of the cache, with its password.
+        model_repository: that Triton reads, and the processes know their models from.
     """
 
     gateway: str
@@ -53,6 +54,7 @@ class Endpoints:
     milvus: str
     state: str = field(repr=False)
     cache: str = field(repr=False)
+    model_repository: str = ""
 
 
 class Stack:
@@ -175,6 +177,7 @@ class Stack:
             milvus=settings.milvus_uri if "milvus_uri" in given else f"http://{HOST}:{milvus}",
             state=settings.state_url if "state_url" in given else state.url,
             cache=settings.cache_url if "cache_url" in given else cache.url,
+            model_repository=str(settings.model_repository.resolve()),
         )
         logs = folder / "logs"
         makers: dict[str, tuple[str, Callable[[], Part]]] = {
@@ -227,6 +230,7 @@ class Stack:
             "CARDEX_CACHE_URL": endpoints.cache,
             "CARDEX_MILVUS_URI": endpoints.milvus,
             "CARDEX_TRITON_URL": endpoints.triton,
+            "CARDEX_MODEL_REPOSITORY": endpoints.model_repository,
             "CARDEX_GATEWAY_BIND": self.gateway_bind,
             "CARDEX_GATEWAY_SOCKET": str(self._folder / "gateway.sock"),
             "CARDEX_GATEWAY_TARGET": endpoints.gateway,

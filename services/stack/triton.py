@@ -127,7 +127,9 @@ def triton_part(
     argv = [
         str(runtime.server / "bin" / "tritonserver"),
         f"--model-repository={repository}", f"--backend-directory={backends}",
-        "--model-config-name=cpu", "--strict-readiness=true", "--exit-timeout-secs=5",
+        "--model-config-name=cpu", "--exit-timeout-secs=5",
+        # Versions come and go while others answer: the server stays ready meanwhile.
+        "--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false",
         f"--http-address={HOST}", f"--http-port={http}",
         f"--grpc-address={HOST}", f"--grpc-port={grpc}",
         f"--metrics-address={HOST}", f"--metrics-port={metrics}",

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -46,6 +46,8 @@ class IndexInfo:
         model_version: that embedded its reports.
         created: Unix seconds.
         dimension: of its vectors.
+        twin: name and generation of the index that it has the same reports as, by another model, and its
+            own generation at that time; empty where it was built from anything else.
     """
 
     name: str
@@ -53,6 +55,19 @@ class IndexInfo:
     model_version: str
     created: float
     dimension: int
+    twin: tuple[str, ...] = ()
+
+    def same_reports(self, other: "IndexInfo") -> bool:
+        """Return whether one was made from the other, and neither has changed since."""
+        return self.twin == (*other.contents, self.generation) or other.twin == (
+            *self.contents,
+            other.generation,
+        )
+
+    @property
+    def contents(self) -> tuple[str, str]:
+        """What names this index with these reports."""
+        return self.name, self.generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,17 @@ class ReportStore:
         if ALIAS not in self._aliases():
             raise IndexMissing("there is no report index yet: run `cardex index`")
         return self._describe(ALIAS)
+
+    def named(self, name: str) -> IndexInfo:
+        """Return an index by its name; raises Unavailable."""
+        return self._describe(name)
+
+    def of_model(self, model_version: str) -> list[IndexInfo]:
+        """Return the indexes that a model embedded, answering or not, the newest first."""
+        names = self._call(lambda client: client.list_collections(timeout=10.0))
+        indexes = [self._describe(name) for name in names if name.startswith(PREFIX)]
+        found = [index for index in indexes if index.model_version == model_version]
+        return sorted(found, key=lambda index: -index.created)
 
     def count(self, index: IndexInfo) -> int:
         """Return the number of reports in an index."""
@@ -134,6 +160,19 @@ class ReportStore:
         )
         reports = (msgspec.json.decode(row["body"], type=Report) for row in rows)
         return {report.report_id: report for report in reports}
+
+    def pages(self, index: IndexInfo, size: int = 256) -> Iterator[list[Report]]:
+        """Yield all reports of an index, some at a time."""
+        iterator = self._call(
+            lambda client: client.query_iterator(
+                index.name, batch_size=size, output_fields=["body"], timeout=30.0
+            )
+        )
+        try:
+            while rows := self._call(lambda _: iterator.next()):
+                yield [msgspec.json.decode(row["body"], type=Report) for row in rows]
+        finally:
+            iterator.close()
 
     def create(self, model_version: str, dimension: int) -> IndexInfo:
         """Make an empty index that does not answer yet; abandoned ones are removed."""
@@ -190,6 +229,16 @@ class ReportStore:
         )
         return self._describe(index.name)
 
+    def pair(self, index: IndexInfo, source: IndexInfo) -> IndexInfo:
+        """Note that an index has the same reports as `source`."""
+        properties = {"cardex.twin": " ".join((*source.contents, index.generation))}
+        self._call(
+            lambda client: client.alter_collection_properties(
+                index.name, properties=properties, timeout=10.0
+            )
+        )
+        return self._describe(index.name)
+
     def switch(self, index: IndexInfo) -> IndexInfo:
         """Make `index` the one that answers; the one before stays for searches in flight."""
 
@@ -199,6 +248,8 @@ class ReportStore:
 
         self._call(commit)
         before = self._aliases().get(ALIAS)
+        if before == index.name:
+            return index
         if before is None:
             self._call(lambda client: client.create_alias(index.name, ALIAS, timeout=10.0))
         else:
@@ -241,6 +292,7 @@ class ReportStore:
             model_version=properties.get("cardex.model_version", ""),
             created=float(properties.get("cardex.created", 0.0)),
             dimension=int(vector["params"]["dim"]),
+            twin=tuple(properties.get("cardex.twin", "").split()),
         )
 
     def _call(self, function: Callable[[MilvusClient], T]) -> T:

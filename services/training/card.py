@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from services.inference.model_card import MODEL_CARD
+from services.inference.repository import Release
 from services.retrieval.terminology import snomed_code
 
 if TYPE_CHECKING:
     from services.training.export import Card
     from services.training.recipe import Recipe
-
-PAGE = "MODEL_CARD.md"
 
 
 def write_statements(path: Path, version: str, card: "Card") -> None:
@@ -35,7 +33,7 @@ def write_statements(path: Path, version: str, card: "Card") -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def write_card(repository: Path, version: str, recipe: "Recipe", card: "Card") -> None:
+def write_card(release: Release, version: str, recipe: "Recipe", card: "Card") -> None:
     """Write both cards of a model."""
     spec = msgspec.to_builtins(recipe.spec)
     fields = {
@@ -45,8 +43,8 @@ def write_card(repository: Path, version: str, recipe: "Recipe", card: "Card") -
         "recipe": {**msgspec.to_builtins(recipe), "spec": spec},
         "figures": dict(card.figures),
     }
-    (repository / MODEL_CARD).write_text(json.dumps(fields, indent=1) + "\n")
-    (repository / PAGE).write_text(page(version, card))
+    release.card.write_text(json.dumps(fields, indent=1) + "\n")
+    release.page.write_text(page(version, card))
 
 
 def page(version: str, card: "Card") -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,19 @@ from torch import Tensor, nn
 
 from services.domain.errors import CardexError
 from services.evaluation.calibration import Curve
-from services.evaluation.embedder import IMAGE, MATCHER, STATEMENTS, TEXT
 from services.inference.probe import SHOWN, probe_image, probe_tokens
+from services.inference.repository import (
+    GRAPHS,
+    IMAGE_ENCODER,
+    MATCHER,
+    MODELS,
+    STAT_LANE,
+    TEXT_ENCODER,
+    Release,
+    releases,
+)
 from services.retrieval.ptbxl import StatementKind
+from services.serving.config import config_files, set_image_shape, set_parameters
 from services.training.card import write_card, write_statements
 from services.training.run import Trained
 from services.training.tokens import LENGTH
@@ -48,18 +57,24 @@ class Card:
 
 
 def export(trained: Trained, repository: Path, card: Card) -> str:
-    """Write the models into a model repository; returns the model version.
+    """Write the models into a model repository, as its version 1; returns the model version.
 
     Raises:
         CardexError: if ONNX Runtime and torch differ by more than `PARITY`, the repository has a matcher and
-            the recipe none, or the recipe cleans reports, which the service does not.
+            the recipe none, or other versions, or the recipe cleans reports, which the service does not.
     """
     spec = trained.recipe.spec
     if trained.recipe.text.clean:
         raise CardexError(
             "text.clean: the service reads reports as they are: train without it to export"
         )
-    graphs = {name: repository / name / "1" / "model.onnx" for name in (IMAGE, TEXT, MATCHER)}
+    release = Release(repository, 1)
+    if others := [one.number for one in releases(repository) if one != release]:
+        raise CardexError(
+            f"{repository} also holds version {others[-1]}: export into a repository of its own, and bring it"
+            " into service by `cardex models deploy`"
+        )
+    graphs = {name: release.graph(name) for name in GRAPHS}
     if trained.matcher is None and (repository / MATCHER).exists():
         raise CardexError(
             f"the recipe has no [matcher], and {repository / MATCHER} is one of another model: add one"
@@ -67,10 +82,10 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
         )
     pixels, tokens = probe_image(spec.shape), probe_tokens(LENGTH)
     image_probe = _write_graph(
-        trained.image, {"image": torch.from_numpy(pixels)}, "embedding", graphs[IMAGE]
+        trained.image, {"image": torch.from_numpy(pixels)}, "embedding", graphs[IMAGE_ENCODER]
     )
     text_probe = _write_graph(
-        trained.text, {"token_ids": torch.from_numpy(tokens)}, "embedding", graphs[TEXT]
+        trained.text, {"token_ids": torch.from_numpy(tokens)}, "embedding", graphs[TEXT_ENCODER]
     )
     if trained.matcher:
         both = {
@@ -78,32 +93,22 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
             "token_ids": torch.from_numpy(np.repeat(tokens[:, None], CANDIDATES, axis=1)),
         }
         _write_graph(trained.matcher, both, "match", graphs[MATCHER])
-    tokenizer = repository / TEXT / "tokenizer.json"
-    trained.tokenizer.save(str(tokenizer))
-    version = _version(*(path for path in graphs.values() if path.is_file()), tokenizer)
-    _configure(
-        repository, IMAGE, version, {"image_spec": spec.to_json(), "probe": json.dumps(image_probe)}
-    )
-    fingerprint = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
-    _configure(
-        repository, TEXT, version,
-        {"tokenizer_sha256": fingerprint, "length": str(LENGTH), "probe": json.dumps(text_probe)},
-    )  # fmt: skip
-    _configure(repository, MATCHER, version, {})
-    for config in _configs(repository, IMAGE) + _configs(repository, MATCHER):
-        set_image_shape(config, spec.shape)
-    write_statements(repository / STATEMENTS, version, card)
-    write_card(repository, version, trained.recipe, card)
+    trained.tokenizer.save(str(release.tokenizer))
+    version = _version(*(path for path in graphs.values() if path.is_file()), release.tokenizer)
+    fingerprint = hashlib.sha256(release.tokenizer.read_bytes()).hexdigest()
+    image = {"image_spec": spec.to_json(), "probe": json.dumps(image_probe)}
+    text = {
+        "tokenizer_sha256": fingerprint, "length": str(LENGTH), "probe": json.dumps(text_probe),
+    }  # fmt: skip
+    values = {IMAGE_ENCODER: image, STAT_LANE: image, TEXT_ENCODER: text, MATCHER: {}}
+    for model in MODELS:
+        for config in config_files(repository, model):
+            set_parameters(config, release.number, {"model_version": version, **values[model]})
+            if model != TEXT_ENCODER:
+                set_image_shape(config, spec.shape)
+    write_statements(release.statements, version, card)
+    write_card(release, version, trained.recipe, card)
     return version
-
-
-def _configs(repository: Path, model: str) -> list[Path]:
-    return sorted((repository / model).glob("**/*.pbtxt"))
-
-
-def _configure(repository: Path, model: str, version: str, values: dict[str, str]) -> None:
-    for config in _configs(repository, model):
-        set_parameters(config, {"model_version": version, **values})
 
 
 def _write_graph(
@@ -147,34 +152,3 @@ def _version(*files: Path) -> str:
     for file in files:
         digest.update(file.read_bytes())
     return f"cardex-{digest.hexdigest()[:12]}"
-
-
-def set_image_shape(config: Path, shape: tuple[int, int, int]) -> None:
-    """Set the dims of the image input, and of its warm-up, in a config.pbtxt in place.
-
-    Raises:
-        CardexError: if the file has no such line.
-    """
-    dims = ", ".join(map(str, shape))
-    pattern = r'((?:name|key): "image" .*dims: \[) [\d, ]+ (\])'
-    text, found = re.subn(pattern, rf"\1 {dims} \2", config.read_text())
-    if not found:
-        raise CardexError(f"{config} has no line with the dims of the image")
-    config.write_text(text)
-
-
-def set_parameters(config: Path, values: dict[str, str]) -> None:
-    """Set `parameters` of a config.pbtxt in place; its comments stay.
-
-    Raises:
-        CardexError: if the file lacks one of them.
-    """
-    text = config.read_text()
-    for key, value in values.items():
-        quoted = json.dumps(value)
-        line = f'parameters {{ key: "{key}" value: {{ string_value: {quoted} }} }}'
-        pattern = rf'^parameters {{ key: "{key}" value: {{ string_value: ".*" }} }}$'
-        text, found = re.subn(pattern, line.replace("\\", r"\\"), text, flags=re.MULTILINE)
-        if found != 1:
-            raise CardexError(f"{config} has {found} lines of parameter {key!r}: needs one")
-    config.write_text(text)

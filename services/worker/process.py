@@ -12,6 +12,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from services.domain.errors import Unavailable
 from services.domain.jobs import Priority
 from services.domain.settings import Settings
+from services.inference.encoder import Encoder
 from services.process import mark_ready, serve_metrics
 from services.retrieval.assembly import assemble
 from services.signals.readers import warm_up
@@ -34,10 +35,31 @@ def run_worker(settings: Settings, queue: Priority, name: str) -> None:
     )  # fmt: skip
 
 
+def check_models(encoder: Encoder) -> None:
+    """Look at what is served before any job is taken; a server that is down may come later.
+
+    Raises:
+        ConfigurationError: if names, types or shapes are not what this process sends and reads.
+        VersionMismatch: if models and tokenizer do not belong together.
+    """
+    try:
+        models = encoder.models()
+    except Unavailable as error:
+        logger.warning("%s; jobs wait until it is there", error.message)
+    else:
+        logger.info("served: %s", ", ".join(model.version for model in models))
+
+
 def worker_app(settings: Settings) -> Celery:
-    """Return a Celery application whose task drains a queue."""
+    """Return a Celery application whose task drains a queue.
+
+    Raises:
+        ConfigurationError: if a setting or what Triton serves is wrong.
+        VersionMismatch: if Triton's models do not belong together.
+    """
     warm_up()
     parts = assemble(settings)
+    check_models(parts.encoder)
     app = celery_app(settings.state_url)
     drain = Drain(
         parts.jobs,

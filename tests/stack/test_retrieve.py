@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.domain.settings import Settings
-from services.inference.model_card import served_spec
+from services.inference.repository import newest
 from services.inference.statements import load_calibration
 from services.pb.cardex.v1 import ecg_pb2, job_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
@@ -56,7 +56,7 @@ def test_an_answer_carries_calibrated_probabilities_and_a_draft(ecgs):
     assert probabilities
     assert probabilities == sorted(probabilities, reverse=True)
     assert all(0.1 <= probability <= 1.0 for probability in probabilities)
-    calibrated = load_calibration(Settings().statements)
+    calibrated = load_calibration(newest(Settings().model_repository).statements)
     codes = {statement.code for statement in calibrated.statements}
     assert {prediction.code for prediction in answer.predictions} <= codes
     hits = {hit.report.report_id for hit in answer.hits}
@@ -80,7 +80,7 @@ def test_the_matcher_orders_the_nearest(ecgs):
     ).answer
     assert len(answer.hits) == 5
     assert [stage.stage for stage in answer.stages][-1] == "rerank"
-    weight = load_calibration(Settings().statements).match_weight
+    weight = load_calibration(newest(Settings().model_repository).statements).match_weight
     ranks = [hit.score + weight * hit.match for hit in answer.hits]
     assert all(hit.HasField("match") for hit in answer.hits)
     assert ranks == pytest.approx(sorted(ranks, reverse=True), abs=1e-3)
@@ -314,7 +314,7 @@ def test_a_too_long_request_id_is_refused(ecgs):
 def test_the_server_says_what_it_runs(ecgs):
     info = ecgs.GetServerInfo(pb.GetServerInfoRequest(), timeout=10)
     assert info.model_version == info.index_model_version
-    assert info.image_spec == served_spec(Settings().model_repository).id
+    assert info.image_spec == newest(Settings().model_repository).spec().id
     assert {queue.priority for queue in info.queues} == {
         job_pb2.PRIORITY_STAT,
         job_pb2.PRIORITY_ROUTINE,

@@ -11,12 +11,23 @@ from msgspec import structs
 from services.domain.errors import CardexError
 from services.evaluation.calibration import Curve
 from services.evaluation.embedder import OnnxEmbedder
-from services.inference.model_card import served_spec
+from services.inference.probe import check_probe, probe_image
+from services.inference.repository import (
+    IMAGE_ENCODER,
+    MATCHER,
+    MODELS,
+    STAT_LANE,
+    TEXT_ENCODER,
+    newest,
+)
 from services.inference.statements import load_calibration
+from services.inference.tokenizer import ReportTokenizer
 from services.retrieval.ptbxl import StatementKind
+from services.serving.config import parameters, remove_parameters
+from services.signals.spec import ImageSpec
 from services.training import card as cards
 from services.training.embedder import TorchEmbedder
-from services.training.export import Card, export, set_image_shape, set_parameters
+from services.training.export import Card, export
 from services.training.machine import Machine
 from services.training.matcher import Matcher
 from services.training.models import ImageEncoder, TextEncoder
@@ -61,6 +72,17 @@ def card():
     return Card(KINDS, curves, 0.25, FIGURES, "Made-up ECGs.")
 
 
+TARGETS = ("cpu", "onnxruntime", "tensorrt")
+
+
+def path_of(repository, model, target):
+    return repository / model / "configs" / f"{target}.pbtxt"
+
+
+def comments(path):
+    return [line for line in path.read_text().splitlines() if line.lstrip().startswith("#")]
+
+
 def images(count):
     return np.random.default_rng(count).integers(0, 256, (count, *RASTER.shape), np.uint8)
 
@@ -77,7 +99,7 @@ def test_what_is_exported_answers_as_torch_does_at_every_batch_size(trained, rep
 
 def test_the_matcher_takes_any_number_of_ecgs_and_reports(trained, repository, card):
     export(trained, repository, card)
-    graph = repository / "ecg_report_matcher" / "1" / "model.onnx"
+    graph = newest(repository).graph(MATCHER)
     session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
     ids = token_ids(trained.tokenizer, TEXTS)
     for ecgs, reports in ((1, 1), (1, 3), (2, 2), (4, 3)):
@@ -93,19 +115,52 @@ def test_the_matcher_takes_any_number_of_ecgs_and_reports(trained, repository, c
 
 def test_the_repository_names_version_and_image_everywhere(trained, repository, card):
     version = export(trained, repository, card)
-    for model, images_named in (
-        ("ecg_image_encoder", 2), ("report_text_encoder", 0), ("ecg_report_matcher", 2),
-    ):  # fmt: skip
-        config = (repository / model / "configs" / "cpu.pbtxt").read_text()
-        assert version in config
-        assert config.count("dims: [ 12, 200, 1 ]") == images_named
-    assert served_spec(repository) == RASTER
-    assert version in (repository / "MODEL_CARD.md").read_text()
+    release = newest(repository)
+    assert (release.version(), release.spec()) == (version, RASTER)
+    assert version in release.page.read_text()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_of_every_model_names_what_was_exported(trained, repository, card, target):
+    version = export(trained, repository, card)
+    said = {model: parameters(path_of(repository, model, target), 1) for model in MODELS}
+    assert {of_model["model_version"] for of_model in said.values()} == {version}
+    assert ImageSpec.from_json(said[IMAGE_ENCODER]["image_spec"]) == RASTER
+    assert said[STAT_LANE] == said[IMAGE_ENCODER]
+    tokenizer = ReportTokenizer(newest(repository).tokenizer)
+    assert said[TEXT_ENCODER]["tokenizer_sha256"] == tokenizer.fingerprint
+    assert said[TEXT_ENCODER]["length"] == str(tokenizer.length)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("model", [IMAGE_ENCODER, STAT_LANE, MATCHER])
+def test_inputs_warm_ups_and_cuda_graphs_take_the_image_that_was_exported(
+    trained, repository, card, model, target
+):
+    old, new = (str(list(spec.shape))[1:-1] for spec in (newest(repository).spec(), RASTER))
+    path = path_of(repository, model, target)
+    before = path.read_text().count(old)
+    assert before >= 2
+    export(trained, repository, card)
+    assert (path.read_text().count(old), path.read_text().count(new)) == (0, before)
+
+
+def test_the_known_inputs_are_answered_as_the_parameters_say(trained, repository, card):
+    export(trained, repository, card)
+    graphs = OnnxEmbedder(repository)
+    probe = json.loads(parameters(path_of(repository, IMAGE_ENCODER, "cpu"), 1)["probe"])
+    check_probe(IMAGE_ENCODER, graphs.images(probe_image(RASTER.shape)), probe)
+
+
+def test_what_operators_read_in_a_configuration_stays(trained, repository, card):
+    before = {path: comments(path) for path in repository.glob("*/configs/*.pbtxt")}
+    export(trained, repository, card)
+    assert {path: comments(path) for path in before} == before
 
 
 def test_statements_come_with_their_curves_and_concepts(trained, repository, card):
     version = export(trained, repository, card)
-    calibration = load_calibration(repository / "statements.json")
+    calibration = load_calibration(newest(repository).statements)
     assert calibration.model_version == version
     assert calibration.match_weight == 0.25
     first = calibration.statements[0]
@@ -115,7 +170,7 @@ def test_statements_come_with_their_curves_and_concepts(trained, repository, car
 
 def test_the_card_tells_use_data_figures_and_recipe(trained, repository, card):
     export(trained, repository, card)
-    page = (repository / "MODEL_CARD.md").read_text()
+    page = newest(repository).page.read_text()
     for words in (
         "RESEARCH USE ONLY",
         "Made-up ECGs.",
@@ -123,7 +178,7 @@ def test_the_card_tells_use_data_figures_and_recipe(trained, repository, card):
         "0.800 (0.700 to 0.900)",
     ):
         assert words in page
-    fields = json.loads((repository / "model_card.json").read_bytes())
+    fields = json.loads(newest(repository).card.read_bytes())
     assert fields["use"] == "RESEARCH USE ONLY"
     assert fields["recipe"]["image"]["plan"]["epochs"] == trained.recipe.image.plan.epochs
 
@@ -139,7 +194,7 @@ def test_a_matcher_of_another_model_does_not_stay(trained, repository, card):
     alone = replace(trained, matcher=None)
     with pytest.raises(CardexError, match=r"no \[matcher\].*remove that folder"):
         export(alone, repository, card)
-    shutil.rmtree(repository / "ecg_report_matcher")
+    shutil.rmtree(repository / MATCHER)
     export(alone, repository, card)
     assert OnnxEmbedder(repository).texts(TEXTS).shape == (3, SMALL.embedding)
 
@@ -157,13 +212,21 @@ def test_a_graph_that_differs_is_refused(trained, repository, card, monkeypatch)
         export(trained, repository, card)
 
 
-def test_a_configuration_without_the_line_is_named(tmp_path):
-    config = tmp_path / "config.pbtxt"
-    config.write_text('name: "x"\n')
-    with pytest.raises(CardexError, match="model_version"):
-        set_parameters(config, {"model_version": "1"})
-    with pytest.raises(CardexError, match="dims"):
-        set_image_shape(config, (1, 2, 3))
+def test_a_configuration_that_takes_no_image_is_named(trained, repository, card):
+    config = repository / IMAGE_ENCODER / "configs" / "cpu.pbtxt"
+    config.write_text(config.read_text().replace('"image"', '"picture"'))
+    with pytest.raises(
+        CardexError, match=r"ecg_image_encoder/configs/cpu\.pbtxt.*dims of the image"
+    ):
+        export(trained, repository, card)
+
+
+def test_parameters_that_a_configuration_lacks_are_added(trained, repository, card):
+    for config in repository.glob("*/configs/*.pbtxt"):
+        remove_parameters(config, 1)
+    version = export(trained, repository, card)
+    for config in repository.glob("*/configs/*.pbtxt"):
+        assert parameters(config, 1)["model_version"] == version
 
 
 def test_a_level_without_enough_ecgs_has_no_row():

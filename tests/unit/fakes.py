@@ -1,12 +1,12 @@
 """Stand-ins for the remote parts, that keep what they are given and can be made to fail."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 
-from services.domain.errors import CardexError, IndexMissing
+from services.domain.errors import CardexError, IndexMissing, Unavailable
 from services.domain.jobs import (
     Answer,
     Claim,
@@ -34,47 +34,71 @@ def unit(vectors) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def text_vector(text: str) -> np.ndarray:
-    """One direction for each text, the same in every process."""
-    return unit(np.random.default_rng(list(text.encode())).standard_normal(DIMENSION))
+def text_vector(text: str, version: str = VERSION) -> np.ndarray:
+    """One direction for each text and model, the same in every process."""
+    space = [] if version == VERSION else list(version.encode())
+    return unit(np.random.default_rng(space + list(text.encode())).standard_normal(DIMENSION))
+
+
+def model_info(version: str = VERSION, **changes) -> ModelInfo:
+    return replace(ModelInfo(version, ImageSpec(), DIMENSION), **changes)
 
 
 class FakeEncoder:
-    """The Encoder; `images` and `texts` keep each batch that it was given."""
+    """The Encoder; `images` and `texts` keep each batch that it was given, `asked` who was asked.
 
-    def __init__(self, version: str = VERSION, spec: ImageSpec | None = None) -> None:
-        self.info = ModelInfo(version, spec or ImageSpec(), DIMENSION)
+    A version in `arriving` is served from the next fresh look on.
+    """
+
+    def __init__(self, *versions: str) -> None:
+        self.served = tuple(model_info(version) for version in versions or (VERSION,))
+        self.arriving: tuple[ModelInfo, ...] = ()
         self.error: CardexError | None = None
+        self.looks = 0
+        self.asked: list[str] = []
         self.images: list[np.ndarray] = []
         self.priorities: list[Priority] = []
         self.texts: list[list[str]] = []
         self.matched: list[list[list[str]]] = []
 
     def ping(self) -> None:
-        self.model()
+        self.models()
 
-    def model(self) -> ModelInfo:
+    def models(self, *, fresh: bool = False) -> tuple[ModelInfo, ...]:
         if self.error is not None:
             raise self.error
-        return self.info
+        if fresh:
+            self.looks += 1
+            self.served, self.arriving = self.arriving + self.served, ()
+        return self.served
 
-    def embed_images(self, images: np.ndarray, priority: Priority) -> np.ndarray:
-        self.model()
+    def _ask(self, model: ModelInfo) -> None:
+        if model not in self.models():
+            raise Unavailable(f"{model.version} is served no more", reason="MODEL_GONE")
+        self.asked.append(model.version)
+
+    def embed_images(self, model: ModelInfo, images: np.ndarray, priority: Priority) -> np.ndarray:
+        self._ask(model)
         self.images.append(images)
         self.priorities.append(priority)
         means = images.reshape(len(images), DIMENSION, -1).mean(axis=-1)
         return unit(means - means.mean(axis=1, keepdims=True))
 
-    def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        self.model()
+    def embed_texts(self, model: ModelInfo, texts: Sequence[str], priority: Priority) -> np.ndarray:
+        self._ask(model)
         self.texts.append(list(texts))
-        return np.stack([text_vector(text) for text in texts])
+        self.priorities.append(priority)
+        return np.stack([text_vector(text, model.version) for text in texts])
 
     def match(
-        self, images: np.ndarray, reports: Sequence[Sequence[str]], priority: Priority
+        self,
+        model: ModelInfo,
+        images: np.ndarray,
+        reports: Sequence[Sequence[str]],
+        priority: Priority,
     ) -> list[np.ndarray]:
         """Match by the length of the text: the longer, the better."""
-        self.model()
+        self._ask(model)
         assert len(images) == len(reports)
         self.matched.append([list(texts) for texts in reports])
         return [np.array([len(text) for text in texts], dtype=np.float32) for texts in reports]
@@ -83,16 +107,35 @@ class FakeEncoder:
 class FakeStore:
     """The ReportStore: exact search in memory; `calls` tells what was asked of it, in order."""
 
+    page = 2
+
     def __init__(self, model_version: str = VERSION) -> None:
-        self.index: IndexInfo | None = IndexInfo("reports_1", "g1", model_version, 1.0, DIMENSION)
-        self.contents: dict[str, dict[str, tuple[Report, np.ndarray]]] = {"reports_1": {}}
+        first = IndexInfo("reports_1", "g1", model_version, 1.0, DIMENSION)
+        self.indexes = {first.name: first}
+        self.contents: dict[str, dict[str, tuple[Report, np.ndarray]]] = {first.name: {}}
+        self.answering: str | None = first.name
         self.error: CardexError | None = None
         self.calls: list[str] = []
         self.top_ks: list[int] = []
+        self._made = 1
+
+    @property
+    def index(self) -> IndexInfo | None:
+        """The index that answers, None where there is none."""
+        return self.indexes.get(self.answering or "")
+
+    @index.setter
+    def index(self, index: IndexInfo | None) -> None:
+        self.answering = index.name if index else None
+        if index:
+            self.indexes[index.name] = index
 
     def fill(self, *reports: Report) -> None:
         for report in reports:
             self.contents["reports_1"][report.report_id] = (report, text_vector(report.text))
+
+    def reports(self, name: str) -> dict[str, Report]:
+        return {report_id: report for report_id, (report, _) in self.contents[name].items()}
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
@@ -104,6 +147,15 @@ class FakeStore:
         if self.index is None:
             raise IndexMissing("there is no report index yet")
         return self.index
+
+    def named(self, name: str) -> IndexInfo:
+        self._called("named")
+        return self.indexes[name]
+
+    def of_model(self, model_version: str) -> list[IndexInfo]:
+        self._called("of_model")
+        found = [one for one in self.indexes.values() if one.model_version == model_version]
+        return sorted(found, key=lambda index: -index.created)
 
     def count(self, index: IndexInfo) -> int:
         self._called("count")
@@ -127,11 +179,22 @@ class FakeStore:
         there = self.contents[index.name]
         return {report_id: there[report_id][0] for report_id in report_ids if report_id in there}
 
+    def pages(self, index: IndexInfo) -> Iterator[list[Report]]:
+        """Yield the reports as they are when their page is read."""
+        self._called("pages")
+        ids = list(self.contents[index.name])
+        for first in range(0, len(ids), self.page):
+            there = self.reports(index.name)
+            yield [there[one] for one in ids[first : first + self.page] if one in there]
+
     def create(self, model_version: str, dimension: int) -> IndexInfo:
         self._called("create")
-        name = f"reports_{len(self.contents) + 1}"
-        self.contents[name] = {}
-        return IndexInfo(name, "new", model_version, 2.0, dimension)
+        self._made += 1
+        made = IndexInfo(
+            f"reports_{self._made}", "new", model_version, float(self._made), dimension
+        )
+        self.indexes[made.name], self.contents[made.name] = made, {}
+        return made
 
     def upsert(self, index: IndexInfo, reports: Sequence[Report], embeddings: np.ndarray) -> None:
         self._called("upsert")
@@ -145,16 +208,24 @@ class FakeStore:
 
     def touch(self, index: IndexInfo) -> IndexInfo:
         self._called("touch")
-        self.index = replace(index, generation=f"{index.generation}+")
-        return self.index
+        return self._change(index, generation=f"{self.indexes[index.name].generation}+")
+
+    def pair(self, index: IndexInfo, source: IndexInfo) -> IndexInfo:
+        self._called("pair")
+        return self._change(index, twin=(*source.contents, index.generation))
+
+    def _change(self, index: IndexInfo, **changes) -> IndexInfo:
+        self.indexes[index.name] = replace(self.indexes[index.name], **changes)
+        return self.indexes[index.name]
 
     def switch(self, index: IndexInfo) -> IndexInfo:
         self._called("switch")
-        self.index = index
+        self.answering = index.name
         return index
 
     def drop(self, index: IndexInfo) -> None:
         self._called("drop")
+        self.indexes.pop(index.name, None)
         self.contents.pop(index.name, None)
 
 
@@ -192,7 +263,7 @@ class House:
     def __init__(self, *reports: Report, calibration: Calibration | None = None) -> None:
         self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
         self.store.fill(*reports)
-        self.catalogue = Catalogue(self.encoder, self.store, calibration, ttl_s=-1.0)
+        self.catalogue = Catalogue(self.encoder, self.store, lambda _: calibration, ttl_s=-1.0)
         self.retriever = Retriever(self.encoder, self.store, self.cache, self.catalogue)
 
 

@@ -8,7 +8,7 @@ from services.cli import app
 from services.domain.jobs import Question
 from services.domain.settings import Settings
 from services.gateway.keys import KeyRing, Scope
-from services.inference.model_card import served_spec
+from services.inference.repository import IMAGE_ENCODER, TEXT_ENCODER, Release, newest
 from services.signals.spec import ImageSpec
 from tests.unit.ecgs import DICOM
 
@@ -44,7 +44,7 @@ def test_an_error_of_the_tree_is_one_message_and_status_1(cardex, tmp_path):
 def test_an_image_is_written_as_the_model_sees_it(cardex, tmp_path):
     result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")
     assert result.exit_code == 0
-    height, width, _ = served_spec(Settings().model_repository).shape
+    height, width, _ = newest(Settings().model_repository).spec().shape
     assert Image.open(tmp_path / "ecg.png").size == (width, height)
 
 
@@ -145,10 +145,22 @@ def test_every_layout_is_drawn(cardex, tmp_path, layout):
 
 def test_a_repository_without_a_model_card_is_named(cardex, tmp_path, monkeypatch):
     monkeypatch.setenv("CARDEX_MODEL_REPOSITORY", str(tmp_path))
+    for model in (IMAGE_ENCODER, TEXT_ENCODER):
+        graph = Release(tmp_path, 1).graph(model)
+        graph.parent.mkdir(parents=True)
+        graph.touch()
     result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")
     assert result.exit_code == 1
     assert "(CONFIGURATION)" in result.output
-    assert "model_card.json" in result.output.replace("\n", "")
+    assert "ecg_image_encoder/1/model_card.json" in result.output.replace("\n", "")
+
+
+def test_a_repository_without_a_model_is_named(cardex, tmp_path, monkeypatch):
+    monkeypatch.setenv("CARDEX_MODEL_REPOSITORY", str(tmp_path))
+    result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")
+    assert result.exit_code == 1
+    assert "(CONFIGURATION)" in result.output
+    assert f"{tmp_path} holds no version" in result.output.replace("\n", "")
 
 
 def test_a_specification_comes_from_a_file_too(cardex, tmp_path):

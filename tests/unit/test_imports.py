@@ -23,7 +23,8 @@ ALLOWED = {
     "gateway":   "domain signals inference stores retrieval wire pb process",
     "web":       "domain wire pb process",
     "evaluation": "domain signals inference retrieval",
-    "training":  "domain signals inference retrieval evaluation",
+    "serving":   "domain signals inference retrieval evaluation",
+    "training":  "domain signals inference retrieval evaluation serving",
 }  # fmt: skip
 
 # Single modules that a room may import beyond the table.
@@ -35,7 +36,9 @@ BESIDE = {
 # package: the only rooms that may import it.
 ONLY_IN = {
     "torch": {"training"},
-    "onnxruntime": {"evaluation", "training"},
+    "onnxruntime": {"evaluation", "serving", "training"},
+    "tensorrt": {"serving"},
+    "tensorrt_rtx": {"serving"},
     "fastapi": {"web"},
     "celery": {"stores", "worker"},
     "tritonclient": {"inference"},

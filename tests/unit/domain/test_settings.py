@@ -24,6 +24,9 @@ def test_a_variable_sets_the_field_of_its_name(monkeypatch):
         ("CARDEX_METRICS_PORT", "70000"),
         ("CARDEX_INSECURE", "perhaps"),
         ("CARDEX_MILVUS_INDEX", "TREE"),
+        ("CARDEX_TRITON_IN_FLIGHT", "0"),
+        ("CARDEX_TRITON_TIMEOUT_S", "0"),
+        ("CARDEX_TRITON_MEMORY", "gpu"),
     ],
 )
 def test_a_wrong_value_stops_with_the_name_of_its_variable(monkeypatch, name, value):
@@ -35,6 +38,19 @@ def test_a_wrong_value_stops_with_the_name_of_its_variable(monkeypatch, name, va
 def test_a_wrong_choice_stops_with_the_allowed_ones(monkeypatch):
     monkeypatch.setenv("CARDEX_LOG_LEVEL", "LOUD")
     with pytest.raises(ConfigurationError, match=r"'DEBUG', 'INFO', 'WARNING' or 'ERROR'"):
+        load_settings()
+
+
+def test_the_memory_that_triton_can_share_is_named(monkeypatch):
+    monkeypatch.setenv("CARDEX_TRITON_MEMORY", "gpu")
+    with pytest.raises(ConfigurationError, match=r"'inline', 'system' or 'cuda'"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["CARDEX_TOKENIZER", "CARDEX_STATEMENTS"])
+def test_what_belongs_to_a_version_is_no_setting(monkeypatch, name):
+    monkeypatch.setenv(name, "file.json")
+    with pytest.raises(ConfigurationError, match=f"unknown setting {name}"):
         load_settings()
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from services.cli import app
 from services.evaluation.commands import described
 from services.evaluation.evaluate import Task
+from services.inference.repository import newest
 from services.retrieval.ptbxl import StatementKind
 from tests import formats
 from tests.unit.fakes import calibration
@@ -72,7 +73,7 @@ def test_everything_is_one_json_object(evaluate, manifest, root):
     assert found["re-ranked"]["count"] == 2
     assert found["re-ranked"]["ms_per_ecg"] > 0
     (figures,) = found["re-ranked"]["by_weight"]
-    statements = json.loads((root / "model_repository" / "statements.json").read_bytes())
+    statements = json.loads(newest(root / "model_repository").statements.read_bytes())
     assert figures["match_weight"] == statements["match_weight"]
 
 
@@ -142,24 +143,30 @@ def test_a_header_without_its_samples_is_named(evaluate, tmp_path):
 
 def test_a_folder_without_a_model_is_named(evaluate, manifest, tmp_path):
     result = evaluate("--manifest", manifest, repository=tmp_path)
-    refused(result, "CONFIGURATION", f"{tmp_path} holds no model")
+    refused(result, "CONFIGURATION", f"{tmp_path} holds no version of")
 
 
 def test_a_missing_graph_is_named(evaluate, manifest, repository):
-    (repository / "report_text_encoder" / "1" / "model.onnx").unlink()
+    newest(repository).graph("report_text_encoder").unlink()
+    result = evaluate("--manifest", manifest, repository=repository)
+    refused(result, "CONFIGURATION", "no version of ecg_image_encoder and report_text_encoder")
+
+
+def test_a_damaged_graph_is_named(evaluate, manifest, repository):
+    newest(repository).graph("report_text_encoder").write_bytes(b"no graph")
     result = evaluate("--manifest", manifest, repository=repository)
     refused(result, "CONFIGURATION", "report_text_encoder/1/model.onnx")
 
 
 def test_a_tokenizer_of_another_model_is_refused(evaluate, manifest, repository):
-    tokenizer = repository / "report_text_encoder" / "tokenizer.json"
+    tokenizer = newest(repository).tokenizer
     tokenizer.write_text(tokenizer.read_text() + " ")
     result = evaluate("--manifest", manifest, repository=repository)
     refused(result, "VERSION_MISMATCH", "tokenizer.json is of another model")
 
 
 def test_statements_of_another_model_are_refused(evaluate, manifest, repository):
-    path = repository / "statements.json"
+    path = newest(repository).statements
     path.write_text(json.dumps({**json.loads(path.read_bytes()), "model_version": "other"}))
     result = evaluate("--manifest", manifest, repository=repository)
     refused(result, "VERSION_MISMATCH", "belongs to model other")
@@ -169,7 +176,7 @@ def test_re_ranking_needs_a_matcher_and_its_weight(evaluate, manifest, repositor
     def rerank(*more: object):
         return evaluate("--manifest", manifest, "--rerank", 2, *more, repository=repository)
 
-    (repository / "statements.json").unlink()
+    newest(repository).statements.unlink()
     refused(rerank(), "CONFIGURATION", "give --match-weight")
     assert rerank("--match-weight", 0.1).exit_code == 0
     shutil.rmtree(repository / "ecg_report_matcher")

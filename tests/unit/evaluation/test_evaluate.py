@@ -12,6 +12,7 @@ from services.evaluation.dataset import Dataset, open_dataset
 from services.evaluation.ecgs import Ecgs
 from services.evaluation.embedder import OnnxEmbedder
 from services.evaluation.evaluate import evaluate, gallery_of, task_of
+from services.inference.repository import newest
 from services.retrieval.ptbxl import Record, StatementKind
 from services.signals.spec import ImageSpec
 from tests import formats
@@ -200,7 +201,7 @@ def test_the_served_model_opens_and_another_tokenizer_is_refused(root, tmp_path)
     repository = tmp_path / "models"
     shutil.copytree(root / "model_repository", repository)
     assert OnnxEmbedder(repository).texts(["sinusrhythmus"]).shape == (1, 256)
-    tokenizer = repository / "report_text_encoder" / "tokenizer.json"
+    tokenizer = newest(repository).tokenizer
     tokenizer.write_text(tokenizer.read_text() + " ")
     with pytest.raises(CardexError, match="is of another model"):
         OnnxEmbedder(repository)

@@ -2,13 +2,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from services.domain.errors import InvalidReport, Overloaded, Unavailable
+from services.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
 from services.domain.reports import Report
 from services.gateway.index import ReportIndex
 from services.pb.cardex.v1 import report_index_pb2 as pb
 from services.pb.cardex.v1 import report_pb2
 from services.retrieval.indexer import MAX_CHUNK
-from tests.unit.fakes import House
+from tests.unit.fakes import House, model_info
 
 
 class Pulse:
@@ -129,3 +129,78 @@ async def test_the_index_is_described(service):
     index = (await service.GetIndex(pb.GetIndexRequest(), None)).index
     assert (index.name, index.generation, index.model_version) == ("reports_1", "g1", "model-1")
     assert (index.report_count, index.create_time.seconds) == (1, 1)
+
+
+# Migration to another model.
+
+
+@pytest.fixture
+def beside(house):
+    """A second model, served beside the one in force."""
+    house.store.fill(Report("r1", "sinus rhythm"), Report("r2", "paced"))
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+
+
+async def migrate(service, version: str = "model-2", **options) -> list[pb.MigrateIndexResponse]:
+    request = pb.MigrateIndexRequest(model_version=version, **options)
+    return [response async for response in service.MigrateIndex(request, None)]
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_migration_tells_its_progress_and_last_the_new_index(service, house):
+    *progress, last = await migrate(service)
+    assert [(step.stored, step.total) for step in progress] == [(2, 3), (3, 3), (3, 3)]
+    assert not any(step.committed for step in progress)
+    assert (last.stored, last.total, last.committed) == (3, 3, True)
+    assert (last.index.model_version, last.index.report_count) == ("model-2", 3)
+    assert house.store.current().name == last.index.name
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_shadow_is_made_and_does_not_answer(service, house):
+    *_, last = await migrate(service, shadow=True)
+    assert last.index.model_version == "model-2"
+    assert last.index.report_count == 3
+    assert house.store.current().name == "reports_1"
+
+
+@pytest.mark.usefixtures("beside")
+async def test_the_gateway_looks_again_after_a_migration(service):
+    await migrate(service)
+    assert service._pulse.beats == 1
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_broken_migration_changes_nothing(service, house):
+    migrating = service.MigrateIndex(pb.MigrateIndexRequest(model_version="model-2"), None)
+    await anext(migrating)
+    house.encoder.error = Unavailable("Triton is down")
+    with pytest.raises(Unavailable):
+        await anext(migrating)
+    assert house.store.current().name == "reports_1"
+    assert set(house.store.indexes) == {"reports_1"}
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_client_that_goes_away_leaves_no_unfinished_index(service, house):
+    migrating = service.MigrateIndex(pb.MigrateIndexRequest(model_version="model-2"), None)
+    await anext(migrating)
+    await migrating.aclose()
+    assert set(house.store.indexes) == {"reports_1"}
+    assert (await migrate(service))[-1].committed
+
+
+@pytest.mark.usefixtures("beside")
+async def test_nobody_else_writes_during_a_migration(service):
+    migrating = service.MigrateIndex(pb.MigrateIndexRequest(model_version="model-2"), None)
+    await anext(migrating)
+    for other in (upsert(service, chunk("c")), migrate(service)):
+        with pytest.raises(Overloaded) as caught:
+            await other
+        assert caught.value.reason == "INDEX_BUSY"
+    await migrating.aclose()
+
+
+async def test_a_migration_to_a_model_that_is_not_served_is_refused(service):
+    with pytest.raises(VersionMismatch, match="model-9"):
+        await migrate(service, "model-9")

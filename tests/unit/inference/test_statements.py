@@ -4,8 +4,9 @@ import logging
 import numpy as np
 import pytest
 
-from services.domain.errors import ConfigurationError
+from services.domain.errors import ConfigurationError, VersionMismatch
 from services.domain.reports import Prediction
+from services.inference.repository import Release
 from services.inference.statements import (
     MAX_PREDICTIONS,
     MIN_PROBABILITY,
@@ -13,8 +14,9 @@ from services.inference.statements import (
     Calibration,
     Predictor,
     load_calibration,
+    served_calibration,
 )
-from tests.unit.fakes import FakeEncoder, text_vector
+from tests.unit.fakes import FakeEncoder, model_info, text_vector
 
 AFIB = {
     "code": "AFIB", "description": "atrial fibrillation", "prompt": "atrial fibrillation",
@@ -71,7 +73,7 @@ def test_a_missing_file_is_said_in_the_log(tmp_path, caplog):
     ],
 )
 def test_a_damaged_file_is_refused_with_its_name_and_the_remedy(written, content):
-    with pytest.raises(ConfigurationError, match=r"statements\.json.*export the model anew"):
+    with pytest.raises(ConfigurationError, match=r"statements\.json.*export it anew"):
         load_calibration(written(content))
 
 
@@ -80,8 +82,43 @@ def test_a_folder_is_no_file(tmp_path):
         load_calibration(tmp_path)
 
 
+# With a served model.
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """The statements of two versions, side by side."""
+    for number in (1, 2):
+        path = Release(tmp_path, number).statements
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({**FILE, "model_version": f"m{number}"}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_served_model_has_the_statements_of_its_own_version(repository, number):
+    found = served_calibration(repository, model_info(f"m{number}", number=number))
+    assert found.model_version == f"m{number}"
+
+
+def test_statements_of_another_model_are_refused_with_both_versions_and_the_file(repository):
+    with pytest.raises(VersionMismatch, match=r"model m9.*2/statements\.json.*for m2"):
+        served_calibration(repository, model_info("m9", number=2))
+
+
+def test_a_served_model_may_come_without_statements(repository):
+    assert served_calibration(repository, model_info("m3", number=3)) is None
+
+
 def predictor(*statements: CalibratedStatement) -> Predictor:
-    return Predictor.of(Calibration("m1", 0.0, statements, ""), FakeEncoder())
+    return Predictor.of(Calibration("m1", 0.0, statements, ""), FakeEncoder(), model_info())
+
+
+def test_the_prompts_are_embedded_by_the_model_that_they_were_calibrated_for():
+    encoder = FakeEncoder("model-2", "model-1")
+    calibration = Calibration("model-1", 0.0, (statement("AFIB", 1.0, 0.0),), "")
+    Predictor.of(calibration, encoder, model_info("model-1"))
+    assert encoder.asked == ["model-1"]
 
 
 def statement(code: str, slope: float, intercept: float) -> CalibratedStatement:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from services.domain.errors import ConfigurationError
+from services.inference.repository import newest
 from services.inference.tokenizer import ReportTokenizer
 
 LENGTH = 64
@@ -12,7 +13,7 @@ CLS, SEP = 2, 3
 
 @pytest.fixture(scope="module")
 def path(root):
-    return root / "model_repository" / "report_text_encoder" / "tokenizer.json"
+    return newest(root / "model_repository").tokenizer
 
 
 @pytest.fixture(scope="module")

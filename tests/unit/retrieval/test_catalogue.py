@@ -6,7 +6,7 @@ import pytest
 from services.domain.errors import IndexMissing, Unavailable, VersionMismatch
 from services.retrieval import catalogue as module
 from services.retrieval.catalogue import Catalogue
-from tests.unit.fakes import FakeEncoder, FakeStore, calibration
+from tests.unit.fakes import FakeEncoder, FakeStore, calibration, model_info
 
 TTL_S = 1.0
 
@@ -37,7 +37,7 @@ def catalogue(clock, parts):
 
 def test_an_edition_is_a_model_and_the_index_built_with_it(catalogue, parts):
     edition = catalogue.current()
-    assert edition.model == parts.encoder.model()
+    assert edition.model == model_info()
     assert edition.index == parts.store.current()
 
 
@@ -68,11 +68,37 @@ def test_an_index_of_another_model_is_refused_with_both_versions(parts):
         catalogue.current()
 
 
+def test_a_refusal_names_every_model_that_is_served(parts):
+    parts.encoder.served = (model_info("model-2"), model_info("model-1"))
+    catalogue = Catalogue(parts.encoder, FakeStore("model-0"))
+    with pytest.raises(VersionMismatch, match=r"model-2 and model-1.*model-0"):
+        catalogue.current()
+
+
+def test_the_index_decides_which_of_the_served_models_answers(parts):
+    parts.encoder.served = (model_info("model-2"), model_info("model-1"))
+    catalogue = Catalogue(parts.encoder, parts.store, ttl_s=-1.0)
+    assert catalogue.current().model.version == "model-1"
+    parts.store.index = replace(parts.store.index, model_version="model-2")
+    assert catalogue.current().model.version == "model-2"
+
+
+def test_a_model_that_was_deployed_just_now_is_found(catalogue, parts):
+    parts.store.index = replace(parts.store.index, model_version="model-2")
+    parts.encoder.arriving = (model_info("model-2"),)
+    assert catalogue.current().model.version == "model-2"
+
+
+def test_the_server_is_not_asked_anew_for_a_model_that_is_known(catalogue, parts):
+    catalogue.current()
+    assert parts.encoder.looks == 0
+
+
 def test_a_missing_index_and_a_part_that_is_down_are_told_apart(catalogue, parts):
-    parts.store.index = None
+    index, parts.store.index = parts.store.index, None
     with pytest.raises(IndexMissing):
         catalogue.current()
-    parts.encoder.error = Unavailable("Triton is down")
+    parts.store.index, parts.encoder.error = index, Unavailable("Triton is down")
     with pytest.raises(Unavailable, match="Triton is down"):
         catalogue.current()
 
@@ -107,8 +133,14 @@ def test_the_last_known_edition_is_the_one_in_force_while_all_is_well(catalogue,
 # Calibrated statements.
 
 
-def calibrated(parts, **options) -> Catalogue:
-    return Catalogue(parts.encoder, parts.store, calibration("AFIB", "SR", **options), ttl_s=-1.0)
+def calibrated(parts) -> Catalogue:
+    """A catalogue of statements that say which model they are of."""
+    return Catalogue(
+        parts.encoder,
+        parts.store,
+        lambda model: calibration("AFIB", "SR", version=model.version),
+        ttl_s=-1.0,
+    )
 
 
 def test_the_prompts_are_embedded_once(parts):
@@ -118,13 +150,32 @@ def test_the_prompts_are_embedded_once(parts):
     assert parts.encoder.texts == [["AFIB", "SR"]]
 
 
-def test_statements_of_another_model_are_refused_with_both_versions(parts):
-    with pytest.raises(VersionMismatch, match=r"model-1.*model-0.*CARDEX_STATEMENTS"):
-        calibrated(parts, version="model-0").current()
+def test_the_statements_are_those_of_the_model_in_force(parts):
+    catalogue = calibrated(parts)
+    for version in ("model-1", "model-2"):
+        parts.encoder.served = (model_info("model-2"), model_info("model-1"))
+        parts.store.index = replace(parts.store.index, model_version=version)
+        assert catalogue.current().calibration.model_version == version
+    assert parts.encoder.asked == ["model-1", "model-2"]
+
+
+def test_statements_that_do_not_fit_are_asked_for_again(parts):
+    fit = False
+
+    def statements_of(model):
+        if not fit:
+            raise VersionMismatch("statements of another model")
+        return calibration("AFIB")
+
+    catalogue = Catalogue(parts.encoder, parts.store, statements_of, ttl_s=-1.0)
+    with pytest.raises(VersionMismatch, match="statements of another model"):
+        catalogue.current()
+    fit = True
+    assert catalogue.current().predictor is not None
 
 
 def test_everything_that_an_answer_depends_on_is_in_the_version(parts):
     plain = Catalogue(parts.encoder, parts.store, ttl_s=-1.0).current()
-    parts.encoder.info = replace(parts.encoder.info, matcher=True)
+    parts.encoder.served = (model_info(matcher=True),)
     matching = Catalogue(parts.encoder, parts.store, ttl_s=-1.0).current()
     assert len({plain.version, matching.version, calibrated(parts).current().version}) == 3

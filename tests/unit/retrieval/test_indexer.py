@@ -3,10 +3,11 @@ import math
 import pytest
 
 from services.domain.errors import IndexMissing, InvalidReport, Unavailable, VersionMismatch
+from services.domain.jobs import Priority
 from services.domain.reports import Report, Statement
 from services.retrieval.indexer import MAX_TEXT, Indexer, checked
 from services.retrieval.ptbxl import report_id
-from tests.unit.fakes import FakeStore, House
+from tests.unit.fakes import FakeStore, House, model_info
 
 REPORT = Report("r1", "sinus rhythm")
 
@@ -23,7 +24,7 @@ def indexer(house, *, rebuild: bool) -> Indexer:
 
 
 def stored(house, index: str = "reports_1") -> dict[str, Report]:
-    return {key: report for key, (report, _) in house.store.contents[index].items()}
+    return house.store.reports(index)
 
 
 # Completing and checking a report.
@@ -183,12 +184,33 @@ def test_a_rebuild_leaves_the_generation_of_the_old_index_alone(house):
     assert "touch" not in house.store.calls
 
 
-def test_a_rebuild_mends_a_missing_index_and_one_of_another_model(house):
-    for index in (None, FakeStore("model-0").index):
-        house.store.index = index
-        rebuild = indexer(house, rebuild=True)
-        rebuild.add([REPORT])
-        assert rebuild.commit().model_version == house.encoder.model().version
+@pytest.mark.parametrize("index", [None, FakeStore("model-0").index], ids=["none", "model-0"])
+def test_a_rebuild_takes_the_newest_model_where_the_index_has_none_that_is_served(house, index):
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    house.store.index = index
+    rebuild = indexer(house, rebuild=True)
+    rebuild.add([REPORT])
+    assert rebuild.commit().model_version == "model-2"
+    assert house.encoder.asked == ["model-2"]
+
+
+def test_a_rebuild_keeps_the_model_in_force_beside_a_newer_one(house):
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    rebuild = indexer(house, rebuild=True)
+    rebuild.add([REPORT])
+    assert rebuild.commit().model_version == "model-1"
+    assert house.encoder.asked == ["model-1"]
+
+
+def test_a_merge_is_embedded_by_the_model_of_the_index(house):
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    indexer(house, rebuild=False).add([REPORT])
+    assert house.encoder.asked == ["model-1"]
+
+
+def test_reports_give_way_to_ecgs(house):
+    indexer(house, rebuild=False).add([REPORT])
+    assert house.encoder.priorities == [Priority.ROUTINE]
 
 
 def test_a_rebuild_without_reports_is_refused_and_dropped(house):

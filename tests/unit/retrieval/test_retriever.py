@@ -18,7 +18,7 @@ from services.signals.images import image_of
 from services.signals.readers import read
 from services.signals.spec import ImageSpec
 from tests.unit.ecgs import ecg, typed
-from tests.unit.fakes import FakeStore, House, calibration
+from tests.unit.fakes import FakeStore, House, calibration, model_info
 
 REPORTS = [
     Report(f"r{number}", text, "en", statements=(Statement("SR"),))
@@ -234,7 +234,7 @@ def test_an_empty_index_has_no_draft():
 @pytest.fixture
 def matching():
     house = House(*REPORTS, calibration=calibration("SR", match_weight=1.0))
-    house.encoder.info = replace(house.encoder.info, matcher=True)
+    house.encoder.served = (model_info(matcher=True),)
     return house
 
 
@@ -329,12 +329,32 @@ def test_a_changed_index_is_searched_anew(house):
 
 def test_a_new_model_embeds_a_known_ecg_anew(house):
     answer(house, asked())
-    house.encoder.info = type(house.encoder)("model-2").info
+    house.encoder.served = (model_info("model-2"),)
     house.store.index = FakeStore("model-2").index
     (found,) = answer(house, asked())
     assert not found.from_cache
     assert found.model_version == "model-2"
     assert len(house.encoder.images) == 2
+
+
+def test_a_newer_model_beside_it_changes_no_answer(house):
+    (first,) = answer(house, asked())
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    (again,) = answer(house, asked())
+    (other,) = answer(house, asked(1))
+    assert again == first.cached()
+    assert other.model_version == "model-1"
+    assert house.encoder.asked == ["model-1", "model-1"]
+
+
+def test_after_a_switch_every_call_goes_to_the_other_model(matching):
+    old = model_info(matcher=True)
+    matching.encoder.served = (model_info("model-2", matcher=True), old)
+    matching.store.index = replace(matching.store.index, model_version="model-2")
+    (found,) = answer(matching, asked(rerank=3))
+    matching.retriever.by_text("old infarct", 1)
+    assert found.model_version == "model-2"
+    assert set(matching.encoder.asked) == {"model-2"}
 
 
 def test_reports_are_fetched_once_for_each_generation(house):
@@ -394,6 +414,11 @@ def test_an_answer_to_a_text_tells_its_stages_and_versions(house):
     found = house.retriever.by_text("old infarct", 2)
     assert [stage.stage for stage in found.stages] == ["inference", "search"]
     assert (found.model_version, found.index_generation) == ("model-1", "g1")
+
+
+def test_a_text_is_as_urgent_as_an_ecg_at_the_bedside(house):
+    house.retriever.by_text("old infarct", 2)
+    assert house.encoder.priorities == [Priority.STAT]
 
 
 @pytest.mark.parametrize("text", ["", " \n", "x" * (MAX_TEXT + 1)])

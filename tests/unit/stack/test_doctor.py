@@ -1,9 +1,11 @@
+import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from services.domain.errors import ConfigurationError
 from services.domain.settings import Settings
+from services.inference.repository import IMAGE_ENCODER, TEXT_ENCODER, Release, newest
 from services.stack import doctor
 from services.stack.doctor import Check, examine
 
@@ -13,15 +15,16 @@ GIB = 1024**3
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """A machine that has everything; a test takes away what it is about."""
-    folder = tmp_path / "models"
-    for model in ("ecg_image_encoder", "report_text_encoder"):
-        (folder / model / "1").mkdir(parents=True)
-        (folder / model / "1" / "model.onnx").write_bytes(bytes(2_000_000))
+    release = Release(tmp_path / "models", 1)
+    for model in (IMAGE_ENCODER, TEXT_ENCODER):
+        release.folder(model).mkdir(parents=True)
+        release.graph(model).write_bytes(bytes(2_000_000))
+    release.card.write_text('{"model_version": "cardex-1"}')
+    release.tokenizer.write_bytes(newest(Settings().model_repository).tokenizer.read_bytes())
     machine = SimpleNamespace(
         free=10 * GIB,
-        models=folder,
+        release=release,
         runtime=SimpleNamespace(server="/triton", python="3.11"),
-        tokenizer=Settings().tokenizer,
     )
     monkeypatch.setattr(doctor, "inspect_runtime", lambda _: machine.runtime)
     usage = SimpleNamespace(disk_usage=lambda _: SimpleNamespace(free=machine.free))
@@ -30,8 +33,7 @@ def machine(monkeypatch, tmp_path):
         check.name: check
         for check in examine(
             Settings(
-                model_repository=machine.models,
-                tokenizer=machine.tokenizer,
+                model_repository=release.repository,
                 data_dir=tmp_path / "data" / "of" / "cardex",
             )
         )
@@ -49,7 +51,7 @@ def test_a_whole_machine_passes(machine):
 
 def test_every_check_says_what_was_found(machine):
     assert all(check.detail for check in machine.examine().values())
-    assert machine.examine()["models"].detail == "ecg_image_encoder, report_text_encoder: 4.0 MB"
+    assert machine.examine()["models"].detail == "cardex-1, version 1: 4.0 MB"
 
 
 def test_a_missing_environment_of_triton_has_its_remedy(machine, monkeypatch):
@@ -61,15 +63,28 @@ def test_a_missing_environment_of_triton_has_its_remedy(machine, monkeypatch):
 
 
 def test_a_missing_model_is_named_with_the_setting(machine):
-    (machine.models / "report_text_encoder" / "1" / "model.onnx").unlink()
-    (detail,) = missing(machine).values()
-    assert "lacks report_text_encoder" in detail
+    machine.release.graph(TEXT_ENCODER).unlink()
+    detail = missing(machine)["models"]
+    assert "no version of ecg_image_encoder and report_text_encoder" in detail
     assert "CARDEX_MODEL_REPOSITORY" in detail
 
 
-def test_a_missing_tokenizer_is_named(machine, tmp_path):
-    machine.tokenizer = tmp_path / "none.json"
-    assert "none.json" in missing(machine)["tokenizer"]
+def test_a_missing_model_card_is_named(machine):
+    machine.release.card.unlink()
+    assert "1/model_card.json" in missing(machine)["models"]
+
+
+def test_a_missing_tokenizer_is_named(machine):
+    machine.release.tokenizer.unlink()
+    assert "report_text_encoder/1/tokenizer.json" in missing(machine)["tokenizer"]
+
+
+def test_the_newest_version_is_looked_at(machine):
+    newer = Release(machine.release.repository, 2)
+    for model in (IMAGE_ENCODER, TEXT_ENCODER):
+        shutil.copytree(machine.release.folder(model), newer.folder(model))
+    newer.card.write_text('{"model_version": "cardex-2"}')
+    assert machine.examine()["models"].detail == "cardex-2, version 2: 4.0 MB"
 
 
 def test_too_little_space_is_told_in_mib(machine):
@@ -80,9 +95,9 @@ def test_too_little_space_is_told_in_mib(machine):
     assert "CARDEX_DATA_DIR" in found["data folder"]
 
 
-def test_one_thing_that_is_missing_hides_no_other(machine, tmp_path):
+def test_one_thing_that_is_missing_hides_no_other(machine):
     machine.free = 0
-    machine.tokenizer = tmp_path / "none.json"
+    machine.release.tokenizer.unlink()
     assert missing(machine).keys() == {"tokenizer", "shared memory", "data folder"}
 
 

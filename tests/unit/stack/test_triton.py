@@ -125,5 +125,15 @@ def test_the_server_runs_in_its_own_environment(part, tmp_path):
     assert part.env["PYTHONPATH"] == ""
 
 
+def test_versions_can_come_and_go_while_the_server_runs(part, tmp_path):
+    assert f"--model-repository={tmp_path / 'models'}" in part.argv
+    assert {"--model-control-mode=explicit", "--load-model=*"} <= set(part.argv)
+    assert "--strict-readiness=false" in part.argv
+
+
+def test_the_models_run_on_the_cpu(part):
+    assert "--model-config-name=cpu" in part.argv
+
+
 def test_a_server_that_does_not_answer_is_not_ready(part):
     assert not part.ready()

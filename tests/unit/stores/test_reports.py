@@ -5,7 +5,13 @@ from services.domain.errors import CardexError
 from services.domain.reports import Report, Statement
 from services.retrieval.indexer import MAX_TEXT
 from services.stores import reports as module
-from services.stores.reports import INDEX_PARAMS, MAX_BODY_BYTES, SEARCH_PARAMS, ReportStore
+from services.stores.reports import (
+    INDEX_PARAMS,
+    MAX_BODY_BYTES,
+    SEARCH_PARAMS,
+    IndexInfo,
+    ReportStore,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +27,45 @@ def bounded(monkeypatch):
     monkeypatch.setattr(module, "replace", counted)
 
 
+class FakeIterator:
+    """Gives the rows two at a time."""
+
+    def __init__(self, rows: list[dict]) -> None:
+        self.rows, self.closed = rows, False
+
+    def next(self) -> list[dict]:
+        page, self.rows = self.rows[:2], self.rows[2:]
+        return page
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class FakeMilvus:
-    """Keeps the rows that are upserted."""
+    """Keeps the rows that are upserted, and the properties of collections."""
 
     def __init__(self) -> None:
         self.rows: list[dict] = []
+        self.properties: dict[str, dict[str, str]] = {}
+        self.iterators: list[FakeIterator] = []
 
     def upsert(self, name, rows, timeout):
         self.rows += rows
+
+    def query_iterator(self, name, batch_size, output_fields, timeout):
+        self.iterators.append(FakeIterator(self.rows))
+        return self.iterators[-1]
+
+    def list_collections(self, timeout):
+        return list(self.properties)
+
+    def alter_collection_properties(self, name, properties, timeout):
+        self.properties[name] |= properties
+
+    def describe_collection(self, name, timeout):
+        fields = [{"name": "embedding", "params": {"dim": "8"}}]
+        properties = self.properties[name]
+        return {"collection_name": name, "properties": properties, "fields": fields}
 
 
 @pytest.fixture
@@ -81,3 +118,89 @@ def test_a_report_of_any_size_is_stored_or_refused(milvus, report):
 @pytest.mark.parametrize("kind", INDEX_PARAMS)
 def test_every_kind_of_index_can_be_built_and_searched(kind):
     assert kind in SEARCH_PARAMS
+
+
+# All reports of an index.
+
+
+@pytest.fixture
+def filled(milvus):
+    """A store with five reports in one index."""
+    store = ReportStore("http://127.0.0.1:1")
+    many = [Report(f"r{number}", "sinus rhythm") for number in range(5)]
+    store.upsert(index_of("reports_1"), many, [[1.0]] * 5)
+    return store
+
+
+def test_all_reports_of_an_index_come_page_by_page(filled, milvus):
+    pages = list(filled.pages(index_of("reports_1")))
+    assert [[report.report_id for report in page] for page in pages] == [
+        ["r0", "r1"],
+        ["r2", "r3"],
+        ["r4"],
+    ]
+    assert milvus.iterators[0].closed
+
+
+def test_who_stops_reading_leaves_no_iterator_open(filled, milvus):
+    pages = filled.pages(index_of("reports_1"))
+    next(pages)
+    pages.close()
+    assert milvus.iterators[0].closed
+
+
+# Indexes with the same reports, by different models.
+
+
+def index_of(name: str, generation: str = "g1", twin: tuple[str, ...] = ()) -> IndexInfo:
+    return IndexInfo(name, generation, "m", 1.0, 8, twin)
+
+
+OLD = index_of("old")
+NEW = index_of("new", "h1", twin=("old", "g1", "h1"))
+
+
+def test_an_index_and_the_one_made_from_it_have_the_same_reports():
+    assert NEW.same_reports(OLD)
+    assert OLD.same_reports(NEW)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (index_of("old", "g2"), NEW),
+        (OLD, index_of("new", "h2", twin=NEW.twin)),
+        (index_of("other"), NEW),
+        (OLD, index_of("new", "h1")),
+        (index_of("third", "i1", twin=("old", "g1", "i1")), NEW),
+    ],
+    ids=["the old changed", "the new changed", "of another", "unrelated", "made from the same"],
+)
+def test_indexes_that_changed_since_or_were_made_apart_are_not_the_same(one, other):
+    assert not one.same_reports(other)
+    assert not other.same_reports(one)
+
+
+def test_what_an_index_was_made_from_is_kept_with_it(milvus):
+    milvus.properties["new"] = {"cardex.generation": "h1"}
+    paired = ReportStore("http://127.0.0.1:1").pair(index_of("new", "h1"), OLD)
+    assert paired.same_reports(OLD)
+    assert ReportStore("http://127.0.0.1:1").named("new").same_reports(OLD)
+
+
+def test_an_index_that_changes_is_no_twin_any_more(milvus):
+    milvus.properties["new"] = {"cardex.generation": "h1", "cardex.twin": "old g1 h1"}
+    assert not ReportStore("http://127.0.0.1:1").touch(NEW).same_reports(OLD)
+
+
+def test_the_indexes_of_a_model_are_told_newest_first(milvus):
+    for name, model, created in [
+        ("reports_a", "m1", "1.0"),
+        ("reports_b", "m1", "3.0"),
+        ("reports_c", "m2", "2.0"),
+        ("reports_d", "m1", "2.0"),
+        ("others", "m1", "4.0"),
+    ]:
+        milvus.properties[name] = {"cardex.model_version": model, "cardex.created": created}
+    found = ReportStore("http://127.0.0.1:1").of_model("m1")
+    assert [index.name for index in found] == ["reports_b", "reports_d", "reports_a"]

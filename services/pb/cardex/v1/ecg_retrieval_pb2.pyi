@@ -139,7 +139,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "model_version", "image_spec", "index_name", "index_generation", "index_model_version", "queues", "limits", "disclaimer")
+    __slots__ = ("version", "model_version", "image_spec", "index_name", "index_generation", "index_model_version", "queues", "limits", "disclaimer", "served_model_versions")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGE_SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,7 @@ class GetServerInfoResponse(_message.Message):
     QUEUES_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     DISCLAIMER_FIELD_NUMBER: _ClassVar[int]
+    SERVED_MODEL_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     version: str
     model_version: str
     image_spec: str
@@ -158,7 +159,8 @@ class GetServerInfoResponse(_message.Message):
     queues: _containers.RepeatedCompositeFieldContainer[QueueInfo]
     limits: Limits
     disclaimer: str
-    def __init__(self, version: _Optional[str] = ..., model_version: _Optional[str] = ..., image_spec: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., index_model_version: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueInfo, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., disclaimer: _Optional[str] = ...) -> None: ...
+    served_model_versions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, version: _Optional[str] = ..., model_version: _Optional[str] = ..., image_spec: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., index_model_version: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueInfo, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., disclaimer: _Optional[str] = ..., served_model_versions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueueInfo(_message.Message):
     __slots__ = ("priority", "depth", "oldest_age_s", "running")

@@ -52,6 +52,26 @@ class DeleteReportsResponse(_message.Message):
     index: IndexInfo
     def __init__(self, deleted: _Optional[int] = ..., index: _Optional[_Union[IndexInfo, _Mapping]] = ...) -> None: ...
 
+class MigrateIndexRequest(_message.Message):
+    __slots__ = ("model_version", "shadow")
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    model_version: str
+    shadow: bool
+    def __init__(self, model_version: _Optional[str] = ..., shadow: _Optional[bool] = ...) -> None: ...
+
+class MigrateIndexResponse(_message.Message):
+    __slots__ = ("stored", "total", "committed", "index")
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    stored: int
+    total: int
+    committed: bool
+    index: IndexInfo
+    def __init__(self, stored: _Optional[int] = ..., total: _Optional[int] = ..., committed: _Optional[bool] = ..., index: _Optional[_Union[IndexInfo, _Mapping]] = ...) -> None: ...
+
 class GetIndexRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -45,6 +45,11 @@ class ReportIndexStub:
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.DeleteReportsRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_report__index__pb2.DeleteReportsResponse.FromString,
                 _registered_method=True)
+        self.MigrateIndex = channel.unary_stream(
+                '/cardex.v1.ReportIndex/MigrateIndex',
+                request_serializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.SerializeToString,
+                response_deserializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.FromString,
+                _registered_method=True)
         self.GetIndex = channel.unary_unary(
                 '/cardex.v1.ReportIndex/GetIndex',
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.GetIndexRequest.SerializeToString,
@@ -71,6 +76,15 @@ class ReportIndexServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MigrateIndex(self, request, context):
+        """Embeds the reports that answer now by another served model, into an index of its own, and makes
+        that one answer; until then the old one does. An index of that model with the same reports is taken
+        as it is, so the way back takes no time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetIndex(self, request, context):
         """Describes the index.
         """
@@ -90,6 +104,11 @@ def add_ReportIndexServicer_to_server(servicer, server):
                     servicer.DeleteReports,
                     request_deserializer=cardex_dot_v1_dot_report__index__pb2.DeleteReportsRequest.FromString,
                     response_serializer=cardex_dot_v1_dot_report__index__pb2.DeleteReportsResponse.SerializeToString,
+            ),
+            'MigrateIndex': grpc.unary_stream_rpc_method_handler(
+                    servicer.MigrateIndex,
+                    request_deserializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.FromString,
+                    response_serializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.SerializeToString,
             ),
             'GetIndex': grpc.unary_unary_rpc_method_handler(
                     servicer.GetIndex,
@@ -152,6 +171,33 @@ class ReportIndex:
             '/cardex.v1.ReportIndex/DeleteReports',
             cardex_dot_v1_dot_report__index__pb2.DeleteReportsRequest.SerializeToString,
             cardex_dot_v1_dot_report__index__pb2.DeleteReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MigrateIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cardex.v1.ReportIndex/MigrateIndex',
+            cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.SerializeToString,
+            cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

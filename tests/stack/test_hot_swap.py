@@ -1,0 +1,165 @@
+"""A second model version comes and goes while requests flow."""
+
+import shutil
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+
+from services.client import GatewayClient
+from services.domain.errors import CardexError
+from services.inference.control import replicas
+from services.inference.repository import IMAGE_ENCODER, newest, releases
+from services.inference.triton import TritonEncoder
+from services.model_commands import GatewayIndexes
+from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
+from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc
+from services.retrieval.assembly import triton_server
+from services.serving.deploy import Deployment
+from services.serving.install import served_numbers
+from tests.models import MIRRORED, mirrored
+from tests.support import ROOT, build_index, reports, running_stack, variant
+
+REQUESTS = 1000
+CLIENTS = 8
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swap")
+    repository = folder / "models"
+    shutil.copytree(ROOT / "model_repository", repository, symlinks=True)
+    with running_stack(folder / "data", model_repository=repository) as (_, settings):
+        build_index(settings, reports(300))
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory):
+    return mirrored(ROOT / "model_repository", tmp_path_factory.mktemp("mirror") / "models")
+
+
+@pytest.fixture
+def deployment(settings):
+    encoder = TritonEncoder(triton_server(settings), settings.model_repository)
+    with GatewayClient(settings) as client:
+        servers = replicas(settings.triton_url)
+        yield Deployment(settings.model_repository, servers, encoder, GatewayIndexes(client))
+
+
+def quietly(stored: int, total: int) -> None:
+    assert 0 <= stored <= total
+
+
+class Traffic:
+    """Clients that ask one different ECG after another."""
+
+    def __init__(self, settings) -> None:
+        self._channel = grpc.insecure_channel(settings.gateway_target)
+        self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalStub(self._channel)
+        self._next = 0
+        self._lock = threading.Lock()
+        self.answers = []
+        self.errors = []
+        self.enough = threading.Event()
+
+    def run(self) -> None:
+        while not (self.enough.is_set() and len(self.answers) >= REQUESTS) and not self.errors:
+            with self._lock:
+                number, self._next = self._next, self._next + 1
+            lap, place = divmod(number, 900)
+            request = pb.RetrieveRequest(ecg=variant(place))
+            request.question.top_k = 3 + lap
+            try:
+                self.answers.append(self._ecgs.Retrieve(request, timeout=60).answer)
+            except grpc.RpcError as error:
+                self.errors.append(error)
+
+    def __enter__(self) -> "Traffic":
+        self._pool = ThreadPoolExecutor(CLIENTS)
+        self._done = [self._pool.submit(self.run) for _ in range(CLIENTS)]
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.enough.set()
+        for done in self._done:
+            done.result()
+        self._pool.shutdown()
+        self._channel.close()
+
+    def next_version(self) -> str:
+        """Return the version of an answer to a request that was sent after this call."""
+        seen = len(self.answers)
+        while len(self.answers) < seen + 2 * CLIENTS and not self.errors:
+            time.sleep(0.02)
+        assert self.errors == []
+        return self.answers[-1].model_version
+
+
+def test_1000_requests_flow_while_a_version_is_deployed_and_rolled_back(
+    settings, deployment, mirror
+):
+    before = newest(settings.model_repository).version()
+    with Traffic(settings) as traffic:
+        assert traffic.next_version() == before
+        state = deployment.deploy(mirror, quietly)
+        assert (state.number, state.version, state.answering) == (2, MIRRORED, True)
+        time.sleep(1.5)  # workers look at the index every second
+        assert traffic.next_version() == MIRRORED
+        state = deployment.rollback(quietly)
+        assert (state.number, state.version, state.answering) == (1, before, True)
+        assert traffic.next_version() == before
+    assert traffic.errors == []
+    assert len(traffic.answers) >= REQUESTS
+    versions = Counter(answer.model_version for answer in traffic.answers)
+    assert set(versions) == {before, MIRRORED}
+    # An ECG of one version among the reports of the other would be far from its nearest.
+    assert min(answer.hits[0].score for answer in traffic.answers) > 0
+    assert served_numbers(settings.model_repository) == [1]
+    (server,) = replicas(settings.triton_url)
+    assert server.ready(IMAGE_ENCODER, 1)
+    assert not server.ready(IMAGE_ENCODER, 2)
+
+
+def test_a_shadow_is_loaded_and_indexed_but_does_not_answer(settings, deployment, mirror):
+    before = newest(mirror).version()
+    state = deployment.deploy(mirror, quietly, shadow=True)
+    assert (state.version, state.answering) == (before, False)
+    states = {state.version: state for state in deployment.states()}
+    assert states[MIRRORED].served
+    assert not states[MIRRORED].answering
+    with GatewayClient(settings) as client:
+        assert MIRRORED in client.info().served_model_versions
+        assert client.info().model_version != MIRRORED
+        assert client.search("sinus rhythm", 3).model_version != MIRRORED
+        steps = list(client.migrate(MIRRORED, shadow=False))
+        assert len(steps) == 2, "the index of the shadow is taken as it is"
+        assert client.index().report_count == steps[-1].total
+        assert client.search("sinus rhythm", 3).model_version == MIRRORED
+    deployment.rollback(quietly)
+
+
+def test_a_version_that_answers_wrongly_never_serves(settings, deployment, mirror, tmp_path):
+    broken = tmp_path / "models"
+    shutil.copytree(mirror, broken, symlinks=True)
+    graph = ROOT / "model_repository" / IMAGE_ENCODER / "1" / "model.onnx"
+    shutil.copy(graph, broken / IMAGE_ENCODER / "1" / "model.onnx")
+    card = newest(broken).card
+    card.write_text(card.read_text().replace(MIRRORED, "cardex-broken"))
+    there = [release.number for release in releases(settings.model_repository)]
+    with pytest.raises(CardexError, match="cardex-broken"):
+        deployment.deploy(broken, quietly)
+    assert served_numbers(settings.model_repository) == [1]
+    assert [release.number for release in releases(settings.model_repository)] == there
+    with GatewayClient(settings) as client:
+        assert client.search("sinus rhythm", 3).hits
+
+
+def test_what_answers_is_not_retired_and_a_way_back_has_to_exist(deployment):
+    with pytest.raises(CardexError, match="version 1 answers"):
+        deployment.retire(1)
+    with pytest.raises(CardexError, match="no way back"):
+        deployment.rollback(quietly)

@@ -1,0 +1,78 @@
+"""Triton answers as the graphs do alone, on real ECGs and real reports."""
+
+import numpy as np
+import pytest
+
+from services.domain.jobs import Priority
+from services.evaluation.embedder import OnnxEmbedder
+from services.inference.repository import newest
+from services.inference.triton import TritonEncoder
+from services.records import load, recordings
+from services.retrieval.assembly import triton_server
+from services.signals.images import image_of
+from services.signals.readers import read
+from tests.support import ROOT, demo_data, reports
+
+# Batches of other sizes add up float32 sums in another order; nothing else may differ.
+TOLERANCE = 1e-5
+MATCH_TOLERANCE = 1e-3
+"""Log-odds reach some tens, so the same relative error is larger."""
+
+
+@pytest.fixture(scope="module")
+def encoder(settings):
+    return TritonEncoder(triton_server(settings), settings.model_repository)
+
+
+@pytest.fixture(scope="module")
+def sharing(settings):
+    shared = settings.model_copy(update={"triton_memory": "system"})
+    return TritonEncoder(triton_server(shared), settings.model_repository)
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    return OnnxEmbedder(ROOT / "model_repository")
+
+
+@pytest.fixture(scope="module")
+def images():
+    spec = newest(ROOT / "model_repository").spec()
+    ecgs = [read(load(files)) for files in recordings(demo_data().cpsc)]
+    return np.stack([image_of(ecg, spec) for ecg in ecgs])
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return [report.text for report in reports(120)]
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_images(encoder, graphs, images, priority):
+    (model, *_) = encoder.models()
+    many = np.repeat(images, 5, axis=0)  # more than a call takes
+    found = encoder.embed_images(model, many, priority)
+    np.testing.assert_allclose(found, graphs.images(many), atol=TOLERANCE)
+
+
+def test_reports(encoder, graphs, texts):
+    (model, *_) = encoder.models()
+    found = encoder.embed_texts(model, texts, Priority.ROUTINE)
+    np.testing.assert_allclose(found, graphs.texts(texts), atol=TOLERANCE)
+
+
+def test_matches(encoder, graphs, images, texts):
+    (model, *_) = encoder.models()
+    found = encoder.match(model, images[:2], [texts[:7], texts[7:24]], Priority.STAT)
+    for image, some, log_odds in zip(images, (texts[:7], texts[7:24]), found, strict=False):
+        np.testing.assert_allclose(log_odds, graphs.match(image, some), atol=MATCH_TOLERANCE)
+
+
+def test_tensors_in_shared_memory(sharing, graphs, images, texts):
+    (model, *_) = sharing.models()
+    for count in (10, 3, 7):
+        found = sharing.embed_images(model, images[:count], Priority.ROUTINE)
+        np.testing.assert_allclose(found, graphs.images(images[:count]), atol=TOLERANCE)
+    ((log_odds),) = sharing.match(model, images[:1], [texts[:5]], Priority.ROUTINE)
+    expected = graphs.match(images[0], texts[:5])
+    np.testing.assert_allclose(log_odds, expected, atol=MATCH_TOLERANCE)

@@ -1,0 +1,47 @@
+"""Several Triton servers behind one name, as a headless service gives them."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from services.domain.jobs import Priority
+from services.domain.settings import Settings
+from services.inference.control import replicas
+from services.inference.probe import probe_image
+from services.inference.repository import IMAGE_ENCODER
+from services.inference.triton import TritonEncoder
+from services.retrieval.assembly import triton_server
+from tests.support import running_triton
+
+
+@pytest.fixture
+def servers(tmp_path):
+    """Two servers: their parts, and one target that names both."""
+    repository = Settings().model_repository
+    with (
+        running_triton(tmp_path / "one", repository) as (one, first),
+        running_triton(tmp_path / "other", repository) as (other, second),
+    ):
+        yield (one, other), f"ipv4:{first},{second}"
+
+
+def test_calls_go_round_and_survive_the_death_of_a_replica(servers):
+    parts, target = servers
+    settings = Settings(triton_url=target)
+    encoder = TritonEncoder(triton_server(settings), settings.model_repository)
+    (model,) = encoder.models()
+    images = probe_image(model.image_spec.shape)
+    one, other = replicas(target)
+    before = [server.asked(IMAGE_ENCODER, 1) for server in (one, other)]
+    expected = encoder.embed_images(model, images, Priority.ROUTINE)
+    for _ in range(19):
+        encoder.embed_images(model, images, Priority.ROUTINE)
+    after = [server.asked(IMAGE_ENCODER, 1) for server in (one, other)]
+    assert [there - then for then, there in zip(before, after, strict=True)] == [10, 10]
+    os.killpg(parts[0].process.pid, signal.SIGKILL)
+    for _ in range(20):
+        found = encoder.embed_images(model, images, Priority.ROUTINE)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert other.asked(IMAGE_ENCODER, 1) >= after[1] + 20

@@ -1,0 +1,103 @@
+import socket
+from types import SimpleNamespace
+
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from services.domain.errors import ConfigurationError, Unavailable
+from services.inference import control as module
+from services.inference.control import Replica, replicas
+
+
+class Server:
+    """tritonserver, as its client library shows it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.error: InferenceServerException | None = None
+
+    def load_model(self, model, *, client_timeout):
+        if self.error is not None:
+            raise self.error
+
+    def is_model_ready(self, model, number, *, client_timeout):
+        return (model, number) == ("m", "2")
+
+    def get_inference_statistics(self, model, number, *, client_timeout):
+        counts = (3, 4) if number == "2" else ()
+        stats = [
+            SimpleNamespace(inference_stats=SimpleNamespace(success=SimpleNamespace(count=count)))
+            for count in counts
+        ]
+        return SimpleNamespace(model_stats=stats)
+
+
+@pytest.fixture
+def replica(monkeypatch):
+    monkeypatch.setattr(module.triton, "InferenceServerClient", Server)
+    return Replica("10.0.0.1:8001")
+
+
+def test_a_version_that_is_ready_is_told_from_others(replica):
+    assert replica.ready("m", 2)
+    assert not replica.ready("m", 1)
+
+
+def test_the_requests_of_a_version_are_counted(replica):
+    assert (replica.asked("m", 2), replica.asked("m", 1)) == (7, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind", "said"),
+    [
+        ("StatusCode.UNAVAILABLE", "explicit model load / unload is not allowed if polling is "
+         "enabled", ConfigurationError, "--model-control-mode=explicit"),
+        ("StatusCode.UNAVAILABLE", "failed to connect", Unavailable, "10.0.0.1:8001"),
+        ("StatusCode.DEADLINE_EXCEEDED", "Deadline Exceeded", Unavailable, "10.0.0.1:8001"),
+        ("StatusCode.INTERNAL", "failed to load 'm', no version is available", ConfigurationError,
+         "no version is available"),
+    ],
+)  # fmt: skip
+def test_a_load_that_fails_says_where_and_why(replica, status, words, kind, said):
+    replica._client.error = InferenceServerException(words, status=status)
+    with pytest.raises(kind, match=said):
+        replica.load("m")
+
+
+@pytest.fixture
+def names(monkeypatch):
+    """A resolver of made-up names."""
+    four, six = socket.AF_INET, socket.AF_INET6
+    known = {
+        "triton": [(four, "10.0.0.2"), (four, "10.0.0.1"), (four, "10.0.0.1")],
+        "localhost": [(six, "::1"), (four, "127.0.0.1")],
+        "::1": [(six, "::1")],
+    }
+
+    def getaddrinfo(host, port, *, type):  # noqa: A002
+        if host not in known:
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(family, type, 6, "", (address, port)) for family, address in known[host]]
+
+    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(module.triton, "InferenceServerClient", Server)
+
+
+@pytest.mark.parametrize(
+    ("url", "addresses"),
+    [
+        ("dns:///triton:8001", ["10.0.0.1:8001", "10.0.0.2:8001"]),
+        ("triton:8001", ["10.0.0.1:8001", "10.0.0.2:8001"]),
+        ("localhost:8001", ["127.0.0.1:8001"]),
+        ("[::1]:8001", ["[::1]:8001"]),
+        ("ipv4:10.0.0.5:1,10.0.0.6:2", ["10.0.0.5:1", "10.0.0.6:2"]),
+    ],
+)
+def test_every_server_behind_a_name_is_found_once(names, url, addresses):
+    assert [replica.address for replica in replicas(url)] == addresses
+
+
+@pytest.mark.parametrize("url", ["nowhere:8001", "triton", "triton:grpc"])
+def test_an_address_that_cannot_be_used_names_the_setting(names, url):
+    with pytest.raises(Unavailable, match="CARDEX_TRITON_URL"):
+        replicas(url)
