@@ -19,7 +19,7 @@ from loadtest.report import publish
 from services.client import GatewayClient
 from services.domain.ecg import LEADS
 from services.domain.settings import Settings, load_settings
-from services.inference.repository import IMAGE_ENCODER, newest
+from services.inference.repository import IMAGE_ENCODER, STAT_LANE, newest
 from services.pb.cardex.v1 import ecg_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.records import load, recordings
@@ -108,7 +108,7 @@ def mean_batch(client: GatewayClient, ecgs: list[ecg_pb2.Ecg], metrics_url: str)
 def _triton_counts(url: str) -> tuple[float, float]:
     with urllib.request.urlopen(url, timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    model = '{model="ecg_image_encoder",version="1"} '
+    model = f'{{model="{STAT_LANE}",version="1"}} '
     values = {
         name: float(line.removeprefix(name + model))
         for name in ("nv_inference_count", "nv_inference_exec_count")

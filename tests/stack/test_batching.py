@@ -9,7 +9,7 @@ from tests.support import variant
 def _counts(url: str) -> tuple[float, float]:
     with urllib.request.urlopen(url, timeout=5) as answer:
         text = answer.read().decode()
-    pattern = r'^{}{{model="ecg_image_encoder",version="1"}} (\S+)$'
+    pattern = r'^{}{{model="ecg_image_encoder_stat",version="1"}} (\S+)$'
     names = ("nv_inference_count", "nv_inference_exec_count")
     found = [re.search(pattern.format(name), text, re.MULTILINE) for name in names]
     return float(found[0][1]), float(found[1][1])
