@@ -28,6 +28,33 @@ from services.serving.config import (
 ORDER = (MATCHER, STAT_LANE, TEXT_ENCODER, IMAGE_ENCODER)
 
 
+def lay_out(repository: Path, template: Path, *, matcher: bool) -> None:
+    """Give a folder the configurations of another repository, for a version 1 that is still to be written.
+
+    Args:
+        repository: left as it is where it has configurations.
+        template: whose configurations and CPU backend are taken.
+        matcher: whether there will be one.
+    """
+    if (repository / IMAGE_ENCODER / "configs").is_dir():
+        return
+    for model in MODELS:
+        if model == MATCHER and not matcher:
+            continue
+        shutil.copytree(
+            template / model / "configs", repository / model / "configs", dirs_exist_ok=True
+        )
+        (repository / model / "config.pbtxt").symlink_to("configs/onnxruntime.pbtxt")
+        folder = repository / model / "1"
+        if model == STAT_LANE:
+            folder.symlink_to(f"../{IMAGE_ENCODER}/1")
+        else:
+            folder.mkdir(exist_ok=True)
+            shutil.copy(template / model / "1" / "model.py", folder / "model.py")
+        for config in config_files(repository, model):
+            set_versions(config, [1])
+
+
 def install(source: Release, repository: Path) -> Release:
     """Copy a version into another model repository, under the next number; nothing serves it yet.
 

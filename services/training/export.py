@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from services.domain.errors import CardexError
+from services.domain.settings import ROOT
 from services.evaluation.calibration import Curve
 from services.inference.probe import SHOWN, probe_image, probe_tokens
 from services.inference.repository import (
@@ -27,6 +28,7 @@ from services.inference.repository import (
 )
 from services.retrieval.ptbxl import StatementKind
 from services.serving.config import config_files, set_image_shape, set_parameters
+from services.serving.install import lay_out
 from services.training.card import write_card, write_statements
 from services.training.run import Trained
 from services.training.tokens import LENGTH
@@ -59,6 +61,8 @@ class Card:
 def export(trained: Trained, repository: Path, card: Card) -> str:
     """Write the models into a model repository, as its version 1; returns the model version.
 
+    A folder that is none yet gets its configurations from the project's own.
+
     Raises:
         CardexError: if ONNX Runtime and torch differ by more than `PARITY`, the repository has a matcher and
             the recipe none, or other versions, or the recipe cleans reports, which the service does not.
@@ -74,6 +78,7 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
             f"{repository} also holds version {others[-1]}: export into a repository of its own, and bring it"
             " into service by `cardex models deploy`"
         )
+    lay_out(repository, ROOT / "model_repository", matcher=trained.matcher is not None)
     graphs = {name: release.graph(name) for name in GRAPHS}
     if trained.matcher is None and (repository / MATCHER).exists():
         raise CardexError(

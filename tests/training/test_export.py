@@ -23,7 +23,7 @@ from services.inference.repository import (
 from services.inference.statements import load_calibration
 from services.inference.tokenizer import ReportTokenizer
 from services.retrieval.ptbxl import StatementKind
-from services.serving.config import parameters, remove_parameters
+from services.serving.config import config_files, parameters, remove_parameters
 from services.signals.spec import ImageSpec
 from services.training import card as cards
 from services.training.embedder import TorchEmbedder
@@ -95,6 +95,18 @@ def test_what_is_exported_answers_as_torch_does_at_every_batch_size(trained, rep
             served.images(images(batch)), own.images(images(batch)), atol=1e-4
         )
     np.testing.assert_allclose(served.texts(TEXTS), own.texts(TEXTS), atol=1e-4)
+
+
+def test_a_new_folder_becomes_a_repository_that_can_be_deployed(trained, tmp_path, card):
+    version = export(trained, tmp_path / "new", card)
+    release = newest(tmp_path / "new")
+    assert (release.number, release.version()) == (1, version)
+    for model in MODELS:
+        assert (tmp_path / "new" / model / "config.pbtxt").resolve().is_file()
+        assert (release.folder(model) / "model.py").is_file()
+        for config in config_files(tmp_path / "new", model):
+            assert parameters(config, 1)["model_version"] == version
+    assert OnnxEmbedder(tmp_path / "new").texts(TEXTS).shape == (3, SMALL.embedding)
 
 
 def test_the_matcher_takes_any_number_of_ecgs_and_reports(trained, repository, card):
