@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto lock bench bench-signals bench-triton train evaluate table1 techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto lock bench bench-signals bench-triton gpu-check train evaluate table1 techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and ag
 
 bench-triton: setup $(APP)/.dev ## Measure Triton against the bare encoder, and sweep its batching
 	$(BIN)/python -m loadtest.triton
+
+gpu-check: $(APP)/.dev ## On a GPU machine: build the engines, compare their answers, measure; PTB=DIR, INT8=1
+	$(BIN)/python -m loadtest.gpu $(if $(INT8),--int8)
 
 PTB ?= ../shared/ptbxl
 FOLD ?= 9

@@ -1,6 +1,7 @@
 """`make gpu-check` from its arguments to its exit status, on a machine that stands in for one with a GPU."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -107,7 +108,7 @@ def test_without_tensorrt_it_says_so_and_nothing_is_written(
 
 @pytest.mark.usefixtures("quick")
 def test_the_whole_check_writes_what_it_found(results, capsys):
-    assert main([], StandIn(largest=2)) == 0
+    assert main([], StandIn(largest=1)) == 0
     body = json.loads(results.read_bytes())
     assert body["date"] and "cores" in body["machine"]
     assert body["gpu"] == {
@@ -128,15 +129,19 @@ def test_the_whole_check_writes_what_it_found(results, capsys):
     ]
     assert body["builds"][0]["tf32"] is True and body["builds"][0]["seconds"] == 1.5
     shapes = {(one["model"], one["runner"], one["shape"]) for one in body["speeds"]}
-    assert {("ecg_report_matcher", runner, "2 x 128") for runner in (CPU, "fp16 engine")} <= shapes
-    assert "fp16 engine: ecg_image_encoder, 2, over the CPU" in body["figures"]
+    assert {("ecg_report_matcher", runner, "1 x 128") for runner in (CPU, "fp16 engine")} <= shapes
+    assert "fp16 engine: ecg_image_encoder, 1, over the CPU" in body["figures"]
     said = words(capsys)
     assert "Stand-in (sm_00), driver 1.2.3, tensorrt 99" in said
     assert "left out: Triton" in said
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_wrong_engine_ends_with_status_1_and_its_figures_are_written(results, capsys):
+def test_a_wrong_engine_ends_with_status_1_and_its_figures_are_written(
+    monkeypatch, results, capsys
+):
+    monkeypatch.setattr(gpu, "_race", lambda *_: None)
+
     def spoil(model, runner):
         return Wrong(runner, lambda a: np.roll(a, 1, axis=-1)) if model == GRAPHS[1] else runner
 
@@ -183,6 +188,31 @@ def test_a_triton_that_does_not_come_up_is_a_failure_with_its_words(monkeypatch,
     assert failed.startswith("Triton: Triton ended with status 1")
     assert "cannot load plan of 10.3" in failed and "A plan loads only in the TensorRT" in failed
     assert "fp16 engine: top-10 overlap" in body["figures"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_served_is_compared_loaded_and_stopped(monkeypatch, results, release):
+    served = []
+
+    @contextmanager
+    def serving(program, release, folder):
+        served.append((program, (release.folder(GRAPHS[0]) / "model.plan").is_file()))
+        yield 1, 2, 3
+        served.append("stopped")
+
+    monkeypatch.setattr(gpu, "_race", lambda *_: None)
+    monkeypatch.setattr(gpu_triton, "find_program", lambda: "tritonserver")
+    monkeypatch.setattr(gpu_triton, "serving", serving)
+    monkeypatch.setattr(gpu_triton, "check", lambda *_: {"top-10 overlap": 0.5})
+    stat = "STAT p99 beside routine over idle"
+    monkeypatch.setattr(gpu_triton, "loads", lambda server, pace: {stat: 9.0})
+    monkeypatch.setattr(gpu_triton, "memories", lambda *_: {"memory inline": 1.0})
+    assert main([], StandIn(largest=1)) == 1
+    assert served == [("tritonserver", True), "stopped"]
+    body = json.loads(results.read_bytes())
+    assert body["missed"] == ["fp16 in Triton: top-10 overlap is 0.5, aim: at least 0.99"]
+    assert body["figures"]["Triton: memory inline"] == 1.0
+    assert body["aims"][f"Triton: {stat}"] == "at most 2.5"  # told; it decides no exit status
 
 
 @pytest.mark.usefixtures("quick")
