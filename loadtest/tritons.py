@@ -127,12 +127,12 @@ class Server:
         """Return images and executions so far."""
         with urllib.request.urlopen(self._metrics, timeout=5) as answer:
             text = answer.read().decode()
-        label = rf'{{model="{IMAGE_ENCODER}",version="1"}} (\S+)$'
-        found = [
-            re.search(rf"^{name}{label}", text, re.M)
+        label = rf'{{model="{IMAGE_ENCODER}",version="\d+"}} (\S+)$'
+        images, executions = (
+            sum(map(float, re.findall(rf"^{name}{label}", text, re.M)))
             for name in ("nv_inference_count", "nv_inference_exec_count")
-        ]
-        return float(found[0][1]), float(found[1][1])  # type: ignore[index]
+        )
+        return images, executions
 
 
 class _Stub:
