@@ -27,7 +27,7 @@ from matplotlib import pyplot as plt  # after the choice of what draws
 
 ROUNDS = 5
 INSTANCES = (1, 2, 3)
-DELAYS_US = (0, 1000, 3000, 10_000)
+DELAYS_US = (0, 1000, 3000)
 CLIENTS = (1, 4, 16, 64)
 MICRO_BATCH = 16
 WORKERS = 8

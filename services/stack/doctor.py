@@ -16,7 +16,7 @@ from services.stack.triton import SHARED_MEMORY, inspect_runtime
 from services.stack.valkey import server_program
 
 SHM_PER_INSTANCE = 64 * 1024**2
-INSTANCES = 8
+INSTANCES = 9
 
 
 @dataclass(frozen=True, slots=True)

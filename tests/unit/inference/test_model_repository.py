@@ -39,6 +39,9 @@ TARGETS = {"cpu": "python", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt"
 of_each_model = pytest.mark.parametrize("model", MODELS)
 of_each_target = pytest.mark.parametrize("target", TARGETS)
 of_each = pytest.mark.parametrize(("model", "target"), [*product(MODELS, TARGETS)])
+of_each_queue = pytest.mark.parametrize(
+    ("model", "target"), [*product([IMAGE_ENCODER, TEXT_ENCODER, MATCHER], TARGETS)]
+)
 on_tensorrt = pytest.mark.parametrize(("model", "target"), [*product(MODELS, ["tensorrt"])])
 
 
@@ -173,18 +176,16 @@ def test_every_version_that_is_served_fits(target):
         assert served(target, number).info.number == number
 
 
-@pytest.mark.parametrize(
-    ("model", "target"), [*product([IMAGE_ENCODER, TEXT_ENCODER, MATCHER], TARGETS)]
-)
+@of_each_queue
 def test_a_model_knows_the_priorities_that_the_client_sends(config, model, target):
     assert config.dynamic_batching.priority_levels == len(Priority)
     assert config.dynamic_batching.default_priority_level == len(Priority)
 
 
 @of_each_target
-def test_in_the_lane_nobody_goes_first(target):
-    batching = config_of(STAT_LANE, target).dynamic_batching
-    assert (batching.priority_levels, batching.max_queue_delay_microseconds) == (0, 0)
+def test_the_lane_joins_nothing_and_waits_for_nothing(target):
+    assert not config_of(STAT_LANE, target).HasField("dynamic_batching")
+    assert config_of(STAT_LANE, target).instance_group[0].count > 1
 
 
 @of_each_target
@@ -192,7 +193,7 @@ def test_the_lane_takes_what_a_worker_takes_together(target):
     assert config_of(STAT_LANE, target).max_batch_size >= Settings().stat_batch
 
 
-@of_each
+@of_each_queue
 def test_a_queue_is_bounded_and_refuses_what_is_over(config, model, target):
     policy = config.dynamic_batching.default_queue_policy
     assert policy.max_queue_size >= config.max_batch_size
@@ -200,7 +201,7 @@ def test_a_queue_is_bounded_and_refuses_what_is_over(config, model, target):
     assert policy.allow_timeout_override
 
 
-@of_each
+@of_each_queue
 def test_who_names_no_deadline_has_twice_the_client_s(config, model, target):
     policy = config.dynamic_batching.default_queue_policy
     assert policy.default_timeout_microseconds == 2e6 * Settings().triton_timeout_s
@@ -309,8 +310,7 @@ NUMBERS = (
     "default_timeout_microseconds:", *PAIR, "rate_limiter", '"nice"', '"threads"',
     '"intra_op_thread_count"', '"max_workspace_size_bytes"',
 )  # fmt: skip
-EVERYWHERE = ("max_batch_size:", "count:", "max_queue_delay_microseconds:", "max_queue_size:",
-              "default_timeout_microseconds:")  # fmt: skip
+EVERYWHERE = ("max_batch_size:", "count:")
 
 
 def reasons(path: Path) -> dict[str, str]:
