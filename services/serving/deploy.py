@@ -14,7 +14,7 @@ from services.domain.errors import CardexError, ConfigurationError, Unavailable
 from services.inference.control import Replica
 from services.inference.encoder import Encoder, served_model
 from services.inference.repository import Release, newest, releases
-from services.serving.install import ORDER, install, restore, serve, served_numbers, uninstall
+from services.serving.install import ORDER, install, serve, served_numbers, uninstall
 
 QUIET_S = 3.0
 """A version that nobody asked for so long is not in use: workers look at the index every second."""
@@ -146,20 +146,20 @@ class Deployment:
 
     def _load(self, release: Release) -> None:
         """Serve a version beside the others; undone if it does not load or answers wrongly."""
-        numbers = served_numbers(self._repository)
-        if release.number in numbers:
+        version, numbers = release.version(), served_numbers(self._repository)
+        if release.number in numbers and served_model(self._encoder, version) is not None:
             return
-        before = serve(self._repository, [*numbers, release.number])
+        others = [number for number in numbers if number != release.number]
+        serve(self._repository, [*others, release.number])
         try:
             self._load_all()
-            version = release.version()
             if served_model(self._encoder, version) is None:
                 raise ConfigurationError(
                     f"Triton loaded {version} as version {release.number}, but it cannot be used: the"
                     " warning above says why"
                 )
         except CardexError:
-            restore(before)
+            serve(self._repository, others)
             self._load_all()
             raise
 

@@ -66,16 +66,17 @@ def install(source: Release, repository: Path) -> Release:
     """
     version = source.version()
     there = releases(repository)
-    for release in there:
-        if release.version() == version:
-            return release
-    _check_fits(source, there)
-    target = Release(repository, 1 + _last_number(repository))
-    for model in ORDER:
-        if source.folder(model).exists() and (repository / model).exists():
-            _copy(source, target, model)
-    for model in ORDER:
-        _configure(source, target, model)
+    target = next((release for release in there if release.version() == version), None)
+    if target is None:
+        _check_fits(source, there)
+        target = Release(repository, 1 + _last_number(repository))
+        for model in ORDER:
+            if source.folder(model).exists() and (repository / model).exists():
+                _copy(source, target, model)
+    # Also where it is there already: who installed it may have been stopped before this.
+    if target != source:
+        for model in ORDER:
+            _configure(source, target, model)
     return target
 
 
@@ -91,22 +92,12 @@ def uninstall(release: Release) -> None:
             remove_parameters(config, release.number)
 
 
-def serve(repository: Path, numbers: Sequence[int]) -> dict[Path, list[int]]:
-    """Say in every configuration which versions are served; returns what was said before."""
-    before = {}
+def serve(repository: Path, numbers: Sequence[int]) -> None:
+    """Say in every configuration which versions are served, of those that a model has."""
     for model in MODELS:
         there = [number for number in numbers if Release(repository, number).folder(model).exists()]
-        for config in config_files(repository, model):
-            before[config] = versions(config)
-            if there:
-                set_versions(config, there)
-    return before
-
-
-def restore(before: dict[Path, list[int]]) -> None:
-    """Undo a `serve`."""
-    for config, numbers in before.items():
-        set_versions(config, numbers)
+        for config in config_files(repository, model) if there else ():
+            set_versions(config, there)
 
 
 def served_numbers(repository: Path) -> list[int]:

@@ -6,7 +6,7 @@ from services.domain.errors import ConfigurationError, Unavailable
 from services.inference.repository import MODELS, newest, releases
 from services.serving import deploy as module
 from services.serving.deploy import Deployment
-from services.serving.install import ORDER, served_numbers
+from services.serving.install import ORDER, install, serve, served_numbers
 from tests.unit.fakes import FakeEncoder
 
 
@@ -96,6 +96,16 @@ def test_a_deployed_version_is_loaded_everywhere_and_answers(deployment, server,
     assert server.loads == [*ORDER, *ORDER]
     assert served_numbers(repository) == [1, 2]
     assert told == [(1, 2), (2, 2)]
+
+
+def test_a_deployment_that_was_cut_off_before_the_load_goes_on(
+    deployment, encoder, server, repository, other
+):
+    install(newest(other), repository)
+    serve(repository, [1, 2])
+    encoder.served, encoder.arriving = encoder.served[:1], encoder.served[1:]
+    assert deployment.deploy(other, silent).answering
+    assert served_numbers(repository) == [1, 2]
 
 
 def test_the_image_encoder_is_loaded_last(deployment, server, other):

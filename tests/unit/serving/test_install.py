@@ -11,8 +11,14 @@ from services.inference.repository import (
     newest,
     releases,
 )
-from services.serving.config import config_files, parameters, set_versions, versions
-from services.serving.install import install, restore, serve, served_numbers, uninstall
+from services.serving.config import (
+    config_files,
+    parameters,
+    remove_parameters,
+    set_versions,
+    versions,
+)
+from services.serving.install import install, serve, served_numbers, uninstall
 
 
 def everything(repository):
@@ -65,12 +71,23 @@ def test_uninstall_leaves_no_trace(repository, other):
     assert everything(repository) == before
 
 
-def test_serve_names_the_versions_in_every_file_and_can_be_undone(repository, other):
+def test_an_installation_that_was_cut_off_is_completed(repository, other):
+    release = install(newest(other), repository)
+    for model in MODELS:
+        for config in config_files(repository, model):
+            remove_parameters(config, 2)
+    assert install(newest(other), repository) == release
+    for model in MODELS:
+        for config in config_files(repository, model):
+            assert parameters(config, 2)["model_version"] == "cardex-other"
+
+
+def test_serve_names_the_versions_in_every_file(repository, other):
     install(newest(other), repository)
-    before = serve(repository, [1, 2])
+    serve(repository, [1, 2])
     for model in MODELS:
         assert all(versions(config) == [1, 2] for config in config_files(repository, model))
-    restore(before)
+    serve(repository, [1])
     assert served_numbers(repository) == [1]
 
 
