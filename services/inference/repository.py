@@ -112,7 +112,7 @@ def newest(repository: Path) -> Release:
     found = releases(repository)
     if not found:
         raise ConfigurationError(
-            f"{repository} holds no version of {IMAGE_ENCODER} and {TEXT_ENCODER}: check the clone out"
-            " again, or set CARDEX_MODEL_REPOSITORY"
+            f"{repository} holds no version of {IMAGE_ENCODER} and {TEXT_ENCODER}: name a model"
+            " repository that `cardex train` wrote, or set CARDEX_MODEL_REPOSITORY"
         )
     return found[-1]

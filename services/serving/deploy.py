@@ -132,15 +132,17 @@ class Deployment:
         """Take a version out of service when nobody asks for it any more; its folders stay.
 
         Raises:
-            ConfigurationError: if it answers, or is not served.
+            ConfigurationError: if it answers, is not served, or is the only one.
             Unavailable: if it is still asked after a minute.
         """
         state = next((state for state in self.states() if state.number == number), None)
         if state is None or not state.served or state.answering:
             why = "answers" if state and state.answering else "is not served"
             raise ConfigurationError(f"version {number} {why}: see `cardex models list`")
-        self._wait_quiet(number)
         kept = [one for one in served_numbers(self._repository) if one != number]
+        if not kept:
+            raise ConfigurationError(f"version {number} is the only one that is served")
+        self._wait_quiet(number)
         serve(self._repository, kept)
         self._load_all()
 

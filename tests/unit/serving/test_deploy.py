@@ -181,5 +181,11 @@ def test_what_cannot_be_retired_is_said(deployment, number, words):
         deployment.retire(number)
 
 
+def test_the_only_version_that_is_served_is_not_retired(deployment, indexes):
+    indexes.version = ""
+    with pytest.raises(ConfigurationError, match="the only one"):
+        deployment.retire(1)
+
+
 def test_it_waits_long_enough_for_workers_that_look_every_second():
     assert module.QUIET_S > 2.0
