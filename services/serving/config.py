@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.domain.errors import ConfigurationError
 from services.inference.repository import parameter_key
+from services.serving.files import replace
 
 _POLICY = re.compile(r"^(version_policy \{ specific \{ versions: \[)([\d, ]+)(\] \} \})$", re.M)
 
@@ -27,7 +28,7 @@ def set_image_shape(config: Path, shape: tuple[int, int, int]) -> None:
     text, found = re.subn(pattern, rf"\1 {dims} \2", config.read_text())
     if not found:
         raise ConfigurationError(f"{config} has no line with the dims of the image")
-    config.write_text(text)
+    replace(config, text.encode())
 
 
 def parameters(config: Path, number: int) -> dict[str, str]:
@@ -53,13 +54,13 @@ def set_parameters(config: Path, number: int, values: Mapping[str, str]) -> None
         text, found = re.subn(pattern, line.replace("\\", r"\\"), text, flags=re.M)
         if not found:
             text = f"{text.rstrip()}\n{line}\n"
-    config.write_text(text)
+    replace(config, text.encode())
 
 
 def remove_parameters(config: Path, number: int) -> None:
     """Remove the parameters of one version."""
     pattern = rf'^parameters {{ key: "{number}\..*\n'
-    config.write_text(re.sub(pattern, "", config.read_text(), flags=re.M))
+    replace(config, re.sub(pattern, "", config.read_text(), flags=re.M).encode())
 
 
 def versions(config: Path) -> list[int]:
@@ -77,4 +78,4 @@ def set_versions(config: Path, numbers: Sequence[int]) -> None:
     """Set which versions are to be served; raises ConfigurationError."""
     versions(config)
     listed = ", ".join(map(str, numbers))
-    config.write_text(_POLICY.sub(rf"\g<1> {listed} \g<3>", config.read_text()))
+    replace(config, _POLICY.sub(rf"\g<1> {listed} \g<3>", config.read_text()).encode())

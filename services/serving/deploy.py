@@ -97,7 +97,13 @@ class Deployment:
                 serving, and nothing of the new version is served.
         """
         known = releases(self._repository)
-        release = install(newest(source), self._repository)
+        try:
+            release = install(newest(source), self._repository)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot copy {source} into the model repository {self._repository}: {error}; give it room and"
+                " the right to write, and deploy again"
+            ) from error
         try:
             self._load(release)
         except CardexError:

@@ -1,7 +1,6 @@
 """ONNX graphs to TensorRT engines: the one builder that Triton's plans come from, and that tests compile with."""
 
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ import msgspec
 
 from services.domain.errors import ConfigurationError
 from services.serving.builders import RTX, Api, gpu_at_hand
+from services.serving.files import replace
 from services.serving.profiles import Profile, Shape, check
 
 PLAN = "model.plan"
@@ -151,19 +151,9 @@ def write(built: Built, folder: Path) -> Path:
     """
     plan = folder / PLAN
     report = msgspec.json.format(msgspec.json.encode(built.report), indent=2)
-    _replace(plan.with_name(f"{PLAN}.json"), report + b"\n")
-    _replace(plan, built.plan)
+    replace(plan.with_name(f"{PLAN}.json"), report + b"\n")
+    replace(plan, built.plan)
     return plan
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _content(graph: Path) -> bytes:
@@ -232,7 +222,7 @@ def _save_timings(config: Any, path: Path | None, before: int | None) -> Timings
     if path is None or before is None:
         return None
     kept = bytes(config.get_timing_cache().serialize())
-    _replace(path, kept)
+    replace(path, kept)
     return Timings(before, len(kept))
 
 

@@ -98,6 +98,16 @@ def test_a_deployed_version_is_loaded_everywhere_and_answers(deployment, server,
     assert told == [(1, 2), (2, 2)]
 
 
+def test_a_repository_that_cannot_be_written_is_named(deployment, repository, other, monkeypatch):
+    def full(*_args, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("services.serving.install.shutil.copytree", full)
+    with pytest.raises(ConfigurationError, match=r"No space left.*give it room"):
+        deployment.deploy(other, silent)
+    assert served_numbers(repository) == [1]
+
+
 def test_a_deployment_that_was_cut_off_before_the_load_goes_on(
     deployment, encoder, server, repository, other
 ):
