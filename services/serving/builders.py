@@ -16,7 +16,7 @@ _MODULES = {TENSORRT: (TENSORRT,), RTX: (RTX, "tensorrt_rtx_bindings")}
 """By preference. The wheel of RTX's bindings has a name of its own; NVIDIA's source package renames it."""
 _REMEDIES = {
     TENSORRT: "for engines that Triton loads, on a machine with the GPU: pip install tensorrt, in the version of"
-    " Triton's container, from https://pypi.nvidia.com",
+    " Triton's container, from NVIDIA's package index",
     RTX: "to compile without a GPU: pip install tensorrt_rtx_cu12_libs tensorrt_rtx_cu12_bindings",
 }
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
