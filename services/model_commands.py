@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from services.client import GatewayClient
-from services.domain.errors import ConfigurationError
+from services.domain.errors import CardexError, ConfigurationError, IndexMissing
 from services.domain.settings import Settings
 from services.evaluation.dataset import open_dataset
 from services.inference.control import replicas
@@ -37,8 +37,12 @@ class GatewayIndexes:
 
     def answering(self) -> str:
         """Return the model version that answers, "" where there is no index."""
-        info = self._client.info()
-        return str(info.index_model_version)
+        try:
+            return str(self._client.index().model_version)
+        except CardexError as error:
+            if error.reason == IndexMissing.reason:
+                return ""
+            raise
 
     def migrate(self, model_version: str, *, shadow: bool) -> Iterator[tuple[int, int]]:
         """Make the index of a version, and unless `shadow` switch to it."""

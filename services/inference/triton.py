@@ -142,6 +142,8 @@ class TritonEncoder:
             try:
                 found[number] = self._checked(number, of_number)
             except CardexError as error:
+                if isinstance(error, Unavailable) and number in self._served:
+                    raise  # the server is busy or down, which says nothing about this version
                 logger.warning("version %d is not used: %s", number, error.message)
                 errors.append(error)
         if errors and not found:

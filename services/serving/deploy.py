@@ -4,6 +4,7 @@ Both versions are loaded side by side. Which one answers is a property of the in
 made for the new version from the reports that answer now, and the switch to it is one step in Milvus.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from services.inference.control import Replica
 from services.inference.encoder import Encoder, served_model
 from services.inference.repository import Release, newest, releases
 from services.serving.install import ORDER, install, serve, served_numbers, uninstall
+
+logger = logging.getLogger(__name__)
 
 QUIET_S = 3.0
 """A version that nobody asked for so long is not in use: workers look at the index every second."""
@@ -121,7 +124,7 @@ class Deployment:
             version: to go back to; "" for the newest served one below that which answers.
 
         Raises:
-            CardexError: if there is nothing to go back to; all stays as it is.
+            CardexError: if there is nothing to go back to, or its index cannot be made; all stays as it is.
         """
         states = self.states()
         left = next((state for state in states if state.answering), None)
@@ -131,7 +134,11 @@ class Deployment:
             )
         back = _way_back(states, left, version)
         self._migrate(back.version, progress, shadow=False)
-        self.retire(left.number)
+        try:
+            self.retire(left.number)
+        except CardexError as error:
+            # The way back is done: a second rollback would go one version further.
+            logger.warning("%s; later: cardex models retire %d", error.message, left.number)
         return VersionState(back.number, back.version, True, True)
 
     def retire(self, number: int) -> None:
@@ -149,6 +156,8 @@ class Deployment:
         if not kept:
             raise ConfigurationError(f"version {number} is the only one that is served")
         self._wait_quiet(number)
+        if self._indexes.answering() == state.version:
+            raise ConfigurationError(f"version {number} answers again: nothing was unloaded")
         serve(self._repository, kept)
         self._load_all()
 
@@ -167,7 +176,7 @@ class Deployment:
                     " warning above says why"
                 )
         except CardexError:
-            serve(self._repository, others)
+            serve(self._repository, numbers)
             self._load_all()
             raise
 
@@ -186,7 +195,8 @@ class Deployment:
         give_up = self._clock() + PATIENCE_S
         asked, since = -1, self._clock()
         while self._clock() - since < QUIET_S:
-            models = [model for model in ORDER if (self._repository / model).is_dir()]
+            release = Release(self._repository, number)
+            models = [model for model in ORDER if release.folder(model).is_dir()]
             now = sum(server.asked(model, number) for server in self._servers for model in models)
             if now != asked:
                 asked, since = now, self._clock()

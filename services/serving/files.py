@@ -1,6 +1,7 @@
 """Files that others read while they are written: each appears whole or not at all."""
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -10,6 +11,8 @@ def replace(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
