@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from services.client import GatewayClient
+from services.commands import progress_bar
 from services.domain.errors import CardexError, ConfigurationError, IndexMissing
 from services.domain.settings import Settings
 from services.evaluation.dataset import open_dataset
@@ -100,8 +100,7 @@ def _deployment(settings: Settings) -> Iterator[Deployment]:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Told]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("loading the models", total=None)
 
         def told(stored: int, total: int) -> None:

@@ -1,6 +1,5 @@
 """The reports that answer now, embedded by another served model: what a new model version needs."""
 
-import logging
 from collections.abc import Iterator, Sequence
 
 from services.domain.errors import Unavailable, VersionMismatch
@@ -9,8 +8,6 @@ from services.domain.reports import Report
 from services.inference.encoder import Encoder, ModelInfo, served_model
 from services.retrieval.catalogue import Catalogue
 from services.stores.reports import IndexInfo, ReportStore
-
-logger = logging.getLogger(__name__)
 
 PASSES = 5
 """How often changes of the old index are followed before it is said to be too busy."""
@@ -49,7 +46,7 @@ class Migration:
         source = self._store.current()
         self.index = self._ready(source) or self._create()
         for place in range(PASSES + 1):
-            if self.index.contents == source.contents or self.index.same_reports(source):
+            if self.index.same_reports(source):
                 yield self.stored
                 return
             if place == PASSES:
@@ -66,7 +63,7 @@ class Migration:
             Unavailable: if reports changed since the last pass; nothing was switched.
         """
         source = self._store.current()
-        if self.index.contents != source.contents and not self.index.same_reports(source):
+        if not self.index.same_reports(source):
             raise _too_fast()
         self._made = None  # from here on it may answer: it is no longer to be dropped
         self._store.switch(self.index)
@@ -80,7 +77,7 @@ class Migration:
 
     def _ready(self, source: IndexInfo) -> IndexInfo | None:
         for index in self._store.of_model(self._model.version):
-            if index.contents == source.contents or index.same_reports(source):
+            if index.same_reports(source):
                 self.stored = self.total
                 return index
         return None

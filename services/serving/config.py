@@ -79,3 +79,14 @@ def set_versions(config: Path, numbers: Sequence[int]) -> None:
     versions(config)
     listed = ", ".join(map(str, numbers))
     replace(config, _POLICY.sub(rf"\g<1> {listed} \g<3>", config.read_text()).encode())
+
+
+def max_batch_size(config: Path) -> int:
+    """Return the largest batch of a configuration; raises ConfigurationError."""
+    try:
+        found = re.search(r"^max_batch_size: (\d+)$", config.read_text(), re.M)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {config}: {error.strerror}") from error
+    if found is None:
+        raise ConfigurationError(f"{config} has no line with max_batch_size")
+    return int(found[1])

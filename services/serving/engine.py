@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from services.domain.errors import ConfigurationError
+from services.inference.repository import PLAN
 from services.serving.builders import RTX, Api, gpu_at_hand
 from services.serving.files import replace
 from services.serving.profiles import Profile, Shape, check
 
-PLAN = "model.plan"
 _TYPES = {"FLOAT": "fp32", "HALF": "fp16"}
 
 

@@ -1,6 +1,5 @@
 """The engines of a model repository: one for each graph, as its configuration for TensorRT says."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from services.domain.errors import ConfigurationError
 from services.inference.repository import GRAPHS, IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
 from services.serving.builders import Api
 from services.serving.comparison import Sample
+from services.serving.config import max_batch_size
 from services.serving.engine import Built, build
 from services.serving.precision import Precision, convert
 from services.serving.profiles import profiles_of
@@ -55,14 +55,3 @@ def build_plans(
         plans[model] = build(api, converted, profiles, gpu, timing_cache)
         tell(model, plans[model])
     return plans
-
-
-def max_batch_size(config: Path) -> int:
-    """Return the largest batch of a configuration; raises ConfigurationError."""
-    try:
-        found = re.search(r"^max_batch_size: (\d+)$", config.read_text(), re.M)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {config}: {error.strerror}") from error
-    if found is None:
-        raise ConfigurationError(f"{config} has no line with max_batch_size")
-    return int(found[1])

@@ -58,10 +58,15 @@ class IndexInfo:
     twin: tuple[str, ...] = ()
 
     def same_reports(self, other: "IndexInfo") -> bool:
-        """Return whether one was made from the other, and neither has changed since."""
-        return self.twin == (*other.contents, self.generation) or other.twin == (
-            *self.contents,
-            other.generation,
+        """Return whether both are one, or one was made from the other and neither has changed since."""
+        return (
+            self.contents == other.contents
+            or self.twin == (*other.contents, self.generation)
+            or other.twin
+            == (
+                *self.contents,
+                other.generation,
+            )
         )
 
     @property
