@@ -1,4 +1,4 @@
-"""What stack and fault tests share: a running stack, real ECGs, and calls of the gateway."""
+"""What stack and fault tests share: a running stack, and calls of the gateway."""
 
 import socket
 from collections.abc import Iterator
@@ -11,40 +11,20 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
 from services.client import GatewayClient, ecg_of_files
-from services.domain.ecg import LEADS, FilePart
+from services.domain.ecg import LEADS
 from services.domain.reports import Report
 from services.domain.settings import Settings
 from services.pb.cardex.v1 import ecg_pb2
 from services.records import recordings
-from services.retrieval.ptbxl import distinct_reports
-from services.signals.readers import read
-from services.stack.dataset import DemoData, fetch
 from services.stack.part import Part
 from services.stack.ports import HOST, free_ports
 from services.stack.stack import Stack
 from services.stack.triton import inspect_runtime, triton_part
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def demo_data() -> DemoData:
-    """Return the pinned real data, fetched once into the project's data folder."""
-    return fetch(ROOT / ".cardex" / "data", print)
-
-
-def dicom() -> Path:
-    import pydicom
-
-    return Path(pydicom.__file__).parent / "data" / "test_files" / "waveform_ecg.dcm"
+from tests.real import demo_data, dicom, real_signal
 
 
 def dicom_ecg() -> ecg_pb2.Ecg:
     return ecg_of_files([dicom()])
-
-
-def real_signal() -> np.ndarray:
-    """Return the DICOM's leads: (12, 10000) float32, mV, 1000 Hz."""
-    return read((FilePart("", dicom().read_bytes()),)).signal
 
 
 def typed_ecg(signal: np.ndarray, rate: float = 1000.0, unit: int = 1) -> ecg_pb2.Ecg:
@@ -59,10 +39,6 @@ def variant(number: int) -> ecg_pb2.Ecg:
 
 def cpsc_ecgs() -> list[ecg_pb2.Ecg]:
     return [ecg_of_files(files) for files in recordings(demo_data().cpsc)]
-
-
-def reports(count: int | None = None) -> list[Report]:
-    return distinct_reports(demo_data().ptbxl)[:count]
 
 
 @contextmanager

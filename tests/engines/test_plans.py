@@ -18,7 +18,7 @@ from services.serving.precision import Precision
 from services.signals.cleaning import clean
 from services.signals.images import draw, window_of
 from services.signals.readers import read
-from tests.support import demo_data, reports
+from tests.real import demo_data, reports
 
 SHIFTS = 12
 

@@ -6,7 +6,8 @@ import pytest
 from services.domain.settings import Settings
 from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
 from services.stack.stack import Stack
-from tests.support import build_index, reports, running_stack
+from tests.real import reports
+from tests.support import build_index, running_stack
 
 
 @pytest.fixture(scope="session")

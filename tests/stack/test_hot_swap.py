@@ -21,7 +21,8 @@ from services.retrieval.assembly import triton_server
 from services.serving.deploy import Deployment
 from services.serving.install import served_numbers
 from tests.models import MIRRORED, mirrored
-from tests.support import ROOT, build_index, reports, running_stack, variant
+from tests.real import ROOT, reports
+from tests.support import build_index, running_stack, variant
 
 REQUESTS = 1000
 CLIENTS = 8

@@ -8,7 +8,8 @@ from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.pb.cardex.v1 import report_index_pb2, report_pb2
 from services.retrieval.assembly import assemble
 from services.stores.reports import ReportStore
-from tests.support import dicom_ecg, refusal, reports, variant
+from tests.real import reports
+from tests.support import dicom_ecg, refusal, variant
 
 TEXT = "entirely invented rhythm with cardexian waves in v2"
 

@@ -7,11 +7,8 @@ from services.domain.jobs import Priority
 from services.evaluation.embedder import OnnxEmbedder
 from services.inference.repository import newest
 from services.inference.triton import TritonEncoder
-from services.records import load, recordings
 from services.retrieval.assembly import triton_server
-from services.signals.images import image_of
-from services.signals.readers import read
-from tests.support import ROOT, demo_data, reports
+from tests.real import ROOT, cpsc_images, reports
 
 # Batches of other sizes add up float32 sums in another order; nothing else may differ.
 TOLERANCE = 1e-5
@@ -37,9 +34,7 @@ def graphs():
 
 @pytest.fixture(scope="module")
 def images():
-    spec = newest(ROOT / "model_repository").spec()
-    ecgs = [read(load(files)) for files in recordings(demo_data().cpsc)]
-    return np.stack([image_of(ecg, spec) for ecg in ecgs])
+    return cpsc_images(newest(ROOT / "model_repository").spec())
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,8 @@ from services.inference.repository import newest
 from services.inference.statements import load_calibration
 from services.pb.cardex.v1 import ecg_pb2, job_pb2
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from tests.support import (
-    cpsc_ecgs,
-    demo_data,
-    dicom,
-    dicom_ecg,
-    real_signal,
-    refusal,
-    reports,
-    typed_ecg,
-    variant,
-)
+from tests.real import demo_data, dicom, real_signal, reports
+from tests.support import cpsc_ecgs, dicom_ecg, refusal, typed_ecg, variant
 
 STAGES = ["queue", "read", "clean", "encode", "inference", "search"]
 

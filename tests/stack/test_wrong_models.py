@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from services.inference.repository import IMAGE_ENCODER, TEXT_ENCODER
-from tests.support import ROOT, running_triton
+from tests.real import ROOT
+from tests.support import running_triton
 
 
 def without_warm_up(text: str) -> str:

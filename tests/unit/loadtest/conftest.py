@@ -13,7 +13,7 @@ from services.serving.comparison import Sample
 from services.serving.precision import Precision
 from services.signals.images import image_of
 from services.signals.readers import read
-from tests.support import dicom
+from tests.real import dicom
 from tests.unit.loadtest.machines import Remembering, StandIn
 
 MATCHED = 6  # a cycle of the sizes: 2, 32 and 4 x 100 pairs

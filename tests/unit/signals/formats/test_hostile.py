@@ -26,7 +26,7 @@ from tests.hostile import (
     zip_bombs,
     zipped,
 )  # fmt: skip
-from tests.support import demo_data
+from tests.real import demo_data
 from tests.unit.ecgs import ecg, wfdb_record
 
 MAX_SECONDS = 2.0

@@ -11,7 +11,7 @@ from services.domain.ecg import LEADS, FilePart
 from services.domain.errors import InvalidEcg
 from services.signals.readers import read
 from tests.formats import PAIRS, dicom, edf, ishne, muse_pairs, one, written
-from tests.support import demo_data
+from tests.real import demo_data
 from tests.unit.ecgs import ecg
 
 EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
