@@ -81,7 +81,15 @@ class Part:
 
     def exit_code(self) -> int | None:
         """Return its exit status, None while it runs."""
-        return None if self.process is None else self.process.poll()
+        if self.process is None:
+            return None
+        if self.process.returncode is not None:
+            return self.process.returncode
+        # Popen.poll() takes a lock that a Ctrl-C in its midst leaves taken, and no wait() would ever end.
+        ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def stop(self) -> None:
         """Ask it to stop, then make it; its children go with it."""

@@ -75,6 +75,16 @@ def test_a_part_that_is_killed_reports_the_signal(make):
         started(make("kill -9 $$"))
 
 
+def test_asking_for_its_end_takes_no_lock_that_an_interrupt_could_leave_taken(make):
+    part = make("exit 3")
+    part.start()
+    wait_until_dead(part.process.pid)
+    with part.process._waitpid_lock:
+        assert part.exit_code() == 3
+    part.stop()
+    assert part.exit_code() is None
+
+
 def test_a_part_that_never_becomes_ready_is_given_up(make):
     with pytest.raises(ConfigurationError, match=r"was not ready within 0\.01 s.*") as caught:
         started(make("exec sleep 600", timeout_s=0.01, remedy="Look there."))
