@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-from services.domain.errors import InvalidReport, Overloaded
+from services.domain.errors import InvalidReport
 from services.gateway.pulse import Pulse
+from services.gateway.writing import alone
 from services.pb.cardex.v1 import report_index_pb2 as pb
 from services.pb.cardex.v1 import report_index_pb2_grpc
 from services.retrieval.assembly import Parts
@@ -23,19 +23,6 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
         """Serve with `parts`; `pulse` hears of a changed index at once."""
         self._parts = parts
         self._pulse = pulse
-        self._writing = asyncio.Lock()
-
-    @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
-        """Let one stream write at a time."""
-        if self._writing.locked():
-            raise Overloaded(
-                "another client is writing the index: try later",
-                reason="INDEX_BUSY",
-                retry_after_s=10.0,
-            )
-        async with self._writing:
-            yield
 
     async def UpsertReports(
         self,
@@ -43,7 +30,7 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
         context: Any,  # noqa: ANN401
     ) -> AsyncIterator[pb.UpsertReportsResponse]:
         """Take reports in, chunk by chunk; one stream writes at a time."""
-        async with self._alone():
+        async with alone(self._parts.index_lease) as writer:
             indexer: Indexer | None = None
             committed = False
             try:
@@ -51,10 +38,12 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
                     if indexer is None:
                         rebuild = request.mode == pb.UPSERT_MODE_REBUILD
                         indexer = await asyncio.to_thread(self._indexer, rebuild)
+                    writer.require()
                     await asyncio.to_thread(indexer.add, _chunk(request))
                     yield pb.UpsertReportsResponse(stored=indexer.stored)
                 if indexer is None:
                     raise InvalidReport("no reports were sent", field="reports")
+                writer.require()
                 index = await asyncio.to_thread(indexer.commit)
                 committed = True
                 await self._pulse.beat()
@@ -76,7 +65,7 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
     ) -> AsyncIterator[pb.MigrateIndexResponse]:
         """Embed the reports by another model; one stream writes at a time."""
         parts = self._parts
-        async with self._alone():
+        async with alone(parts.index_lease) as writer:
             migration = await asyncio.to_thread(
                 Migration, parts.encoder, parts.reports, parts.catalogue, request.model_version
             )
@@ -85,6 +74,7 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
                 steps = migration.run()
                 while (stored := await asyncio.to_thread(next, steps, None)) is not None:
                     yield pb.MigrateIndexResponse(stored=stored, total=migration.total)
+                    writer.require()
                 if not request.shadow:
                     await asyncio.to_thread(migration.commit)
                 finished = True
@@ -110,7 +100,7 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
                 f"{len(request.report_ids)} ids: at most {MAX_CHUNK} in one call",
                 field="report_ids",
             )
-        async with self._alone():
+        async with alone(self._parts.index_lease):
             deleted, index = await asyncio.to_thread(self._delete, list(request.report_ids))
         return pb.DeleteReportsResponse(deleted=deleted, index=await self._message(index))
 

@@ -1,5 +1,6 @@
 """The parts of one process, made from its settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,19 +13,33 @@ from services.retrieval.catalogue import Catalogue
 from services.retrieval.retriever import Retriever
 from services.stores.cache import Cache
 from services.stores.jobs import JobLimits, JobStore
+from services.stores.lock import Lease
 from services.stores.redis import connect
 from services.stores.reports import ReportStore
+
+INDEX_LEASE_S = 15.0
+"""How long a gateway that died in the midst of writing the index keeps others from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that a gateway or a worker talks to."""
+    """Everything that a gateway or a worker talks to.
+
+    Attributes:
+        jobs: the job records.
+        encoder: Triton's models.
+        reports: the report index.
+        catalogue: which index answers, with which model.
+        retriever: ECGs and texts to answers.
+        index_lease: makes the lock that a writer of the index takes.
+    """
 
     jobs: JobStore
     encoder: TritonEncoder
     reports: ReportStore
     catalogue: Catalogue
     retriever: Retriever
+    index_lease: Callable[[], Lease]
 
 
 def assemble(settings: Settings) -> Parts:
@@ -48,12 +63,14 @@ def assemble(settings: Settings) -> Parts:
         payload_ttl_s=settings.payload_ttl_s,
         job_ttl_s=settings.job_ttl_s,
     )
+    state = connect(settings.state_url)
     return Parts(
-        jobs=JobStore(connect(settings.state_url), limits),
+        jobs=JobStore(state, limits),
         encoder=encoder,
         reports=reports,
         catalogue=catalogue,
         retriever=Retriever(encoder, reports, cache, catalogue),
+        index_lease=partial(Lease, state, "index", INDEX_LEASE_S),
     )
 
 

@@ -1,3 +1,4 @@
+import secrets
 from collections.abc import Iterator
 
 import grpc
@@ -5,7 +6,9 @@ import pytest
 
 from services.domain.settings import Settings
 from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
+from services.stack.ports import free_ports
 from services.stack.stack import Stack
+from services.stack.valkey import ValkeyConfig, valkey_part
 from tests.real import reports
 from tests.support import build_index, running_stack
 
@@ -43,3 +46,17 @@ def ecgs(channel: grpc.Channel) -> ecg_retrieval_pb2_grpc.EcgRetrievalStub:
 @pytest.fixture(scope="session")
 def index(channel: grpc.Channel) -> report_index_pb2_grpc.ReportIndexStub:
     return report_index_pb2_grpc.ReportIndexStub(channel)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("valkey")
+    """Run a Valkey with state's settings and nothing in it; yields its URL."""
+    config = ValkeyConfig("state", free_ports(1)[0], secrets.token_hex(8), folder, "256mb")
+    part = valkey_part(config, folder / "log")
+    part.start()
+    try:
+        part.wait_ready()
+        yield config.url
+    finally:
+        part.stop()

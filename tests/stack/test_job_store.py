@@ -1,6 +1,5 @@
 """The promises of the job records, against a real Valkey."""
 
-import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,22 +18,9 @@ STAT, ROUTINE = Priority.STAT, Priority.ROUTINE
 BROKEN = JobError("BROKEN", "broke")
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("valkey")
-    config = ValkeyConfig("state", free_ports(1)[0], secrets.token_hex(8), folder, "256mb")
-    part = valkey_part(config, folder / "log")
-    part.start()
-    try:
-        part.wait_ready()
-        yield config.url
-    finally:
-        part.stop()
-
-
 @pytest.fixture
-def client(url):
-    client = connect(url)
+def client(valkey):
+    client = connect(valkey)
     client.flushall()
     return client
 

@@ -5,10 +5,11 @@ import pytest
 from services.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
 from services.domain.reports import Report
 from services.gateway.index import ReportIndex
+from services.gateway.writing import Writer
 from services.pb.cardex.v1 import report_index_pb2 as pb
 from services.pb.cardex.v1 import report_pb2
 from services.retrieval.indexer import MAX_CHUNK
-from tests.unit.fakes import House, model_info
+from tests.unit.fakes import FakeLease, House, model_info
 
 
 class Pulse:
@@ -25,7 +26,13 @@ def house():
 
 @pytest.fixture
 def service(house):
-    parts = SimpleNamespace(encoder=house.encoder, reports=house.store, catalogue=house.catalogue)
+    held: list[FakeLease] = []
+    parts = SimpleNamespace(
+        encoder=house.encoder,
+        reports=house.store,
+        catalogue=house.catalogue,
+        index_lease=lambda: FakeLease(held),
+    )
     return ReportIndex(parts, Pulse())
 
 
@@ -106,6 +113,19 @@ async def test_only_one_stream_writes_at_a_time(service):
     assert caught.value.reason == "INDEX_BUSY"
     assert [response.committed async for response in writing] == [False, True]
     assert (await upsert(service, chunk("c")))[-1].committed
+
+
+async def test_a_writer_that_lost_its_right_changes_nothing_more(service, house, monkeypatch):
+    writing = service.UpsertReports(stream(chunk("a"), chunk("b"), chunk("c")), None)
+    await anext(writing)
+    monkeypatch.setattr(Writer, "require", _lost)
+    with pytest.raises(Unavailable, match="lost"):
+        await anext(writing)
+    assert house.store.contents["reports_1"]["n0"][0].text == "a"
+
+
+def _lost(_: Writer) -> None:
+    raise Unavailable("lost")
 
 
 async def test_the_gateway_looks_again_after_a_commit(service):
