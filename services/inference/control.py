@@ -32,14 +32,6 @@ class Replica:
         """
         self._call(lambda: self._client.load_model(model, client_timeout=LOAD_S))
 
-    def ready(self, model: str, number: int) -> bool:
-        """Return whether a version can be called."""
-        return bool(
-            self._call(
-                lambda: self._client.is_model_ready(model, str(number), client_timeout=ASK_S)
-            )
-        )
-
     def asked(self, model: str, number: int) -> int:
         """Return how many requests a version has answered since it was loaded."""
         statistics = self._call(

@@ -51,7 +51,7 @@ def assemble(settings: Settings) -> Parts:
     repository = settings.model_repository
     encoder = TritonEncoder(triton_server(settings), repository)
     reports = ReportStore(
-        settings.milvus_uri, token=settings.milvus_token, index_type=settings.milvus_index
+        settings.milvus_uri, token=settings.milvus_token, kind=settings.milvus_index
     )
     catalogue = Catalogue(encoder, reports, partial(served_calibration, repository))
     cache = Cache(connect(settings.cache_url), settings.cache_ttl_s)

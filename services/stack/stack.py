@@ -9,7 +9,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
 import msgspec
@@ -19,8 +18,9 @@ from services.domain.jobs import Priority
 from services.domain.settings import Settings
 from services.gateway.door import check_bind
 from services.process import MULTIPROC_DIR
+from services.stack.milvus import milvus_part
 from services.stack.part import Part
-from services.stack.ports import HOST, check_free, free_ports, listening
+from services.stack.ports import HOST, check_free, free_ports
 from services.stack.triton import inspect_runtime, triton_part
 from services.stack.valkey import ValkeyConfig, valkey_part
 
@@ -240,16 +240,8 @@ class Stack:
         }
 
     def _milvus(self, port: int) -> Part:
-        program = Path(sys.executable).parent / "milvus-lite"
-        data = self._folder / "milvus"
-        return Part(
-            name="Milvus Lite",
-            argv=[str(program), "server", "--data-dir", str(data), "--host", HOST,
-                  "--port", str(port)],
-            log=self._folder / "logs" / "milvus.log",
-            ready=lambda: listening(port),
-            remedy=f"Only one process may use {data}. Deleting it loses the index: `cardex index`.",
-        )  # fmt: skip
+        log = self._folder / "logs" / "milvus.log"
+        return milvus_part(self._folder / "milvus", port, log)
 
     def _own(self, name: str, arguments: list[str], env: Mapping[str, str]) -> Part:
         ready = self._folder / f"{name}.ready"

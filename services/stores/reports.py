@@ -18,22 +18,26 @@ from services.domain.reports import Report
 
 ALIAS = "reports"
 PREFIX = "reports_"
-INDEX_PARAMS: dict[str, dict[str, int]] = {
-    "FLAT": {},
-    "IVF_FLAT": {
-        "nlist": 1
-    },  # one cell: exact, and the only exact index that Milvus Lite gives to FAISS
-    "HNSW": {"M": 16, "efConstruction": 200},
-}
-SEARCH_PARAMS: dict[str, dict[str, int]] = {
-    "FLAT": {},
-    "IVF_FLAT": {"nprobe": 1},
-    "HNSW": {"ef": 256},
-}
 NOT_LOADED = 101
 MAX_BODY_BYTES = 60_000
 ABANDONED_AFTER_S = 3600.0
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of vector index: how Milvus is to build and to search it."""
+
+    build: dict[str, int]
+    search: dict[str, int]
+
+
+KINDS = {
+    "FLAT": Kind({}, {}),
+    # One cell, so exact too; Milvus Lite gives it to FAISS, which takes half of its numpy's CPU time.
+    "IVF_FLAT": Kind({"nlist": 1}, {"nprobe": 1}),
+    "HNSW": Kind({"M": 16, "efConstruction": 200}, {"ef": 256}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class IndexInfo:
         model_version: that embedded its reports.
         created: Unix seconds.
         dimension: of its vectors.
+        kind: of its vector index, a key of `KINDS`.
         twin: name and generation of the index that it has the same reports as, by another model, and its
             own generation at that time; empty where it was built from anything else.
     """
@@ -55,6 +60,7 @@ class IndexInfo:
     model_version: str
     created: float
     dimension: int
+    kind: str
     twin: tuple[str, ...] = ()
 
     def same_reports(self, other: "IndexInfo") -> bool:
@@ -86,17 +92,17 @@ class Match:
 class ReportStore:
     """Reports and their embeddings in Milvus."""
 
-    def __init__(self, uri: str, *, token: str = "", index_type: str = "FLAT") -> None:
+    def __init__(self, uri: str, *, token: str = "", kind: str = "IVF_FLAT") -> None:
         """Prepare for `uri`; nothing is sent until it is used.
 
         Args:
             uri: of a Milvus server.
             token: its credentials, "user:password", or "".
-            index_type: FLAT (exact) or HNSW, of collections made from now on.
+            kind: of the vector index of collections made from now on: a key of `KINDS`.
         """
         self._uri = uri
         self._token = token
-        self._index_type = index_type
+        self._kind = kind
         self._client: MilvusClient | None = None
         self._circuit = Circuit("Milvus")
 
@@ -104,22 +110,27 @@ class ReportStore:
         """Return the index that answers now.
 
         Raises:
-            IndexMissing: if none was built yet.
+            IndexMissing: if none was built yet, or that one cannot be searched as it was meant.
             Unavailable: if Milvus is down.
         """
         if ALIAS not in self._aliases():
             raise IndexMissing("there is no report index yet: run `cardex index`")
-        return self._describe(ALIAS)
-
-    def named(self, name: str) -> IndexInfo:
-        """Return an index by its name; raises Unavailable."""
-        return self._describe(name)
+        index = self._describe(ALIAS)
+        if index.kind not in KINDS:
+            raise IndexMissing(
+                f"the report index {index.name} is of another version of Cardex: run `cardex index`"
+            )
+        return index
 
     def of_model(self, model_version: str) -> list[IndexInfo]:
         """Return the indexes that a model embedded, answering or not, the newest first."""
         names = self._call(lambda client: client.list_collections(timeout=10.0))
         indexes = [self._describe(name) for name in names if name.startswith(PREFIX)]
-        found = [index for index in indexes if index.model_version == model_version]
+        found = [
+            index
+            for index in indexes
+            if index.model_version == model_version and index.kind in KINDS
+        ]
         return sorted(found, key=lambda index: -index.created)
 
     def count(self, index: IndexInfo) -> int:
@@ -145,13 +156,15 @@ class ReportStore:
                 data=list(embeddings),
                 limit=top_k,
                 anns_field="embedding",
-                search_params={"metric_type": "IP", "params": SEARCH_PARAMS[self._index_type]},
+                search_params={"metric_type": "IP", "params": KINDS[index.kind].search},
                 output_fields=[],
                 timeout=10.0,
             )
         )
+        # A server before 2.5 does not name the primary key; pymilvus calls it "id" then.
         return [
-            [Match(str(hit["report_id"]), float(hit["distance"])) for hit in hits] for hits in found
+            [Match(hit.get("report_id") or hit["id"], float(hit["distance"])) for hit in hits]
+            for hits in found
         ]
 
     def get(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, Report]:
@@ -168,6 +181,7 @@ class ReportStore:
 
     def pages(self, index: IndexInfo, size: int = 256) -> Iterator[list[Report]]:
         """Yield all reports of an index, some at a time."""
+        self._settle(index)
         iterator = self._call(
             lambda client: client.query_iterator(
                 index.name, batch_size=size, output_fields=["body"], timeout=30.0
@@ -193,12 +207,14 @@ class ReportStore:
             params = client.prepare_index_params()
             params.add_index(
                 "embedding",
-                index_type=self._index_type,
+                index_type=self._kind,
                 metric_type="IP",
-                params=INDEX_PARAMS[self._index_type],
+                # Milvus Lite reads them from this key only, and Milvus from it too.
+                params={"params": KINDS[self._kind].build},
             )
             properties = {
                 "cardex.model_version": model_version,
+                "cardex.kind": self._kind,
                 "cardex.generation": _generation(),
                 "cardex.created": str(created),
             }
@@ -219,13 +235,15 @@ class ReportStore:
 
     def delete(self, index: IndexInfo, report_ids: Sequence[str]) -> int:
         """Delete reports; returns how many were there."""
+        self._settle(index)
         there = list(self.get(index, report_ids))
         if there:
             self._call(lambda client: client.delete(index.name, ids=there, timeout=30.0))
         return len(there)
 
     def touch(self, index: IndexInfo) -> IndexInfo:
-        """Give the index a new generation, after its contents changed."""
+        """Give the index a new generation, after its contents changed and searches see that."""
+        self._settle(index)
         properties = {"cardex.generation": _generation()}
         self._call(
             lambda client: client.alter_collection_properties(
@@ -233,6 +251,18 @@ class ReportStore:
             )
         )
         return self._describe(index.name)
+
+    def _settle(self, index: IndexInfo) -> None:
+        """Wait until reads see all that was written: by default they may be seconds behind."""
+        self._call(
+            lambda client: client.query(
+                index.name,
+                filter="",
+                output_fields=["count(*)"],
+                consistency_level="Strong",
+                timeout=30.0,
+            )
+        )
 
     def pair(self, index: IndexInfo, source: IndexInfo) -> IndexInfo:
         """Note that an index has the same reports as `source`."""
@@ -252,6 +282,7 @@ class ReportStore:
             client.load_collection(index.name, timeout=120.0)
 
         self._call(commit)
+        self._settle(index)
         before = self._aliases().get(ALIAS)
         if before == index.name:
             return index
@@ -297,6 +328,7 @@ class ReportStore:
             model_version=properties.get("cardex.model_version", ""),
             created=float(properties.get("cardex.created", 0.0)),
             dimension=int(vector["params"]["dim"]),
+            kind=properties.get("cardex.kind", ""),
             twin=tuple(properties.get("cardex.twin", "").split()),
         )
 

@@ -1,14 +1,20 @@
 """Triton answers as the graphs do alone, on real ECGs and real reports."""
 
+import itertools
+
 import numpy as np
 import pytest
+from pymilvus import MilvusClient
 
 from services.domain.jobs import Priority
 from services.evaluation.embedder import OnnxEmbedder
 from services.inference.repository import newest
 from services.inference.triton import TritonEncoder
+from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.retrieval.assembly import triton_server
+from services.stores.reports import ALIAS
 from tests.real import ROOT, cpsc_images, reports
+from tests.support import cpsc_ecgs
 
 # Batches of other sizes add up float32 sums in another order; nothing else may differ.
 TOLERANCE = 1e-5
@@ -71,3 +77,31 @@ def test_tensors_in_shared_memory(sharing, graphs, images, texts):
     ((log_odds),) = sharing.match(model, images[:1], [texts[:5]], Priority.ROUTINE)
     expected = graphs.match(images[0], texts[:5])
     np.testing.assert_allclose(log_odds, expected, atol=MATCH_TOLERANCE)
+
+
+def test_the_reports_of_an_answer_are_the_nearest_of_all(ecgs, settings, graphs, images):
+    ids, reports = embedded_reports(settings)
+    assert len(ids) == len(reports) > 9000
+    for ecg, image in zip(cpsc_ecgs(), images, strict=True):
+        request = pb.RetrieveRequest(ecg=ecg, question=pb.Question(top_k=20))
+        hits = ecgs.Retrieve(request, timeout=30).answer.hits
+        scores = reports @ graphs.images(image[None])[0]
+        nearest = np.argsort(-scores)[:20]
+        np.testing.assert_allclose([hit.score for hit in hits], scores[nearest], atol=TOLERANCE)
+        # Scores closer than the tolerance may change places.
+        far = scores[nearest[-1]] + TOLERANCE
+        assert {ids[i] for i in nearest if scores[i] > far} <= {
+            hit.report.report_id for hit in hits
+        }
+
+
+def embedded_reports(settings) -> tuple[list[str], np.ndarray]:
+    """Return ids and embeddings of all reports in the index."""
+    client = MilvusClient(settings.milvus_uri)
+    iterator = client.query_iterator(
+        ALIAS, batch_size=500, output_fields=["report_id", "embedding"]
+    )
+    rows = list(itertools.chain.from_iterable(iter(iterator.next, [])))
+    iterator.close()
+    client.close()
+    return [row["report_id"] for row in rows], np.array([row["embedding"] for row in rows])

@@ -110,7 +110,7 @@ class FakeStore:
     page = 2
 
     def __init__(self, model_version: str = VERSION) -> None:
-        first = IndexInfo("reports_1", "g1", model_version, 1.0, DIMENSION)
+        first = IndexInfo("reports_1", "g1", model_version, 1.0, DIMENSION, "FLAT")
         self.indexes = {first.name: first}
         self.contents: dict[str, dict[str, tuple[Report, np.ndarray]]] = {first.name: {}}
         self.answering: str | None = first.name
@@ -191,7 +191,7 @@ class FakeStore:
         self._called("create")
         self._made += 1
         made = IndexInfo(
-            f"reports_{self._made}", "new", model_version, float(self._made), dimension
+            f"reports_{self._made}", "new", model_version, float(self._made), dimension, "FLAT"
         )
         self.indexes[made.name], self.contents[made.name] = made, {}
         return made

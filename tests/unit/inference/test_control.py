@@ -20,9 +20,6 @@ class Server:
         if self.error is not None:
             raise self.error
 
-    def is_model_ready(self, model, number, *, client_timeout):
-        return (model, number) == ("m", "2")
-
     def get_inference_statistics(self, model, number, *, client_timeout):
         counts = (3, 4) if number == "2" else ()
         stats = [
@@ -36,11 +33,6 @@ class Server:
 def replica(monkeypatch):
     monkeypatch.setattr(module.triton, "InferenceServerClient", Server)
     return Replica("10.0.0.1:8001")
-
-
-def test_a_version_that_is_ready_is_told_from_others(replica):
-    assert replica.ready("m", 2)
-    assert not replica.ready("m", 1)
 
 
 def test_the_requests_of_a_version_are_counted(replica):

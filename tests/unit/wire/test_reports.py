@@ -61,7 +61,9 @@ def test_a_finding_keeps_everything():
 
 @pytest.mark.parametrize("count", [0, 9868])
 def test_an_index_says_what_it_holds_and_when_it_was_made(count):
-    message = sent(index_message(IndexInfo("reports_1", "g1", "m", 1_700_000_000.5, 256), count))
+    message = sent(
+        index_message(IndexInfo("reports_1", "g1", "m", 1_700_000_000.5, 256, "FLAT"), count)
+    )
     assert (message.name, message.generation, message.model_version) == ("reports_1", "g1", "m")
     assert message.report_count == count
     assert message.create_time.ToMilliseconds() == 1_700_000_000_500
