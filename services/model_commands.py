@@ -24,6 +24,7 @@ from services.serving.comparison import AIM, compare, examples_of, sample_of
 from services.serving.deploy import Deployment, VersionState
 from services.serving.deploy import Progress as Told
 from services.serving.engine import Built, write
+from services.serving.files import alone
 from services.serving.plans import build_plans
 from services.serving.precision import Precision
 
@@ -68,22 +69,29 @@ def run_deploy(
     settings: Settings, source: Path, *, shadow: bool, as_json: bool, console: Console
 ) -> None:
     """Deploy behind a progress bar, and say what answers now."""
-    with _deployment(settings) as deployment, _progress(console) as told:
+    with _changing(settings) as deployment, _progress(console) as told:
         state = deployment.deploy(source, told, shadow=shadow)
     _say(state, as_json=as_json, console=console)
 
 
 def run_rollback(settings: Settings, version: str, *, as_json: bool, console: Console) -> None:
     """Roll back behind a progress bar, and say what answers now."""
-    with _deployment(settings) as deployment, _progress(console) as told:
+    with _changing(settings) as deployment, _progress(console) as told:
         state = deployment.rollback(told, version)
     _say(state, as_json=as_json, console=console)
 
 
 def run_retire(settings: Settings, number: int) -> None:
     """Take a version out of service."""
-    with _deployment(settings) as deployment:
+    with _changing(settings) as deployment:
         deployment.retire(number)
+
+
+@contextmanager
+def _changing(settings: Settings) -> Iterator[Deployment]:
+    """Let one command at a time change the repository; Triton reads what it writes in between."""
+    with alone(settings.model_repository), _deployment(settings) as deployment:
+        yield deployment
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A second model version comes and goes while requests flow."""
 
+import json
 import shutil
 import threading
 import time
@@ -8,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from typer.testing import CliRunner
 
+from services.cli import app
 from services.client import GatewayClient
 from services.domain.errors import CardexError
 from services.inference.control import replicas
@@ -19,6 +22,7 @@ from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc
 from services.retrieval.assembly import triton_server
 from services.serving.deploy import Deployment
+from services.serving.files import alone
 from services.serving.install import served_numbers
 from tests.models import MIRRORED, mirrored
 from tests.real import ROOT, reports
@@ -167,3 +171,35 @@ def test_what_answers_is_not_retired_and_a_way_back_has_to_exist(deployment):
         deployment.retire(1)
     with pytest.raises(CardexError, match="no way back"):
         deployment.rollback(quietly)
+
+
+def test_the_commands_of_an_operator(settings, mirror, monkeypatch):
+    before = newest(ROOT / "model_repository").version()
+    monkeypatch.setenv("CARDEX_DATA_DIR", str(settings.data_dir))
+    assert answering() == before
+    with alone(settings.model_repository):
+        refused = cardex("deploy", mirror)
+        assert refused.exit_code == 1
+        assert "another command is changing" in refused.output
+    deployed = cardex("deploy", mirror, "--json")
+    assert deployed.exit_code == 0, deployed.output
+    assert json.loads(deployed.stdout)["version"] == MIRRORED
+    assert answering() == MIRRORED
+    rolled_back = cardex("rollback")
+    assert rolled_back.exit_code == 0, rolled_back.output
+    assert f"{before} (version 1) answers" in rolled_back.output
+    assert answering() == before
+    refused = cardex("retire", 1)
+    assert refused.exit_code == 1
+    assert "version 1 answers" in refused.output
+
+
+def answering() -> str:
+    listed = cardex("list", "--json")
+    assert listed.exit_code == 0, listed.output
+    (state,) = (state for state in json.loads(listed.stdout) if state["answering"])
+    return state["version"]
+
+
+def cardex(*arguments: object):
+    return CliRunner().invoke(app, ["models", *map(str, arguments)])
