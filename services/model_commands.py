@@ -17,8 +17,6 @@ from services.domain.settings import Settings
 from services.evaluation.dataset import open_dataset
 from services.inference.control import replicas
 from services.inference.repository import newest
-from services.inference.triton import TritonEncoder
-from services.retrieval.assembly import triton_server
 from services.serving.builders import RTX, load_api
 from services.serving.comparison import AIM, compare, examples_of, sample_of
 from services.serving.deploy import Deployment, VersionState
@@ -96,14 +94,9 @@ def _changing(settings: Settings) -> Iterator[Deployment]:
 
 @contextmanager
 def _deployment(settings: Settings) -> Iterator[Deployment]:
-    encoder = TritonEncoder(triton_server(settings), settings.model_repository)
+    servers = replicas(settings.triton_url)
     with GatewayClient(settings) as client:
-        yield Deployment(
-            settings.model_repository,
-            replicas(settings.triton_url),
-            encoder,
-            GatewayIndexes(client),
-        )
+        yield Deployment(settings.model_repository, servers, GatewayIndexes(client))
 
 
 @contextmanager

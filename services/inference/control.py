@@ -2,12 +2,16 @@
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from services.domain.errors import CardexError, ConfigurationError, Unavailable
+from services.inference.encoder import served_model
+from services.inference.server import TritonServer
+from services.inference.triton import TritonEncoder
 
 LOAD_S = 600.0
 """A load may build an engine first."""
@@ -31,6 +35,15 @@ class Replica:
             Unavailable: if the server is down.
         """
         self._call(lambda: self._client.load_model(model, client_timeout=LOAD_S))
+
+    def serves(self, version: str, repository: Path) -> bool:
+        """Return whether a version of `repository` is loaded, fits, and answers its known inputs as it should.
+
+        Raises:
+            CardexError: if the server is down, or no version can be used; what is wrong with one is logged.
+        """
+        encoder = TritonEncoder(TritonServer(self.address), repository)
+        return served_model(encoder, version) is not None
 
     def asked(self, model: str, number: int) -> int:
         """Return how many requests a version has answered since it was loaded."""

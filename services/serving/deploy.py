@@ -13,7 +13,6 @@ from typing import Protocol
 
 from services.domain.errors import CardexError, ConfigurationError, Unavailable
 from services.inference.control import Replica
-from services.inference.encoder import Encoder, served_model
 from services.inference.repository import Release, newest, releases
 from services.serving.install import ORDER, install, serve, served_numbers, uninstall
 
@@ -60,16 +59,14 @@ class Deployment:
         self,
         repository: Path,
         servers: Sequence[Replica],
-        encoder: Encoder,
         indexes: Indexes,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Work on `repository`, `servers` and `indexes`; `encoder` looks at what came of it."""
+        """Work on `repository`, `servers` and `indexes`."""
         self._repository = repository
         self._servers = servers
-        self._encoder = encoder
         self._indexes = indexes
         self._clock = clock
         self._sleep = sleep
@@ -163,22 +160,28 @@ class Deployment:
 
     def _load(self, release: Release) -> None:
         """Serve a version beside the others; undone if it does not load or answers wrongly."""
-        version, numbers = release.version(), served_numbers(self._repository)
-        if release.number in numbers and served_model(self._encoder, version) is not None:
+        numbers = served_numbers(self._repository)
+        if release.number in numbers and self._lacks(release) is None:
             return
         others = [number for number in numbers if number != release.number]
         serve(self._repository, [*others, release.number])
         try:
             self._load_all()
-            if served_model(self._encoder, version) is None:
+            if (server := self._lacks(release)) is not None:
                 raise ConfigurationError(
-                    f"Triton loaded {version} as version {release.number}, but it cannot be used: the"
-                    " warning above says why"
+                    f"Triton at {server.address} loaded {release.version()} as version {release.number},"
+                    " but it cannot be used: the warning above says why"
                 )
         except CardexError:
             serve(self._repository, numbers)
             self._load_all()
             raise
+
+    def _lacks(self, release: Release) -> Replica | None:
+        """Return a server on which the version cannot be used, None where all have it."""
+        version = release.version()
+        lacking = (one for one in self._servers if not one.serves(version, self._repository))
+        return next(lacking, None)
 
     def _load_all(self) -> None:
         for server in self._servers:

@@ -16,7 +16,6 @@ from services.client import GatewayClient
 from services.domain.errors import CardexError
 from services.inference.control import replicas
 from services.inference.repository import IMAGE_ENCODER, newest, releases
-from services.inference.triton import TritonEncoder
 from services.model_commands import GatewayIndexes
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc
@@ -49,10 +48,9 @@ def mirror(tmp_path_factory):
 
 @pytest.fixture
 def deployment(settings):
-    encoder = TritonEncoder(triton_server(settings), settings.model_repository)
+    servers = replicas(settings.triton_url)
     with GatewayClient(settings) as client:
-        servers = replicas(settings.triton_url)
-        yield Deployment(settings.model_repository, servers, encoder, GatewayIndexes(client))
+        yield Deployment(settings.model_repository, servers, GatewayIndexes(client))
 
 
 def quietly(stored: int, total: int) -> None:

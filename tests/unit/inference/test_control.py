@@ -7,6 +7,7 @@ from tritonclient.utils import InferenceServerException
 from services.domain.errors import ConfigurationError, Unavailable
 from services.inference import control as module
 from services.inference.control import Replica, replicas
+from tests.unit.fakes import FakeEncoder
 
 
 class Server:
@@ -37,6 +38,17 @@ def replica(monkeypatch):
 
 def test_the_requests_of_a_version_are_counted(replica):
     assert (replica.asked("m", 2), replica.asked("m", 1)) == (7, 0)
+
+
+def test_each_server_is_asked_itself_what_it_serves(replica, monkeypatch, tmp_path):
+    def encoder(server, repository):
+        assert (server, repository) == ("10.0.0.1:8001", tmp_path)
+        return FakeEncoder("cardex-1")
+
+    monkeypatch.setattr(module, "TritonServer", lambda address: address)
+    monkeypatch.setattr(module, "TritonEncoder", encoder)
+    assert replica.serves("cardex-1", tmp_path)
+    assert not replica.serves("cardex-2", tmp_path)
 
 
 @pytest.mark.parametrize(

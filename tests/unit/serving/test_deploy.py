@@ -1,28 +1,36 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from services.domain.errors import ConfigurationError, Unavailable
-from services.inference.repository import MODELS, newest, releases
+from services.inference.repository import MODELS, Release, newest, releases
 from services.serving import deploy as module
 from services.serving.deploy import Deployment
 from services.serving.install import ORDER, install, serve, served_numbers
-from tests.unit.fakes import FakeEncoder
 
 
 class Server:
     """One Triton; `loads` keeps what it was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *usable: str) -> None:
+        self.address = "10.0.0.1:8001"
+        self.usable = set(usable)
+        self.usable_once_loaded: set[str] = set()
         self.loads: list[str] = []
         self.error: Exception | None = None
         self.busy_for = 0
 
     def load(self, model: str) -> None:
         self.loads.append(model)
+        self.usable |= self.usable_once_loaded
         if self.error is not None:
             error, self.error = self.error, None
             raise error
+
+    def serves(self, version: str, repository: Path) -> bool:
+        assert Release(repository, 1).version()
+        return version in self.usable
 
     def asked(self, model: str, number: int) -> int:
         assert model in MODELS
@@ -61,15 +69,8 @@ class Clock:
 
 
 @pytest.fixture
-def server():
-    return Server()
-
-
-@pytest.fixture
-def encoder(repository):
-    encoder = FakeEncoder(newest(repository).version())
-    encoder.served += (replace(encoder.served[0], version="cardex-other", number=2),)
-    return encoder
+def server(repository):
+    return Server(newest(repository).version(), "cardex-other")
 
 
 @pytest.fixture
@@ -78,11 +79,9 @@ def indexes(repository):
 
 
 @pytest.fixture
-def deployment(repository, server, encoder, indexes):
+def deployment(repository, server, indexes):
     clock = Clock()
-    return Deployment(
-        repository, [server, server], encoder, indexes, clock=clock, sleep=clock.sleep
-    )
+    return Deployment(repository, [server, server], indexes, clock=clock, sleep=clock.sleep)
 
 
 def silent(stored: int, total: int) -> None:
@@ -109,12 +108,13 @@ def test_a_repository_that_cannot_be_written_is_named(deployment, repository, ot
 
 
 def test_a_deployment_that_was_cut_off_before_the_load_goes_on(
-    deployment, encoder, server, repository, other
+    deployment, server, repository, other
 ):
     install(newest(other), repository)
     serve(repository, [1, 2])
-    encoder.served, encoder.arriving = encoder.served[:1], encoder.served[1:]
+    server.usable, server.usable_once_loaded = set(), {"cardex-other"}
     assert deployment.deploy(other, silent).answering
+    assert server.loads
     assert served_numbers(repository) == [1, 2]
 
 
@@ -141,11 +141,13 @@ def test_a_version_that_does_not_load_leaves_all_as_it_was(deployment, server, r
     assert server.loads[-len(ORDER) :] == list(ORDER), "the old state is loaded again"
 
 
-def test_a_version_that_cannot_be_used_is_taken_out_again(
-    deployment, encoder, indexes, repository, other
+def test_a_version_that_one_server_cannot_use_is_taken_out_again(
+    repository, server, indexes, other
 ):
-    encoder.served = encoder.served[:1]
-    with pytest.raises(ConfigurationError, match="loaded cardex-other"):
+    bad = Server(newest(repository).version())
+    bad.address = "10.0.0.2:8001"
+    deployment = Deployment(repository, [server, bad], indexes)
+    with pytest.raises(ConfigurationError, match=r"10\.0\.0\.2:8001 loaded cardex-other"):
         deployment.deploy(other, silent)
     assert served_numbers(repository) == [1]
     assert indexes.asked == []
