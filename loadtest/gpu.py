@@ -21,12 +21,14 @@ from loadtest.gpu_parity import AIMS, Reference
 from loadtest.gpu_runners import CpuRunner, Runner
 from loadtest.gpu_sample import demo_sample, fold_sample
 from loadtest.gpu_speed import CPU, Pace, measure
-from loadtest.tritons import Server
+from loadtest.memories import memories
+from loadtest.tritons import MICRO_BATCH, Server
 from services.domain.errors import CardexError
 from services.domain.settings import Settings, load_settings
 from services.evaluation.dataset import open_dataset
-from services.inference.repository import Release, newest
-from services.inference.server import TritonServer
+from services.inference.repository import IMAGE_ENCODER, Release, newest
+from services.inference.served import IMAGE_INPUT, OUTPUT
+from services.inference.server import Call, TritonServer
 from services.serving.comparison import Sample, examples_of
 from services.serving.engine import Built
 from services.serving.precision import Precision
@@ -214,7 +216,11 @@ def _serve(
         server = Server(port, metrics, served.spec().shape)
         found.add_figures("Triton", gpu_triton.loads(server, wish.load))
         found.targets |= {f"Triton: {name}": words for name, words in gpu_triton.TARGETS.items()}
-        kinds = gpu_triton.memories(url, served.number, sample, wish.load, found.left_out.append)
+        call = Call(
+            IMAGE_ENCODER, served.number, {IMAGE_INPUT: sample.images[:MICRO_BATCH]}, OUTPUT
+        )
+        pace = wish.load
+        kinds = memories(url, call, pace.rounds, pace.seconds, found.left_out.append)
         found.add_figures("Triton", kinds)
 
 

@@ -2,28 +2,22 @@
 
 import shutil
 import statistics
-import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from loadtest.gpu_parity import Figures, Reference, compare
 from loadtest.gpu_runners import ServedRunner
 from loadtest.gpu_speed import Pace
-from loadtest.triton import MICRO_BATCH, WORKERS, priority
 from loadtest.triton import TARGETS as OF_BENCH
-from loadtest.tritons import Load, Server
+from loadtest.triton import priority
+from loadtest.tritons import WORKERS, Load, Server
 from services.domain.errors import ConfigurationError
-from services.inference.regions import memory_of
-from services.inference.repository import IMAGE_ENCODER, MODELS, Release
-from services.inference.served import IMAGE_INPUT, OUTPUT
-from services.inference.server import Call, TritonServer
+from services.inference.repository import MODELS, Release
+from services.inference.server import TritonServer
 from services.inference.triton import TritonEncoder
-from services.serving.comparison import Sample
 from services.serving.config import set_versions
 from services.serving.engine import Built, write
 from services.stack.part import Part
@@ -34,7 +28,6 @@ TARGET = "tensorrt"
 START_S = 300.0
 LARGEST, SINGLES = 64, 64
 """Images in a call at saturation, and clients that send one each."""
-MEMORIES = ("inline", "system", "cuda")
 REMEDY = (
     "A plan loads only in the TensorRT that built it: install tensorrt in the version of this container. Start"
     " the container with --gpus=all --shm-size=1g."
@@ -133,79 +126,6 @@ def loads(server: Server, pace: Pace) -> Figures:
         f"{name}, p99 ms": _median(singles, lambda load: load.percentile(99)),
         **priority(server),
     }
-
-
-def memories(
-    url: str, number: int, sample: Sample, pace: Pace, say: Callable[[str], None]
-) -> Figures:
-    """Compare how a worker's micro-batches reach the server: in the request, or in shared memory.
-
-    Args:
-        url: of the server.
-        number: version of the image encoder.
-        sample: its ECGs are sent.
-        pace: how long.
-        say: told of a kind that cannot be had here.
-    """
-    images = sample.images[:MICRO_BATCH]
-    call = Call(IMAGE_ENCODER, number, {IMAGE_INPUT: images}, OUTPUT)
-    with ExitStack() as open_memories:
-        servers = {}
-        for kind in MEMORIES:
-            try:
-                server = open_memories.enter_context(_client(url, kind))
-                server.infer(call)
-                servers[kind] = server
-            except (
-                Exception
-            ) as error:  # of tritonclient, CUDA or the tree: none of them ends the check
-                if kind == "inline":
-                    raise
-                say(f"Triton, memory {kind}: {error}")
-        rounds = [
-            {kind: _rate(server, call, pace.seconds) for kind, server in servers.items()}
-            for _ in range(pace.rounds)
-        ]
-    figures = {}
-    for kind in servers:
-        name = f"{WORKERS} x {MICRO_BATCH} images, memory {kind}"
-        figures[f"{name}, images/s"] = statistics.median(one[kind] for one in rounds)
-        if kind != "inline":
-            ratios = (one[kind] / one["inline"] for one in rounds)
-            figures[f"{name}, over inline"] = statistics.median(ratios)
-    return figures
-
-
-@contextmanager
-def _client(url: str, kind: str) -> Iterator[TritonServer]:
-    """Yield a connection; its regions are given back while the server still knows them."""
-    made: list[Any] = []
-
-    def memory(client: Any) -> Any:  # noqa: ANN401
-        made.append(memory_of(kind)(client))
-        return made[0]
-
-    try:
-        yield TritonServer(url, in_flight=WORKERS, memory=memory)
-    finally:
-        for one in made:
-            getattr(one, "close", lambda: None)()
-
-
-def _rate(server: TritonServer, call: Call, seconds: float) -> float:
-    """Return images/s of `WORKERS` threads that call one after another."""
-    start = time.perf_counter()
-    until = start + seconds
-
-    def work(_: int) -> int:
-        done = 0
-        while time.perf_counter() < until:
-            done += len(server.infer(call))
-        return done
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        done = sum(pool.map(work, range(WORKERS)))
-    return done / (time.perf_counter() - start)
 
 
 def _median(loads: Iterable[Load], figure: Callable[[Load], float]) -> float:

@@ -17,8 +17,18 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.bare import BareEncoder
+from loadtest.memories import memories
 from loadtest.report import RESULTS, publish
-from loadtest.tritons import Server, as_shipped, instances, no_batching, queue_delay, serving
+from loadtest.tritons import (
+    MICRO_BATCH,
+    WORKERS,
+    Server,
+    as_shipped,
+    instances,
+    no_batching,
+    queue_delay,
+    serving,
+)
 from services.domain.settings import Settings, load_settings
 from services.inference.repository import IMAGE_ENCODER, newest
 
@@ -29,9 +39,6 @@ ROUNDS = 5
 INSTANCES = (1, 2, 3)
 DELAYS_US = (0, 1000, 3000)
 CLIENTS = (1, 4, 16, 64)
-MICRO_BATCH = 16
-WORKERS = 8
-"""Micro-batches in flight at saturation: what a few worker processes keep going."""
 PICTURE = Path("docs") / "batching.png"
 
 
@@ -164,6 +171,8 @@ def main() -> None:
         shipped = servers.enter_context(serving(settings, as_shipped))
         off = servers.enter_context(serving(settings, no_batching))
         figures = saturation(shipped, bare) | batching(shipped, off) | priority(shipped)
+        call = shipped.call(MICRO_BATCH, release.number)
+        figures |= memories(shipped.url, call, ROUNDS, 4.0, Console().print)
     points = sweep(settings)
     show(points)
     publish("bench-triton", figures, TARGETS)

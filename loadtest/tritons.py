@@ -18,10 +18,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from services.domain.settings import Settings
 from services.inference.repository import IMAGE_ENCODER, MODELS, STAT_LANE, newest
 from services.inference.served import IMAGE_INPUT, OUTPUT
+from services.inference.server import Call
 from services.stack.ports import HOST, free_ports
 from services.stack.triton import inspect_runtime, triton_part
 
 Edit = Callable[[str], str]
+MICRO_BATCH = 16
+WORKERS = 8
+"""Micro-batches in flight at saturation: what a few worker processes keep going."""
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
@@ -83,6 +87,10 @@ class Server:
         made.raw_input_contents.append(tensor.tobytes())
         made.outputs.add(name=OUTPUT)
         return made
+
+    def call(self, images: int, number: int) -> Call:
+        """Return the same call for the workers' client, of one version."""
+        return Call(IMAGE_ENCODER, number, {IMAGE_INPUT: self._pixels[:images]}, OUTPUT)
 
     def load(self, clients: int, images: int, seconds: float = 4.0) -> Load:
         """Keep `clients` calls of `images` in flight for some seconds."""

@@ -206,7 +206,7 @@ def test_what_is_served_is_compared_loaded_and_stopped(monkeypatch, results, rel
     monkeypatch.setattr(gpu_triton, "check", lambda *_: {"top-10 overlap": 0.5})
     stat = "STAT p99 beside routine over idle"
     monkeypatch.setattr(gpu_triton, "loads", lambda server, pace: {stat: 9.0})
-    monkeypatch.setattr(gpu_triton, "memories", lambda *_: {"memory inline": 1.0})
+    monkeypatch.setattr(gpu, "memories", lambda *_: {"memory inline": 1.0})
     assert main([], StandIn(largest=1)) == 1
     assert served == [("tritonserver", True), "stopped"]
     body = json.loads(results.read_bytes())

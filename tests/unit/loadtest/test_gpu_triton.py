@@ -4,7 +4,6 @@ import os
 import sys
 import textwrap
 
-import numpy as np
 import pytest
 
 from loadtest import gpu_triton
@@ -14,7 +13,6 @@ from loadtest.gpu_triton import (
     find_program,
     install,
     loads,
-    memories,
     models_of,
     server_argv,
     serving,
@@ -23,7 +21,6 @@ from loadtest.tritons import Load
 from services.domain.errors import ConfigurationError
 from services.inference.encoder import ModelInfo
 from services.inference.repository import MATCHER, MODELS, STAT_LANE, newest
-from services.inference.server import TritonServer
 from services.serving.config import versions
 from services.stack.ports import listening
 
@@ -187,59 +184,3 @@ def test_the_loads_are_those_of_the_house(monkeypatch):
         "64 clients with one image, p99 ms": pytest.approx(2.98),
         "STAT idle p99 ms": 1.0,
     }
-
-
-class Memory:
-    def __init__(self, kind, log):
-        self.kind = kind
-        self.log = log
-
-    def close(self):
-        self.log.append(self.kind)
-
-
-@pytest.fixture
-def closed(monkeypatch):
-    """Kinds of memory whose regions were given back; calls need no server, and `cuda` is missing."""
-    log = []
-
-    def memory_of(kind):
-        if kind == "cuda":
-            raise ConfigurationError("CARDEX_TRITON_MEMORY=cuda needs cuda")
-        return lambda client: Memory(kind, log)
-
-    monkeypatch.setattr(gpu_triton, "memory_of", memory_of)
-    monkeypatch.setattr(
-        TritonServer, "infer", lambda self, call: np.zeros((len(call.inputs["image"]), 2))
-    )
-    return log
-
-
-def test_kinds_of_memory_are_compared_and_a_missing_one_is_said(monkeypatch, closed, sample):
-    rates = iter([100.0, 150.0, 200.0, 100.0, 50.0, 100.0])
-    monkeypatch.setattr(gpu_triton, "_rate", lambda server, call, seconds: next(rates))
-    said = []
-    figures = memories("127.0.0.1:1", 1, sample, Pace(3, 0.0), said.append)
-    assert figures == {
-        "8 x 16 images, memory inline, images/s": 100.0,
-        "8 x 16 images, memory system, images/s": 100.0,
-        "8 x 16 images, memory system, over inline": 1.5,
-    }
-    assert said == ["Triton, memory cuda: CARDEX_TRITON_MEMORY=cuda needs cuda"]
-    assert sorted(closed) == ["inline", "system"]
-
-
-@pytest.mark.usefixtures("closed")
-def test_a_rate_is_of_real_time(sample):
-    figures = memories("127.0.0.1:1", 1, sample, Pace(1, 0.05), lambda _: None)
-    assert all(value > 0 for value in figures.values())
-
-
-@pytest.mark.usefixtures("closed")
-def test_a_server_that_takes_no_call_at_all_is_an_error(monkeypatch, sample):
-    def infer(self, call):
-        raise ConfigurationError("no")
-
-    monkeypatch.setattr(TritonServer, "infer", infer)
-    with pytest.raises(ConfigurationError):
-        memories("127.0.0.1:1", 1, sample, Pace(1, 0.0), lambda _: None)
