@@ -76,6 +76,7 @@ class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
                     yield pb.MigrateIndexResponse(stored=stored, total=migration.total)
                     writer.require()
                 if not request.shadow:
+                    writer.require()
                     await asyncio.to_thread(migration.commit)
                 finished = True
                 await self._pulse.beat()

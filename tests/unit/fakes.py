@@ -346,3 +346,16 @@ class FakeLease:
     def release(self) -> None:
         if self in self.held:
             self.held.remove(self)
+
+
+class FakeClock:
+    """In place of the module `time`: it passes only while someone sleeps, or sets it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds

@@ -5,19 +5,12 @@ import pytest
 from services.domain.errors import Overloaded, Unavailable
 from services.gateway import writing
 from services.gateway.writing import alone
-from tests.unit.fakes import FakeLease
-
-
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.unit.fakes import FakeClock, FakeLease
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    clock = FakeClock()
     monkeypatch.setattr(writing, "time", clock)
     return clock
 

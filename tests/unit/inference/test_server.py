@@ -11,22 +11,10 @@ from services.domain.circuit import Circuit
 from services.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
 from services.inference import server as module
 from services.inference.server import Call, TritonServer
+from tests.unit.fakes import FakeClock
 
 TIMEOUT_S = 10.0
 UNAVAILABLE = "StatusCode.UNAVAILABLE"
-
-
-class Clock:
-    """Time that passes only while someone sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Client:
@@ -89,7 +77,7 @@ class Memory:
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    clock = FakeClock()
     monkeypatch.setattr(module, "time", clock)
     patient = partial(Circuit, clock=clock.monotonic, sleep=clock.sleep)
     monkeypatch.setattr(module, "Circuit", patient)

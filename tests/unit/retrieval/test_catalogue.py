@@ -6,21 +6,14 @@ import pytest
 from services.domain.errors import IndexMissing, Unavailable, VersionMismatch
 from services.retrieval import catalogue as module
 from services.retrieval.catalogue import Catalogue
-from tests.unit.fakes import FakeEncoder, FakeStore, calibration, model_info
+from tests.unit.fakes import FakeClock, FakeEncoder, FakeStore, calibration, model_info
 
 TTL_S = 1.0
 
 
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    clock = FakeClock()
     monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -8,6 +8,7 @@ from services.inference.repository import MODELS, Release, newest, releases
 from services.serving import deploy as module
 from services.serving.deploy import Deployment
 from services.serving.install import ORDER, install, serve, served_numbers
+from tests.unit.fakes import FakeClock
 
 
 class Server:
@@ -57,17 +58,6 @@ class Indexes:
             self.version = model_version
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 @pytest.fixture
 def server(repository):
     return Server(newest(repository).version(), "cardex-other")
@@ -80,8 +70,10 @@ def indexes(repository):
 
 @pytest.fixture
 def deployment(repository, server, indexes):
-    clock = Clock()
-    return Deployment(repository, [server, server], indexes, clock=clock, sleep=clock.sleep)
+    clock = FakeClock()
+    return Deployment(
+        repository, [server, server], indexes, clock=clock.monotonic, sleep=clock.sleep
+    )
 
 
 def silent(stored: int, total: int) -> None:

@@ -15,6 +15,7 @@ from services.stack.stack import (
     Stack,
     running_endpoints,
 )
+from tests.unit.fakes import FakeClock
 
 ENDPOINTS = Endpoints(
     "unix:/g", "http://w", "t:1", "http://m", "http://v", "redis://s", "redis://c"
@@ -42,13 +43,6 @@ class FakePart:
         self._done.append(f"stop {self.name}")
 
 
-class Clock:
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def settings(tmp_path):
     return Settings(data_dir=tmp_path / "data")
@@ -56,7 +50,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = Clock()
+    clock = FakeClock()
     monkeypatch.setattr(module, "time", clock)
     return clock
 
