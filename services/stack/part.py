@@ -31,6 +31,8 @@ class Part:
         timeout_s: how long it may take to become ready.
         remedy: what to do when it does not come up.
         cleanup: run after every end of the process.
+        process: while it runs.
+        asked: whether it was asked to stop.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Part:
     remedy: str = ""
     cleanup: Callable[[], None] = lambda: None
     process: subprocess.Popen[bytes] | None = None
+    asked: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Start the process in a session of its own.
@@ -51,6 +54,7 @@ class Part:
         Raises:
             ConfigurationError: if the program does not exist.
         """
+        self.asked = False
         guard = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
         with self.log.open("ab") as log:
             try:
@@ -91,11 +95,17 @@ class Part:
             return None
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
+    def ask_to_stop(self) -> None:
+        """Ask it to stop, once, and do not wait."""
+        if not self.asked:
+            self.asked = True
+            self._signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """Ask it to stop, then make it; its children go with it."""
         if self.process is None:
             return
-        self._signal(signal.SIGTERM)
+        self.ask_to_stop()
         try:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:

@@ -86,9 +86,14 @@ class Stack:
         self._folder = settings.data_dir.resolve()
         self._lock: IO[str] | None = None
         self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
-        self.parts: dict[str, Part] = {}
+        self._groups: list[dict[str, Part]] = []
         self.endpoints: Endpoints | None = None
         self.gateway_bind = ""
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts by name, those that started first first."""
+        return {name: part for group in self._groups for name, part in group.items()}
 
     def __enter__(self) -> "Stack":
         """Start everything; on failure stop what was started."""
@@ -109,8 +114,8 @@ class Stack:
         self._check_disk()
         groups, self.endpoints = self._plan()
         for group in groups:
-            for name, part in group.items():
-                self.parts[name] = part
+            self._groups.append(group)
+            for part in group.values():
                 part.start()
             for part in group.values():
                 start = time.monotonic()
@@ -293,10 +298,13 @@ class Stack:
             )
 
     def stop(self) -> None:
-        """Stop every part, the last started first."""
-        for part in reversed(self.parts.values()):
-            part.stop()
-        self.parts.clear()
+        """Stop every part: the group that started last first, the parts of a group together."""
+        for group in reversed(self._groups):
+            for part in group.values():
+                part.ask_to_stop()
+            for part in group.values():
+                part.stop()
+        self._groups.clear()
         if self._lock is not None:
             (self._folder / DESCRIPTION).unlink(missing_ok=True)
             self._lock.close()

@@ -7,7 +7,6 @@ from services.domain.reports import Report
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.pb.cardex.v1 import report_index_pb2, report_pb2
 from services.retrieval.assembly import assemble
-from services.stores.reports import ReportStore
 from tests.real import reports
 from tests.support import dicom_ecg, refusal, variant
 
@@ -101,16 +100,6 @@ def test_an_index_of_another_model_is_refused_with_both_names(ecgs, settings):
         parts.reports._call(lambda client: client.alter_alias(right.name, "reports"))
         parts.reports.drop(wrong)
     _wait(lambda: not _refused_with(ecgs, "VERSION_MISMATCH"))
-
-
-def test_a_rebuild_keeps_the_index_before_it_for_searches_in_flight(settings):
-    store = ReportStore(settings.milvus_uri)
-    before = store.current()
-    with GatewayClient(settings) as client:
-        *_, last = client.upsert(reports(), rebuild=True)
-    after = store.current()
-    assert last.index.name == after.name != before.name
-    assert store.count(before) == store.count(after)
 
 
 def test_a_stopped_rebuild_changes_nothing(settings, index):

@@ -143,6 +143,21 @@ def test_a_switch_keeps_the_index_before_it_and_its_twin_is_known(store, filled,
     assert store.current() == filled
 
 
+def test_searches_in_flight_find_the_index_before_the_one_in_force_and_no_older_one(
+    store, filled, vectors
+):
+    second, third = (_other(store, vectors) for _ in range(2))
+    assert nearest(store, second, vectors[0]) == "r0"
+    assert store.of_model("model-1") == []
+    assert store.of_model("model-2") == [third, second]
+
+
+def _other(store: ReportStore, vectors: np.ndarray) -> IndexInfo:
+    index = store.create("model-2", DIMENSION)
+    store.upsert(index, some(0, 10), vectors[:10])
+    return store.switch(index)
+
+
 def test_a_dropped_index_is_gone(store, filled):
     second = store.create("model-2", DIMENSION)
     store.drop(second)

@@ -18,10 +18,15 @@ CARDEX = [sys.executable, "-m", "services.cli"]
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:
     env = {**os.environ, "CARDEX_DATA_DIR": str(folder)}
-    return subprocess.Popen(
-        [*CARDEX, "up", *options],
-        env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    # A shell lets the jobs in its background ignore SIGINT, and so would their children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [*CARDEX, "up", *options],
+            env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def wait_up(process: subprocess.Popen[str]) -> str:

@@ -125,6 +125,18 @@ def test_a_part_may_end_what_it_does_before_it_stops(make, tmp_path):
     assert (tmp_path / "part.log").read_text() == "saved\n"
 
 
+def test_a_part_is_asked_once_however_often_it_is_said(make, tmp_path):
+    script = 'trap "echo asked" TERM; touch "$FOLDER/ready"; while [ ! -e "$FOLDER/go" ]; do sleep 0.01; done'
+    part = started(make(script, env={"FOLDER": str(tmp_path)}))
+    part.ask_to_stop()
+    while not part.log.read_text():
+        os.sched_yield()
+    part.ask_to_stop()
+    (tmp_path / "go").touch()
+    part.stop()
+    assert part.log.read_text().count("asked") == 1
+
+
 def test_a_stubborn_part_is_killed(make, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STOP_S", 0.05)
     script = 'trap "" TERM; touch "$FOLDER/ready"; while true; do sleep 600; done'

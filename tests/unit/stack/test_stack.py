@@ -39,6 +39,9 @@ class FakePart:
     def wait_ready(self):
         self._done.append(f"wait {self.name}")
 
+    def ask_to_stop(self):
+        self._done.append(f"ask {self.name}")
+
     def stop(self):
         self._done.append(f"stop {self.name}")
 
@@ -63,7 +66,8 @@ def done():
 @pytest.fixture
 def stack(settings, done, clock):
     stack = Stack(settings, say=lambda _: None)
-    stack.parts = {name: FakePart(name, done) for name in ("state", "gateway", "web")}
+    groups = [("state",), ("gateway", "worker"), ("web",)]
+    stack._groups = [{name: FakePart(name, done) for name in group} for group in groups]
     return stack
 
 
@@ -157,9 +161,12 @@ def test_parts_that_die_together_do_not_count_for_each_other(stack):
         stack.tend()
 
 
-def test_the_last_part_started_is_stopped_first(stack, done):
+def test_the_last_group_started_is_stopped_first_and_its_parts_together(stack, done):
     stack.stop()
-    assert done == ["stop web", "stop gateway", "stop state"]
+    assert done == [
+        "ask web", "stop web", "ask gateway", "ask worker", "stop gateway", "stop worker",
+        "ask state", "stop state",
+    ]  # fmt: skip
     assert not stack.parts
 
 
