@@ -172,7 +172,7 @@ def main() -> None:
         off = servers.enter_context(serving(settings, no_batching))
         figures = saturation(shipped, bare) | batching(shipped, off) | priority(shipped)
         call = shipped.call(MICRO_BATCH, release.number)
-        figures |= memories(shipped.url, call, ROUNDS, 4.0, Console().print)
+        figures |= memories(shipped.url, call, ROUNDS, 4.0, print)
     points = sweep(settings)
     show(points)
     publish("bench-triton", figures, TARGETS)
