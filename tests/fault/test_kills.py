@@ -18,7 +18,7 @@ from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
 from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, job_pb2
 from services.stores.jobs import EVENTS
 from tests.real import reports
-from tests.support import Refusal, build_index, refusal, running_stack, variant
+from tests.support import build_index, refusal, running_stack, variant
 
 JOBS = 200
 FINAL = {state.value for state in JobState if state.final}
@@ -146,8 +146,9 @@ def test_200_jobs_survive_the_death_of_every_part(stack, settings):
 
 def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, settings, ecgs):
     kill(stack, "triton")
+    stack.parts["triton"].process.wait()
     try:
-        found = _until_refused(ecgs)
+        found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3000)), timeout=30)
         assert found.code == grpc.StatusCode.UNAVAILABLE
         assert found.retry_s > 0
         job = ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=variant(3001)), timeout=20).job
@@ -162,7 +163,7 @@ def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, set
 def test_a_stopped_milvus_is_a_clear_word_too(stack, settings, ecgs):
     kill(stack, "milvus")
     stack.parts["milvus"].process.wait()
-    found = _until_refused(ecgs)
+    found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3050)), timeout=30)
     assert found.code == grpc.StatusCode.UNAVAILABLE
     assert found.retry_s > 0
     stack.tend()
@@ -206,11 +207,6 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_holds(stack, settings):
     assert running == []
     mend(stack, 0.5)
     assert wait_final(stack, settings, ids) == {"SUCCEEDED": 60}
-
-
-def _until_refused(ecgs) -> Refusal:
-    request = pb.RetrieveRequest(ecg=variant(3000 + int(time.time()) % 50))
-    return refusal(ecgs.Retrieve, request, timeout=30)
 
 
 def _health(settings) -> str:
