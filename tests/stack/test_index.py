@@ -1,3 +1,5 @@
+import threading
+
 import grpc
 import pytest
 
@@ -5,8 +7,10 @@ from services.client import GatewayClient
 from services.domain.errors import VersionMismatch
 from services.domain.reports import Report
 from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.pb.cardex.v1 import report_index_pb2, report_pb2
+from services.pb.cardex.v1 import report_index_pb2, report_index_pb2_grpc, report_pb2
 from services.retrieval.assembly import assemble
+from services.stack.part import Part
+from services.stack.ports import HOST, free_ports
 from tests.real import reports
 from tests.support import dicom_ecg, refusal, variant
 
@@ -116,6 +120,46 @@ def test_a_stopped_rebuild_changes_nothing(settings, index):
         list(index.UpsertReports(broken(), timeout=30))
     _wait(lambda: not _busy(index))
     assert index.GetIndex(report_index_pb2.GetIndexRequest(), timeout=10).index == before
+
+
+@pytest.fixture
+def second_gateway(stack, tmp_path):
+    """Another gateway of the same deployment; yields a client of its index service."""
+    first, ready, (port,) = stack.parts["gateway"], tmp_path / "ready", free_ports(1)
+    own = {
+        "CARDEX_GATEWAY_BIND": f"{HOST}:{port}",
+        "CARDEX_GATEWAY_SOCKET": str(tmp_path / "socket"),
+        "CARDEX_READY_FILE": str(ready),
+    }
+    part = Part("gateway", first.argv, tmp_path / "log", ready.exists, env={**first.env, **own})
+    part.start()
+    try:
+        part.wait_ready()
+        with grpc.insecure_channel(f"{HOST}:{port}") as channel:
+            yield report_index_pb2_grpc.ReportIndexStub(channel)
+    finally:
+        part.stop()
+
+
+def test_one_client_writes_at_a_time_over_all_gateways(index, second_gateway):
+    enough = threading.Event()
+
+    def slowly():
+        reports = [report_pb2.Report(report_id="invented", text=TEXT)]
+        yield report_index_pb2.UpsertReportsRequest(reports=reports)
+        enough.wait(30)
+
+    writing = index.UpsertReports(slowly(), timeout=60)
+    try:
+        next(writing)
+        assert _busy(second_gateway)
+        deletion = report_index_pb2.DeleteReportsRequest(report_ids=["invented"])
+        found = refusal(second_gateway.DeleteReports, deletion, timeout=10)
+        assert (found.code, found.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "INDEX_BUSY")
+    finally:
+        enough.set()
+    assert list(writing)[-1].committed
+    assert second_gateway.DeleteReports(deletion, timeout=30).deleted == 1
 
 
 def _busy(index) -> bool:
