@@ -62,9 +62,10 @@ async def alone(lease: Callable[[], Lease]) -> AsyncIterator[Writer]:
     mine = lease()
     if not await asyncio.to_thread(mine.take):
         raise Overloaded(
-            "another client is writing the index: try later",
+            "another client is writing the index, or was cut off just now: try again in"
+            f" {mine.lease_s:g} s",
             reason="INDEX_BUSY",
-            retry_after_s=10.0,
+            retry_after_s=mine.lease_s,
         )
     writer = Writer(mine)
     keeping = asyncio.create_task(writer.keep())

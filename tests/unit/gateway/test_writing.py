@@ -27,7 +27,7 @@ def leases(held):
 
 async def test_one_writes_at_a_time(leases):
     async with alone(leases):
-        with pytest.raises(Overloaded, match="try later") as caught:
+        with pytest.raises(Overloaded, match="try again in 15 s") as caught:
             async with alone(leases):
                 pytest.fail("two write")
         assert caught.value.reason == "INDEX_BUSY"
