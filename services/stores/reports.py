@@ -65,15 +65,9 @@ class IndexInfo:
 
     def same_reports(self, other: "IndexInfo") -> bool:
         """Return whether both are one, or one was made from the other and neither has changed since."""
-        return (
-            self.contents == other.contents
-            or self.twin == (*other.contents, self.generation)
-            or other.twin
-            == (
-                *self.contents,
-                other.generation,
-            )
-        )
+        made_from_other = self.twin == (*other.contents, self.generation)
+        other_made_from_it = other.twin == (*self.contents, other.generation)
+        return self.contents == other.contents or made_from_other or other_made_from_it
 
     @property
     def contents(self) -> tuple[str, str]:
@@ -135,12 +129,7 @@ class ReportStore:
 
     def count(self, index: IndexInfo) -> int:
         """Return the number of reports in an index."""
-        rows = self._call(
-            lambda client: client.query(
-                index.name, filter="", output_fields=["count(*)"], timeout=10.0
-            )
-        )
-        return int(rows[0]["count(*)"])
+        return self._count(index, timeout=10.0)
 
     def search(self, index: IndexInfo, embeddings: Embedding, top_k: int) -> list[list[Match]]:
         """Return the nearest reports of each embedding, nearest first.
@@ -252,18 +241,6 @@ class ReportStore:
         )
         return self._describe(index.name)
 
-    def _settle(self, index: IndexInfo) -> None:
-        """Wait until reads see all that was written: by default they may be seconds behind."""
-        self._call(
-            lambda client: client.query(
-                index.name,
-                filter="",
-                output_fields=["count(*)"],
-                consistency_level="Strong",
-                timeout=30.0,
-            )
-        )
-
     def pair(self, index: IndexInfo, source: IndexInfo) -> IndexInfo:
         """Note that an index has the same reports as `source`."""
         properties = {"cardex.twin": " ".join((*source.contents, index.generation))}
@@ -297,6 +274,18 @@ class ReportStore:
     def drop(self, index: IndexInfo) -> None:
         """Remove an index that never answered."""
         self._call(lambda client: client.drop_collection(index.name, timeout=30.0))
+
+    def _settle(self, index: IndexInfo) -> None:
+        """Wait until reads see all that was written: by default they may be seconds behind."""
+        self._count(index, consistency_level="Strong", timeout=30.0)
+
+    def _count(self, index: IndexInfo, **options: str | float) -> int:
+        rows = self._call(
+            lambda client: client.query(
+                index.name, filter="", output_fields=["count(*)"], **options
+            )
+        )
+        return int(rows[0]["count(*)"])
 
     def _remove_abandoned(self) -> None:
         answering = self._aliases().get(ALIAS)

@@ -50,8 +50,8 @@ def index(channel: grpc.Channel) -> report_index_pb2_grpc.ReportIndexStub:
 
 @pytest.fixture(scope="module")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("valkey")
     """Run a Valkey with state's settings and nothing in it; yields its URL."""
+    folder = tmp_path_factory.mktemp("valkey")
     config = ValkeyConfig("state", free_ports(1)[0], secrets.token_hex(8), folder, "256mb")
     part = valkey_part(config, folder / "log")
     part.start()

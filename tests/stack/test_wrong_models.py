@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from loadtest.tritons import instances
 from services.inference.repository import IMAGE_ENCODER, TEXT_ENCODER
 from tests.real import ROOT
 from tests.support import running_triton
@@ -15,8 +16,7 @@ from tests.support import running_triton
 
 def quick(text: str) -> str:
     """Let a model load faster: one instance, and no warm-up, which a wrong one would not survive."""
-    text = re.sub(r"(kind: KIND_CPU count:) \d+", r"\g<1> 1", text)
-    return re.sub(r"^model_warmup \{.*?^\}\n", "", text, flags=re.M | re.S)
+    return re.sub(r"^model_warmup \{.*?^\}\n", "", instances(1)(text), flags=re.M | re.S)
 
 
 WRONG = {

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import pytest
 
 from services.domain.errors import CardexError, IndexMissing, Unavailable
 from services.domain.jobs import (
@@ -353,6 +354,13 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now = 100.0
+
+    @classmethod
+    def installed(cls, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> "FakeClock":
+        """Put a new one into a module that imports `time`."""
+        clock = cls()
+        monkeypatch.setattr(module, "time", clock)
+        return clock
 
     def monotonic(self) -> float:
         return self.now

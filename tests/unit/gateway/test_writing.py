@@ -10,9 +10,7 @@ from tests.unit.fakes import FakeClock, FakeLease
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(writing, "time", clock)
-    return clock
+    return FakeClock.installed(monkeypatch, writing)
 
 
 @pytest.fixture

@@ -77,8 +77,7 @@ class Memory:
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(module, "time", clock)
+    clock = FakeClock.installed(monkeypatch, module)
     patient = partial(Circuit, clock=clock.monotonic, sleep=clock.sleep)
     monkeypatch.setattr(module, "Circuit", patient)
     return clock

@@ -13,9 +13,7 @@ TTL_S = 1.0
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
+    return FakeClock.installed(monkeypatch, module)
 
 
 @pytest.fixture

@@ -53,9 +53,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
+    return FakeClock.installed(monkeypatch, module)
 
 
 @pytest.fixture
