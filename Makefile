@@ -28,17 +28,18 @@ test: setup $(APP)/.dev $(TRAIN)/.ready ## Run every test, with the real parts
 unit: $(APP)/.dev ## Run the unit tests only
 	$(BIN)/pytest tests/unit
 
-lint: $(APP)/.dev ## ruff, mypy strict, generated code against proto/
+lint: $(APP)/.dev ## ruff, mypy strict, the direction of imports, generated code against proto/
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate_pb.py --check
 
 format: $(APP)/.dev ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-proto: $(APP)/.dev ## Generate services/pb from proto/
+proto: $(APP)/.dev ## Generate services/cardex/api/pb from proto/
 	$(BIN)/python tools/generate_pb.py
 
 bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
@@ -55,7 +56,7 @@ gpu-check: $(APP)/.dev ## On a GPU machine: build the engines, compare their ans
 
 PTB ?= ../shared/ptbxl
 FOLD ?= 9
-TRAINING := $(TRAIN)/bin/python -m services.cli
+TRAINING := PYTHONPATH=services $(TRAIN)/bin/python -m cardex
 
 train: $(TRAIN)/.ready ## Train all models on PTB=DIR by experiments/shipped.toml and export them
 	$(TRAINING) train --ptbxl $(PTB)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from services.inference.probe import probe_image
-from services.signals.spec import ImageSpec
+from cardex.inference.probe import probe_image
+from cardex.signals.image_spec import ImageSpec
 
 BATCHES = (8, 16, 32)
 

@@ -14,19 +14,19 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from cardex.api.client import GatewayClient
+from cardex.api.pb.v1 import ecg_pb2
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.api.recordings import load, recordings
+from cardex.domain.ecg import LEADS
+from cardex.domain.settings import Settings, load_settings
+from cardex.inference.repository import IMAGE_ENCODER, STAT_LANE, newest
+from cardex.local_stack.dataset import DemoData, fetch
+from cardex.local_stack.stack import Stack
+from cardex.reports.ptbxl import distinct_reports
+from cardex.signals.readers import read
 from loadtest.bare import BareEncoder
 from loadtest.report import publish
-from services.client import GatewayClient
-from services.domain.ecg import LEADS
-from services.domain.settings import Settings, load_settings
-from services.inference.repository import IMAGE_ENCODER, STAT_LANE, newest
-from services.pb.cardex.v1 import ecg_pb2
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.records import load, recordings
-from services.retrieval.ptbxl import distinct_reports
-from services.signals.readers import read
-from services.stack.dataset import DemoData, fetch
-from services.stack.stack import Stack
 
 ROUNDS = 5
 RECORDS = 640

@@ -14,6 +14,18 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from cardex.domain.errors import CardexError
+from cardex.domain.settings import Settings, load_settings
+from cardex.evaluation.dataset import open_dataset
+from cardex.inference.repository import IMAGE_ENCODER, Release, newest
+from cardex.inference.served_model import IMAGE_INPUT, OUTPUT
+from cardex.inference.triton_client import Call, TritonServer
+from cardex.local_stack.dataset import fetch
+from cardex.local_stack.ports import HOST
+from cardex.models.comparison import Sample, examples_of
+from cardex.models.engine import Built
+from cardex.models.precision import Precision
+from cardex.models.profiles import Profile
 from loadtest import gpu_parity, gpu_triton
 from loadtest.gpu_findings import NAME, Findings, keep
 from loadtest.gpu_machine import Machine, Nvidia
@@ -23,18 +35,6 @@ from loadtest.gpu_sample import demo_sample, fold_sample
 from loadtest.gpu_speed import CPU, Pace, measure
 from loadtest.memories import memories
 from loadtest.tritons import MICRO_BATCH, Server
-from services.domain.errors import CardexError
-from services.domain.settings import Settings, load_settings
-from services.evaluation.dataset import open_dataset
-from services.inference.repository import IMAGE_ENCODER, Release, newest
-from services.inference.served import IMAGE_INPUT, OUTPUT
-from services.inference.server import Call, TritonServer
-from services.serving.comparison import Sample, examples_of
-from services.serving.engine import Built
-from services.serving.precision import Precision
-from services.serving.profiles import Profile
-from services.stack.dataset import fetch
-from services.stack.ports import HOST
 
 Engines = Mapping[Precision, Mapping[str, Built]]
 NO_TRITON = (

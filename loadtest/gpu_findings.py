@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cardex.models.engine import Built
+from cardex.models.precision import Precision
 from loadtest import report
 from loadtest.gpu_machine import Hardware
 from loadtest.gpu_parity import Aim, Figures, named
 from loadtest.gpu_speed import CPU, Speed
-from services.serving.engine import Built
-from services.serving.precision import Precision
 
 NAME = "gpu-check"
 WIDTH = 110

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import Release
+from cardex.models.builders import TENSORRT, gpu_at_hand, load_api
+from cardex.models.comparison import Sample
+from cardex.models.engine import Built
+from cardex.models.plans import build_plans
+from cardex.models.precision import Precision
 from loadtest.gpu_runners import EngineRunner, Runner
-from services.domain.errors import ConfigurationError
-from services.inference.repository import Release
-from services.serving.builders import TENSORRT, gpu_at_hand, load_api
-from services.serving.comparison import Sample
-from services.serving.engine import Built
-from services.serving.plans import build_plans
-from services.serving.precision import Precision
 
 Tell = Callable[[str, Built], None]
 QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")

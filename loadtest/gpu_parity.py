@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
+from cardex.inference.served_model import IMAGE_INPUT, TEXT_INPUT
+from cardex.models.agreement import cosines, overlap
+from cardex.models.comparison import AIM, Sample
+from cardex.models.precision import Inputs, Precision
+from cardex.models.profiles import Profile
 from loadtest.gpu_runners import Answer, CpuRunner, Runner
 from loadtest.gpu_sample import SIZES, shapes_of
-from services.domain.errors import ConfigurationError
-from services.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
-from services.inference.served import IMAGE_INPUT, TEXT_INPUT
-from services.serving.agreement import cosines, overlap
-from services.serving.comparison import AIM, Sample
-from services.serving.precision import Inputs, Precision
-from services.serving.profiles import Profile
 
 Figures = dict[str, float]
 MATCHED = 24
@@ -53,7 +53,7 @@ AIMS: Mapping[Precision, Mapping[str, Aim]] = {
     # fp16's gives 6e-7 and 0.016. Overlap alone would not see a change that both encoders share.
     Precision.FP16: _aims(DISTANCE, 1e-4, 0.1),
 }
-"""int8 has none: what it costs is known (services/serving/precision.py), and a choice of who builds it."""
+"""int8 has none: what it costs is known (services/cardex/models/precision.py), and a choice of who builds it."""
 
 
 @dataclass(frozen=True, slots=True)

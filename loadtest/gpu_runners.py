@@ -10,11 +10,11 @@ from polygraphy.backend.trt import EngineFromBytes, TrtRunner
 from polygraphy.exception import PolygraphyException
 from polygraphy.logger import G_LOGGER
 
-from services.domain.errors import ConfigurationError
-from services.inference.repository import MATCHER
-from services.inference.served import MATCH_OUTPUT, OUTPUT
-from services.inference.server import Call, TritonServer
-from services.serving.precision import Inputs
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import MATCHER
+from cardex.inference.served_model import MATCH_OUTPUT, OUTPUT
+from cardex.inference.triton_client import Call, TritonServer
+from cardex.models.precision import Inputs
 
 Answer = NDArray[np.float32]
 T = TypeVar("T")

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from services.domain.ecg import Waveform
-from services.evaluation.dataset import open_dataset
-from services.inference.repository import Release
-from services.inference.served import IMAGE_INPUT
-from services.inference.tokenizer import ReportTokenizer
-from services.records import load, recordings
-from services.retrieval.ptbxl import distinct_reports
-from services.serving.comparison import Sample, sample_of
-from services.serving.precision import Inputs
-from services.serving.profiles import Profile, Shape
-from services.signals.images import image_of
-from services.signals.readers import read
-from services.stack.dataset import DemoData
+from cardex.api.recordings import load, recordings
+from cardex.domain.ecg import Waveform
+from cardex.evaluation.dataset import open_dataset
+from cardex.inference.repository import Release
+from cardex.inference.served_model import IMAGE_INPUT
+from cardex.inference.tokenizer import ReportTokenizer
+from cardex.local_stack.dataset import DemoData
+from cardex.models.comparison import Sample, sample_of
+from cardex.models.precision import Inputs
+from cardex.models.profiles import Profile, Shape
+from cardex.reports.ptbxl import distinct_reports
+from cardex.signals.images import image_of
+from cardex.signals.readers import read
 
 SIZES = ("smallest", "typical", "largest")
 """Shapes of a profile, by attribute."""

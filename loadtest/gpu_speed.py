@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cardex.inference.served_model import IMAGE_INPUT, TEXT_INPUT
+from cardex.models.comparison import Sample
+from cardex.models.precision import Inputs
+from cardex.models.profiles import Profile, Shape
 from loadtest.gpu_runners import Runner
 from loadtest.gpu_sample import SIZES, filled, shapes_of
-from services.inference.served import IMAGE_INPUT, TEXT_INPUT
-from services.serving.comparison import Sample
-from services.serving.precision import Inputs
-from services.serving.profiles import Profile, Shape
 
 CPU = "onnxruntime, CPU"
 WARM_UP = 3

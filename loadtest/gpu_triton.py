@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import MODELS, Release
+from cardex.inference.triton_client import TritonServer
+from cardex.inference.triton_encoder import TritonEncoder
+from cardex.local_stack.managed_process import Part
+from cardex.local_stack.ports import HOST, free_ports
+from cardex.models.config import set_versions
+from cardex.models.engine import Built, write
 from loadtest.gpu_parity import Figures, Reference, compare
 from loadtest.gpu_runners import ServedRunner
 from loadtest.gpu_speed import Pace
 from loadtest.triton import TARGETS as OF_BENCH
 from loadtest.triton import priority
 from loadtest.tritons import WORKERS, Load, Server
-from services.domain.errors import ConfigurationError
-from services.inference.repository import MODELS, Release
-from services.inference.server import TritonServer
-from services.inference.triton import TritonEncoder
-from services.serving.config import set_versions
-from services.serving.engine import Built, write
-from services.stack.part import Part
-from services.stack.ports import HOST, free_ports
 
 PROGRAM = "tritonserver"
 TARGET = "tensorrt"

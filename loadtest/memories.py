@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from cardex.inference.regions import memory_of
+from cardex.inference.triton_client import Call, TritonServer
 from loadtest.tritons import WORKERS
-from services.inference.regions import memory_of
-from services.inference.server import Call, TritonServer
 
 MEMORIES = ("inline", "system", "cuda")
 

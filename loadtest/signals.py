@@ -16,18 +16,18 @@ from typing import TypeVar
 import numpy as np
 from pyts.image import GramianAngularField, MarkovTransitionField, RecurrencePlot
 
+from cardex.api.recordings import load, recordings
+from cardex.domain.ecg import LEADS, FilePart, TypedSamples, Waveform
+from cardex.domain.errors import InvalidEcg
+from cardex.domain.settings import load_settings
+from cardex.local_stack.dataset import fetch
+from cardex.signals.cleaning import clean
+from cardex.signals.encodings import paa, rescale
+from cardex.signals.image_spec import ImageSpec
+from cardex.signals.images import draw, window_of
+from cardex.signals.quality import assess
+from cardex.signals.readers import read, warm_up
 from loadtest.report import publish
-from services.domain.ecg import LEADS, FilePart, TypedSamples, Waveform
-from services.domain.errors import InvalidEcg
-from services.domain.settings import load_settings
-from services.records import load, recordings
-from services.signals.cleaning import clean
-from services.signals.encodings import paa, rescale
-from services.signals.images import draw, window_of
-from services.signals.quality import assess
-from services.signals.readers import read, warm_up
-from services.signals.spec import ImageSpec
-from services.stack.dataset import fetch
 
 RECORDS = 64
 BATCH = 32

@@ -16,6 +16,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cardex.domain.settings import Settings, load_settings
+from cardex.inference.repository import IMAGE_ENCODER, newest
 from loadtest.bare import BareEncoder
 from loadtest.memories import memories
 from loadtest.report import RESULTS, publish
@@ -29,8 +31,6 @@ from loadtest.tritons import (
     queue_delay,
     serving,
 )
-from services.domain.settings import Settings, load_settings
-from services.inference.repository import IMAGE_ENCODER, newest
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the choice of what draws

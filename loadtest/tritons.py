@@ -15,12 +15,12 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from services.domain.settings import Settings
-from services.inference.repository import IMAGE_ENCODER, MODELS, STAT_LANE, newest
-from services.inference.served import IMAGE_INPUT, OUTPUT
-from services.inference.server import Call
-from services.stack.ports import HOST, free_ports
-from services.stack.triton import inspect_runtime, triton_part
+from cardex.domain.settings import Settings
+from cardex.inference.repository import IMAGE_ENCODER, MODELS, STAT_LANE, newest
+from cardex.inference.served_model import IMAGE_INPUT, OUTPUT
+from cardex.inference.triton_client import Call
+from cardex.local_stack.ports import HOST, free_ports
+from cardex.local_stack.triton import inspect_runtime, triton_part
 
 Edit = Callable[[str], str]
 MICRO_BATCH = 16

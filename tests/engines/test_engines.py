@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from services.domain.errors import ConfigurationError
-from services.serving import builders, engine
-from services.serving.builders import RTX, TENSORRT, load_api
-from services.serving.engine import build, write
-from services.serving.precision import Precision, convert
-from services.serving.profiles import Profile, profiles_of
+from cardex.domain.errors import ConfigurationError
+from cardex.models import builders, engine
+from cardex.models.builders import RTX, TENSORRT, load_api
+from cardex.models.engine import build, write
+from cardex.models.precision import Precision, convert
+from cardex.models.profiles import Profile, profiles_of
 
 BATCHES = {
     "ecg_image_encoder": (64, 16),

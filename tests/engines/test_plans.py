@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import app
-from services.domain.errors import ConfigurationError
-from services.inference.repository import GRAPHS, Release
-from services.inference.tokenizer import ReportTokenizer
-from services.records import load, recordings
-from services.serving.builders import RTX, load_api
-from services.serving.comparison import AIM, Sample, compare
-from services.serving.plans import build_plans, max_batch_size
-from services.serving.precision import Precision
-from services.signals.cleaning import clean
-from services.signals.images import draw, window_of
-from services.signals.readers import read
-from tests.real import demo_data, reports
+from cardex.api.recordings import load, recordings
+from cardex.cli.main import app
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import GRAPHS, Release
+from cardex.inference.tokenizer import ReportTokenizer
+from cardex.models.builders import RTX, load_api
+from cardex.models.comparison import AIM, Sample, compare
+from cardex.models.plans import build_plans, max_batch_size
+from cardex.models.precision import Precision
+from cardex.signals.cleaning import clean
+from cardex.signals.images import draw, window_of
+from cardex.signals.readers import read
+from tests.helpers.real import demo_data, reports
 
 SHIFTS = 12
 

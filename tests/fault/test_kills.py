@@ -12,13 +12,13 @@ import grpc
 import pytest
 import redis
 
-from services.client import GatewayClient
-from services.domain.jobs import JobState
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, job_pb2
-from services.stores.jobs import EVENTS
-from tests.real import reports
-from tests.support import build_index, refusal, running_stack, variant
+from cardex.api.client import GatewayClient
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, job_pb2
+from cardex.domain.jobs import JobState
+from cardex.stores.job_queue import EVENTS
+from tests.helpers.real import reports
+from tests.helpers.stack import build_index, refusal, running_stack, variant
 
 JOBS = 200
 FINAL = {state.value for state in JobState if state.final}

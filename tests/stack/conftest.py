@@ -4,13 +4,13 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from services.domain.settings import Settings
-from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
-from services.stack.ports import free_ports
-from services.stack.stack import Stack
-from services.stack.valkey import ValkeyConfig, valkey_part
-from tests.real import reports
-from tests.support import build_index, running_stack
+from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
+from cardex.domain.settings import Settings
+from cardex.local_stack.ports import free_ports
+from cardex.local_stack.stack import Stack
+from cardex.local_stack.valkey import ValkeyConfig, valkey_part
+from tests.helpers.real import reports
+from tests.helpers.stack import build_index, running_stack
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@ import re
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from tests.support import variant
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from tests.helpers.stack import variant
 
 
 def _counts(url: str) -> tuple[float, float]:

@@ -11,21 +11,21 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import app
-from services.client import GatewayClient
-from services.domain.errors import CardexError
-from services.inference.control import replicas
-from services.inference.repository import IMAGE_ENCODER, newest, releases
-from services.model_commands import GatewayIndexes
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.pb.cardex.v1 import ecg_retrieval_pb2_grpc
-from services.retrieval.assembly import triton_server
-from services.serving.deploy import Deployment
-from services.serving.files import alone
-from services.serving.install import served_numbers
-from tests.models import MIRRORED, mirrored
-from tests.real import ROOT, reports
-from tests.support import build_index, running_stack, variant
+from cardex.api.client import GatewayClient
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc
+from cardex.cli.main import app
+from cardex.cli.model_commands import GatewayIndexes
+from cardex.domain.errors import CardexError
+from cardex.inference.control import replicas
+from cardex.inference.repository import IMAGE_ENCODER, newest, releases
+from cardex.models.deploy import Deployment
+from cardex.models.files import alone
+from cardex.models.install import served_numbers
+from cardex.retrieval.dependencies import triton_server
+from tests.helpers.models import MIRRORED, mirrored
+from tests.helpers.real import ROOT, reports
+from tests.helpers.stack import build_index, running_stack, variant
 
 REQUESTS = 1000
 CLIENTS = 8

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from pymilvus import MilvusClient
 
-from services.domain.jobs import Priority
-from services.evaluation.embedder import OnnxEmbedder
-from services.inference.repository import newest
-from services.inference.triton import TritonEncoder
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.retrieval.assembly import triton_server
-from services.stores.reports import ALIAS
-from tests.real import ROOT, cpsc_images, reports
-from tests.support import cpsc_ecgs
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.domain.jobs import Priority
+from cardex.evaluation.embedder import OnnxEmbedder
+from cardex.inference.repository import newest
+from cardex.inference.triton_encoder import TritonEncoder
+from cardex.retrieval.dependencies import triton_server
+from cardex.stores.report_index import ALIAS
+from tests.helpers.real import ROOT, cpsc_images, reports
+from tests.helpers.stack import cpsc_ecgs
 
 # Batches of other sizes add up float32 sums in another order; nothing else may differ.
 TOLERANCE = 1e-5

@@ -7,7 +7,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
-from tests.real import dicom
+from tests.helpers.real import dicom
 
 
 def test_an_ecg_is_retrieved_by_reflection_alone(channel):

@@ -6,14 +6,14 @@ import signal
 import numpy as np
 import pytest
 
-from services.domain.jobs import Priority
-from services.domain.settings import Settings
-from services.inference.control import replicas
-from services.inference.probe import probe_image
-from services.inference.repository import IMAGE_ENCODER
-from services.inference.triton import TritonEncoder
-from services.retrieval.assembly import triton_server
-from tests.support import running_triton
+from cardex.domain.jobs import Priority
+from cardex.domain.settings import Settings
+from cardex.inference.control import replicas
+from cardex.inference.probe import probe_image
+from cardex.inference.repository import IMAGE_ENCODER
+from cardex.inference.triton_encoder import TritonEncoder
+from cardex.retrieval.dependencies import triton_server
+from tests.helpers.stack import running_triton
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import grpc
 import numpy as np
 import pytest
 
-from services.domain.settings import Settings
-from services.inference.repository import newest
-from services.inference.statements import load_calibration
-from services.pb.cardex.v1 import ecg_pb2, job_pb2
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from tests.real import demo_data, dicom, real_signal, reports
-from tests.support import cpsc_ecgs, dicom_ecg, refusal, typed_ecg, variant
+from cardex.api.pb.v1 import ecg_pb2, job_pb2
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.domain.settings import Settings
+from cardex.inference.repository import newest
+from cardex.inference.statements import load_calibration
+from tests.helpers.real import demo_data, dicom, real_signal, reports
+from tests.helpers.stack import cpsc_ecgs, dicom_ecg, refusal, typed_ecg, variant
 
 STAGES = ["queue", "read", "clean", "encode", "inference", "search"]
 

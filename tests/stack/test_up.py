@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from services.client import GatewayClient
-from tests.support import running_stack, variant
+from cardex.api.client import GatewayClient
+from tests.helpers.stack import running_stack, variant
 
-CARDEX = [sys.executable, "-m", "services.cli"]
+CARDEX = [sys.executable, "-m", "cardex"]
 
 
 def start(folder: Path, *options: str) -> subprocess.Popen[str]:

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from tests.real import demo_data, dicom
+from tests.helpers.real import demo_data, dicom
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
+from cardex.inference.repository import IMAGE_ENCODER, TEXT_ENCODER
 from loadtest.tritons import instances
-from services.inference.repository import IMAGE_ENCODER, TEXT_ENCODER
-from tests.real import ROOT
-from tests.support import running_triton
+from tests.helpers.real import ROOT
+from tests.helpers.stack import running_triton
 
 
 def quick(text: str) -> str:
@@ -58,7 +58,7 @@ def test_a_worker_does_not_start_and_names_both_sides(tmp_path, wrong):
     config.write_text(edit(before))
     with running_triton(tmp_path / "triton", repository) as (_, address):
         done = subprocess.run(
-            [sys.executable, "-m", "services.cli", "worker", "--queue", "stat"],
+            [sys.executable, "-m", "cardex", "worker", "--queue", "stat"],
             env={
                 **os.environ,
                 "CARDEX_TRITON_URL": address,

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from services.evaluation.ecgs import Ecgs
-from services.retrieval.ptbxl import Record
-from services.signals.spec import ImageSpec
-from services.training.corpora import Corpus
-from services.training.machine import Machine
-from services.training.models import TowerConfig
-from services.training.recipe import Augmentation, ImageRecipe, MatcherRecipe, Recipe, TextRecipe
-from services.training.run import Place, Reports
-from services.training.trainer import Plan
+from cardex.evaluation.ecgs import Ecgs
+from cardex.reports.ptbxl import Record
+from cardex.signals.image_spec import ImageSpec
+from cardex.training.corpora import Corpus
+from cardex.training.distributed import Machine
+from cardex.training.models import TowerConfig
+from cardex.training.recipe import Augmentation, ImageRecipe, MatcherRecipe, Recipe, TextRecipe
+from cardex.training.run import Place, Reports
+from cardex.training.trainer import Plan
 
 SMALL = TowerConfig(width=32, depth=1, heads=2, embedding=64, dropout=0.0)
 RASTER = ImageSpec(layout="raster", scaling="deviation", window_s=2.0)

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from services.domain.errors import CardexError
-from services.training import experiments
-from services.training.experiments import FIGURES, run_all, runs_of, table
-from services.training.trainer import Stopped
+from cardex.domain.errors import CardexError
+from cardex.training import experiments
+from cardex.training.experiments import FIGURES, run_all, runs_of, table
+from cardex.training.trainer import Stopped
 
 
 @pytest.fixture

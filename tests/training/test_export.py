@@ -8,11 +8,11 @@ import pytest
 import torch
 from msgspec import structs
 
-from services.domain.errors import CardexError
-from services.evaluation.calibration import Curve
-from services.evaluation.embedder import OnnxEmbedder
-from services.inference.probe import check_probe, probe_image
-from services.inference.repository import (
+from cardex.domain.errors import CardexError
+from cardex.evaluation.calibration import Curve
+from cardex.evaluation.embedder import OnnxEmbedder
+from cardex.inference.probe import check_probe, probe_image
+from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     MODELS,
@@ -20,19 +20,20 @@ from services.inference.repository import (
     TEXT_ENCODER,
     newest,
 )
-from services.inference.statements import load_calibration
-from services.inference.tokenizer import ReportTokenizer
-from services.retrieval.ptbxl import StatementKind
-from services.serving.config import config_files, parameters, remove_parameters
-from services.signals.spec import ImageSpec
-from services.training import card as cards
-from services.training.embedder import TorchEmbedder
-from services.training.export import Card, export
-from services.training.machine import Machine
-from services.training.matcher import Matcher
-from services.training.models import ImageEncoder, TextEncoder
-from services.training.run import Trained
-from services.training.tokens import LENGTH, token_ids, train_tokenizer
+from cardex.inference.statements import load_calibration
+from cardex.inference.tokenizer import ReportTokenizer
+from cardex.models.config import config_files, parameters, remove_parameters
+from cardex.reports.ptbxl import StatementKind
+from cardex.signals.image_spec import ImageSpec
+from cardex.training import card as cards
+from cardex.training.card import Card
+from cardex.training.distributed import Machine
+from cardex.training.embedder import TorchEmbedder
+from cardex.training.export import export
+from cardex.training.matcher import Matcher
+from cardex.training.models import ImageEncoder, TextEncoder
+from cardex.training.run import Trained
+from cardex.training.tokens import LENGTH, token_ids, train_tokenizer
 from tests.training.conftest import RASTER, SMALL
 
 CODES = ["AFIB", "NORM"]
@@ -219,7 +220,7 @@ def test_a_recipe_that_the_service_cannot_follow_is_refused(trained, repository,
 
 
 def test_a_graph_that_differs_is_refused(trained, repository, card, monkeypatch):
-    monkeypatch.setattr("services.training.export.PARITY", -1.0)
+    monkeypatch.setattr("cardex.training.export.PARITY", -1.0)
     with pytest.raises(CardexError, match="ecg_image_encoder: ONNX Runtime differs"):
         export(trained, repository, card)
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from services.signals.spec import ImageSpec
-from services.training.augment import augment
-from services.training.image import prepare_images
-from services.training.recipe import Augmentation
-from services.training.trainer import Batch
+from cardex.signals.image_spec import ImageSpec
+from cardex.training.augment import augment
+from cardex.training.image import prepare_images
+from cardex.training.recipe import Augmentation
+from cardex.training.trainer import Batch
 from tests.training.conftest import RASTER
 
 NOTHING = Augmentation(shift_s=0.0, noise=0.0, drop=0.0)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from services.training.losses import (
+from cardex.training.losses import (
     IGNORED,
     Queue,
     contrast,

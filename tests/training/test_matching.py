@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 import torch
 
-from services.evaluation.metrics import aurocs
-from services.signals.images import draw
-from services.training.image import windows_of
-from services.training.matcher import Matcher
-from services.training.matching import MatcherTower, fused_losses, trimmed
-from services.training.run import Pupils
-from services.training.trainer import Plan
+from cardex.evaluation.metrics import aurocs
+from cardex.signals.images import draw
+from cardex.training.image import windows_of
+from cardex.training.matcher import Matcher
+from cardex.training.matching import MatcherTower, fused_losses, trimmed
+from cardex.training.run import Pupils
+from cardex.training.trainer import Plan
 from tests.training.conftest import RASTER
 
 

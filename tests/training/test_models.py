@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from services.domain.errors import CardexError
-from services.signals.spec import ImageSpec
-from services.training.matcher import Matcher
-from services.training.models import (
+from cardex.domain.errors import CardexError
+from cardex.signals.image_spec import ImageSpec
+from cardex.training.matcher import Matcher
+from cardex.training.models import (
     ECG_LENGTH,
     PRESETS,
     PRIOR_SHARE,

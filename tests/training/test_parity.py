@@ -11,13 +11,13 @@ from msgspec import structs
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from services.evaluation.embedder import OnnxEmbedder
-from services.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, newest
-from services.inference.tokenizer import ReportTokenizer
-from services.training.matcher import Matcher
-from services.training.models import PRESETS, ImageEncoder, TextEncoder
-from services.training.tokens import LENGTH
-from tests.real import ROOT, cpsc_images, reports
+from cardex.evaluation.embedder import OnnxEmbedder
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, newest
+from cardex.inference.tokenizer import ReportTokenizer
+from cardex.training.matcher import Matcher
+from cardex.training.models import PRESETS, ImageEncoder, TextEncoder
+from cardex.training.tokens import LENGTH
+from tests.helpers.real import ROOT, cpsc_images, reports
 
 # Two libraries add up float32 sums in different orders; the matcher's log-odds reach some tens.
 TOLERANCE = 1e-5

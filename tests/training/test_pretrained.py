@@ -18,13 +18,13 @@ from transformers import (
     T5Model,
 )
 
-from services.domain.errors import CardexError
-from services.training.embedder import TorchEmbedder
-from services.training.machine import Machine
-from services.training.pretrained import PretrainedTextEncoder, load_pretrained
-from services.training.recipe import MatcherRecipe
-from services.training.run import Reports, train
-from services.training.trainer import Plan
+from cardex.domain.errors import CardexError
+from cardex.training.distributed import Machine
+from cardex.training.embedder import TorchEmbedder
+from cardex.training.pretrained import PretrainedTextEncoder, load_pretrained
+from cardex.training.recipe import MatcherRecipe
+from cardex.training.run import Reports, train
+from cardex.training.trainer import Plan
 from tests.training.conftest import DESCRIPTIONS
 
 LENGTH = 16
@@ -229,7 +229,7 @@ def test_a_recipe_trains_over_it(over_bert, bert, corpus, ecgs, place, monkeypat
     embeddings = TorchEmbedder(trained, Machine()).texts(corpus.texts)
     np.testing.assert_allclose(embeddings, reports.bank.numpy(), atol=1e-6)
     with monkeypatch.context() as patched:
-        patched.setattr("services.training.run.Trainer", None)
+        patched.setattr("cardex.training.run.Trainer", None)
         again = Reports(corpus, DESCRIPTIONS, over_bert, place)
     torch.testing.assert_close(again.bank, reports.bank, atol=0, rtol=0)
     other = BertModel.from_pretrained(bert)

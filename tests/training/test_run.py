@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from services.domain.errors import CardexError
-from services.evaluation.metrics import aurocs
-from services.training.embedder import TorchEmbedder
-from services.training.image import read_images, windows_of
-from services.training.machine import Machine
-from services.training.recipe import Losses
-from services.training.run import Pupils, Reports, sibling, teacher_seed, train
-from services.training.trainer import Plan, Stopped
+from cardex.domain.errors import CardexError
+from cardex.evaluation.metrics import aurocs
+from cardex.training.distributed import Machine
+from cardex.training.embedder import TorchEmbedder
+from cardex.training.image import read_images, windows_of
+from cardex.training.recipe import Losses
+from cardex.training.run import Pupils, Reports, sibling, teacher_seed, train
+from cardex.training.trainer import Plan, Stopped
 from tests.training.conftest import DESCRIPTIONS, RASTER
 
 
@@ -102,7 +102,7 @@ def test_every_stage_that_is_stopped_goes_on_to_the_same_result(
 
 
 def test_a_finished_stage_is_not_trained_again(corpus, recipe, place, reports, monkeypatch):
-    monkeypatch.setattr("services.training.run.Trainer", None)
+    monkeypatch.setattr("cardex.training.run.Trainer", None)
     again = Reports(corpus, DESCRIPTIONS, recipe, place)
     torch.testing.assert_close(weights_of(again.encoder), weights_of(reports.encoder))
 

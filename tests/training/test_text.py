@@ -4,10 +4,10 @@ import sys
 import numpy as np
 import torch
 
-from services.training.machine import Machine
-from services.training.text import read_texts
-from services.training.tokens import LENGTH, PIECES, token_ids, train_tokenizer
-from services.training.words import frequent_terms, term_matrix, terms, wording
+from cardex.training.distributed import Machine
+from cardex.training.text import read_texts
+from cardex.training.tokens import LENGTH, PIECES, token_ids, train_tokenizer
+from cardex.training.words import frequent_terms, term_matrix, terms, wording
 
 REPORTS = [
     f"{rhythm}. {rest} {number}"
@@ -40,7 +40,7 @@ def test_common_words_are_one_piece_and_others_are_told_apart():
 def test_the_vocabulary_is_the_same_in_every_process():
     code = (
         "from tests.training.test_text import REPORTS;"
-        "from services.training.tokens import train_tokenizer;"
+        "from cardex.training.tokens import train_tokenizer;"
         "import hashlib; print(hashlib.sha256(train_tokenizer(REPORTS, 120).to_str().encode()).hexdigest())"
     )
     digests = {

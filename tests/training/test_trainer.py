@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from services.domain.errors import CardexError, ConfigurationError
-from services.training import checkpoint
-from services.training.machine import Machine
-from services.training.recipe import read_recipe
-from services.training.trainer import Plan, Stopped, Trainer, batches
+from cardex.domain.errors import CardexError, ConfigurationError
+from cardex.training import checkpoint
+from cardex.training.distributed import Machine
+from cardex.training.recipe import read_recipe
+from cardex.training.trainer import Plan, Stopped, Trainer, batches
 
 PLAN = Plan(epochs=4, batch=4, rate=0.1)
 
@@ -100,7 +100,7 @@ def test_a_signal_at_the_last_step_is_not_forgotten(tmp_path):
 
 
 def test_the_rate_rises_evenly_and_falls_by_a_cosine(tmp_path, monkeypatch):
-    monkeypatch.setattr("services.training.journal.EVERY", 1)
+    monkeypatch.setattr("cardex.training.metric_logger.EVERY", 1)
     plan = Plan(epochs=10, batch=4, rate=0.1, warmup=0.1)
     Trainer("toy", plan, seed=0, machine=Machine(), folder=tmp_path).train(Toy(), prepare, 40)
     with (tmp_path / "toy.csv").open() as file:
@@ -111,7 +111,7 @@ def test_the_rate_rises_evenly_and_falls_by_a_cosine(tmp_path, monkeypatch):
 
 
 def test_the_log_has_each_step_once_after_going_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("services.training.journal.EVERY", 1)
+    monkeypatch.setattr("cardex.training.metric_logger.EVERY", 1)
     with pytest.raises(Stopped):
         trainer(tmp_path, stop_after=6).train(Toy(), prepare, 20)
     # rows beyond the checkpoint, as of a run that was killed
@@ -151,7 +151,7 @@ def test_bfloat16_trains_to_finite_weights(tmp_path):
 PROGRAM = """
 import sys, torch
 from pathlib import Path
-from services.training.machine import Machine
+from cardex.training.distributed import Machine
 from tests.training.test_trainer import Toy, prepare, trainer
 folder, wait = Path(sys.argv[1]), float(sys.argv[2])
 torch.set_num_threads(1)

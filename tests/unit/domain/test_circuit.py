@@ -1,7 +1,7 @@
 import pytest
 
-from services.domain.circuit import Circuit
-from services.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
+from cardex.domain.circuit import Circuit
+from cardex.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
 
 RESET_S = 2.0
 

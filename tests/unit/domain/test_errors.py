@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from services.domain import errors
-from services.domain.errors import CardexError
+from cardex.domain import errors
+from cardex.domain.errors import CardexError
 
 
 def tree(kind: type[CardexError] = CardexError) -> Iterator[type[CardexError]]:

@@ -1,7 +1,7 @@
 import pytest
 
-from services.domain.errors import InvalidEcg
-from services.domain.jobs import DISCLAIMER, Answer, JobError, JobState
+from cardex.domain.errors import InvalidEcg
+from cardex.domain.jobs import DISCLAIMER, Answer, JobError, JobState
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import pydantic
 import pytest
 
-from services.domain.errors import ConfigurationError
-from services.domain.settings import Settings, load_settings
+from cardex.domain.errors import ConfigurationError
+from cardex.domain.settings import Settings, load_settings
 
 
 def test_every_setting_has_a_default():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.evaluation.calibration import Curve, brier, calibration_error, fit
+from cardex.evaluation.calibration import Curve, brier, calibration_error, fit
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import app
-from services.evaluation.commands import described
-from services.evaluation.evaluate import Task
-from services.inference.repository import newest
-from services.retrieval.ptbxl import StatementKind
-from tests import formats
-from tests.unit.fakes import calibration
+from cardex.cli.main import app
+from cardex.evaluation.commands import described
+from cardex.evaluation.evaluate import Task
+from cardex.inference.repository import newest
+from cardex.reports.ptbxl import StatementKind
+from tests.helpers import formats
+from tests.helpers.fakes import calibration
 
 ROWS = (
     ("a.csv", "sinusrhythmus normales ekg", "NORM;SR", 9),

@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from services.domain.errors import CardexError, InvalidReport
-from services.evaluation import drafts, reranking, retrieval, zero_shot
-from services.evaluation.calibration import Curve, brier, calibration_error, fit
-from services.evaluation.dataset import Dataset, open_dataset
-from services.evaluation.ecgs import Ecgs
-from services.evaluation.embedder import OnnxEmbedder
-from services.evaluation.evaluate import evaluate, gallery_of, task_of
-from services.inference.repository import newest
-from services.retrieval.ptbxl import Record, StatementKind
-from services.signals.spec import ImageSpec
-from tests import formats
+from cardex.domain.errors import CardexError, InvalidReport
+from cardex.evaluation import drafts, reranking, retrieval, zero_shot
+from cardex.evaluation.calibration import Curve, brier, calibration_error, fit
+from cardex.evaluation.dataset import Dataset, open_dataset
+from cardex.evaluation.ecgs import Ecgs
+from cardex.evaluation.embedder import OnnxEmbedder
+from cardex.evaluation.evaluate import evaluate, gallery_of, task_of
+from cardex.inference.repository import newest
+from cardex.reports.ptbxl import Record, StatementKind
+from cardex.signals.image_spec import ImageSpec
+from tests.helpers import formats
 
 WORDS = {"AFIB": "atrial fibrillation", "NORM": "normal ecg", "PVC": "ventricular extrasystoles"}
 CODES = sorted(WORDS)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import wfdb
 
-from services.domain.ecg import LEADS
-from services.domain.errors import InvalidEcg, InvalidReport
-from services.evaluation.manifest import read_manifest, read_signal
-from tests import formats
+from cardex.domain.ecg import LEADS
+from cardex.domain.errors import InvalidEcg, InvalidReport
+from cardex.evaluation.manifest import read_manifest, read_signal
+from tests.helpers import formats
 
 HEADER = "file,report,codes,fold,patient\n"
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from services.evaluation.metrics import (
+from cardex.evaluation.metrics import (
     RANKS,
     agreement,
     aurocs,

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from services.evaluation.reranking import ask, combined, compare
-from services.evaluation.retrieval import Gallery
-from services.signals.spec import ImageSpec
+from cardex.evaluation.reranking import ask, combined, compare
+from cardex.evaluation.retrieval import Gallery
+from cardex.signals.image_spec import ImageSpec
 
 TEXTS = ["none", "one i", "two ii", "three iii"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.evaluation.retrieval import Gallery, interval, measure
+from cardex.evaluation.retrieval import Gallery, interval, measure
 
 ECGS, ENTRIES, TEXTS = 40, 100, 50
 

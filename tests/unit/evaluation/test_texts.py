@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rouge_score.tokenize import tokenize
 
-from services.evaluation.texts import score, statement_f1, words
+from cardex.evaluation.texts import score, statement_f1, words
 
 
 def test_words_keep_umlauts_where_the_library_s_own_tokenizer_cuts_them():

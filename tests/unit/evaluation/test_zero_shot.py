@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from services.evaluation.zero_shot import levels, measure, statements
-from services.retrieval.ptbxl import Record, StatementKind
+from cardex.evaluation.zero_shot import levels, measure, statements
+from cardex.reports.ptbxl import Record, StatementKind
 
 KINDS = {
     "IMI": StatementKind("inferior infarction", "MI", "IMI", False, False),

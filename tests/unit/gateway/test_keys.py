@@ -4,8 +4,8 @@ import tomllib
 
 import pytest
 
-from services.domain.errors import ConfigurationError, Unauthenticated
-from services.gateway.keys import (
+from cardex.domain.errors import ConfigurationError, Unauthenticated
+from cardex.gateway.keys import (
     ANYBODY,
     KeyRing,
     Principal,

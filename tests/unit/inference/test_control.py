@@ -4,10 +4,10 @@ from types import SimpleNamespace
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from services.domain.errors import ConfigurationError, Unavailable
-from services.inference import control as module
-from services.inference.control import Replica, replicas
-from tests.unit.fakes import FakeEncoder
+from cardex.domain.errors import ConfigurationError, Unavailable
+from cardex.inference import control as module
+from cardex.inference.control import Replica, replicas
+from tests.helpers.fakes import FakeEncoder
 
 
 class Server:

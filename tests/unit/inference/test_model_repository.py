@@ -11,10 +11,10 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
-from services.domain.jobs import Priority
-from services.domain.settings import Settings
-from services.inference.probe import check_probe, probe_image, probe_tokens
-from services.inference.repository import (
+from cardex.domain.jobs import Priority
+from cardex.domain.settings import Settings
+from cardex.inference.probe import check_probe, probe_image, probe_tokens
+from cardex.inference.repository import (
     GRAPHS,
     IMAGE_ENCODER,
     MATCHER,
@@ -25,10 +25,10 @@ from services.inference.repository import (
     parameter_key,
     releases,
 )
-from services.inference.served import IMAGE_INPUT, TEXT_INPUT, Served, read_served
-from services.inference.statements import load_calibration
-from services.retrieval.terminology import snomed_code
-from services.stack import doctor
+from cardex.inference.served_model import IMAGE_INPUT, TEXT_INPUT, Served, read_served
+from cardex.inference.statements import load_calibration
+from cardex.local_stack import doctor
+from cardex.reports.snomed import snomed_code
 from tests.conftest import ROOT
 
 REPOSITORY = ROOT / "model_repository"

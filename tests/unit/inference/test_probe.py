@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from services.domain.errors import ConfigurationError
-from services.inference.probe import TOLERANCE, check_probe, probe_image, probe_tokens
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.probe import TOLERANCE, check_probe, probe_image, probe_tokens
 
 EXPECTED = [0.1, -0.2, 0.3, 0.0]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException, shared_memory
 
-from services.domain.errors import ConfigurationError
-from services.inference import regions as module
-from services.inference.regions import Inline, Shared, memory_of
+from cardex.domain.errors import ConfigurationError
+from cardex.inference import regions as module
+from cardex.inference.regions import Inline, Shared, memory_of
 
 IMAGE = np.arange(12, dtype=np.uint8).reshape(1, 3, 4)
 TOKENS = np.arange(6, dtype=np.int32).reshape(2, 3)

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from services.domain.errors import ConfigurationError
-from services.inference.repository import (
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import (
     GRAPHS,
     IMAGE_ENCODER,
     MATCHER,
@@ -13,7 +13,7 @@ from services.inference.repository import (
     parameter_key,
     releases,
 )
-from services.signals.spec import ImageSpec
+from cardex.signals.image_spec import ImageSpec
 
 BOTH = (IMAGE_ENCODER, TEXT_ENCODER)
 SPEC = ImageSpec(layout="raster", tile=32)

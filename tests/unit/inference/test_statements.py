@@ -4,10 +4,10 @@ import logging
 import numpy as np
 import pytest
 
-from services.domain.errors import ConfigurationError, VersionMismatch
-from services.domain.reports import Prediction
-from services.inference.repository import Release
-from services.inference.statements import (
+from cardex.domain.errors import ConfigurationError, VersionMismatch
+from cardex.domain.reports import Prediction
+from cardex.inference.repository import Release
+from cardex.inference.statements import (
     MAX_PREDICTIONS,
     MIN_PROBABILITY,
     CalibratedStatement,
@@ -16,7 +16,7 @@ from services.inference.statements import (
     load_calibration,
     served_calibration,
 )
-from tests.unit.fakes import FakeEncoder, model_info, text_vector
+from tests.helpers.fakes import FakeEncoder, model_info, text_vector
 
 AFIB = {
     "code": "AFIB", "description": "atrial fibrillation", "prompt": "atrial fibrillation",

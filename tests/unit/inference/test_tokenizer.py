@@ -3,9 +3,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from services.domain.errors import ConfigurationError
-from services.inference.repository import newest
-from services.inference.tokenizer import ReportTokenizer
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import newest
+from cardex.inference.tokenizer import ReportTokenizer
 
 LENGTH = 64
 CLS, SEP = 2, 3

@@ -3,17 +3,17 @@ from itertools import product
 import numpy as np
 import pytest
 
+from cardex.domain.ecg import FilePart, Waveform
+from cardex.inference.repository import newest
+from cardex.inference.tokenizer import ReportTokenizer
+from cardex.models.comparison import Sample
+from cardex.models.precision import Precision
+from cardex.signals.images import image_of
+from cardex.signals.readers import read
 from loadtest import gpu_parity
 from loadtest.gpu_runners import CpuRunner
 from loadtest.gpu_sample import windows_of
-from services.domain.ecg import FilePart, Waveform
-from services.inference.repository import newest
-from services.inference.tokenizer import ReportTokenizer
-from services.serving.comparison import Sample
-from services.serving.precision import Precision
-from services.signals.images import image_of
-from services.signals.readers import read
-from tests.real import dicom
+from tests.helpers.real import dicom
 from tests.unit.loadtest.machines import Remembering, StandIn
 
 MATCHED = 6  # a cycle of the sizes: 2, 32 and 4 x 100 pairs

@@ -3,15 +3,15 @@
 import hashlib
 from contextlib import nullcontext
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import GRAPHS
+from cardex.models.agreement import rounded
+from cardex.models.engine import Built, Report
+from cardex.models.plans import TYPICAL, max_batch_size
+from cardex.models.precision import Precision, convert
+from cardex.models.profiles import profiles_of
 from loadtest.gpu_machine import Hardware
 from loadtest.gpu_runners import CpuRunner
-from services.domain.errors import ConfigurationError
-from services.inference.repository import GRAPHS
-from services.serving.agreement import rounded
-from services.serving.engine import Built, Report
-from services.serving.plans import TYPICAL, max_batch_size
-from services.serving.precision import Precision, convert
-from services.serving.profiles import profiles_of
 
 HARDWARE = Hardware("Stand-in", "sm_00", "1.2.3", "tensorrt 99", "Some CPU")
 

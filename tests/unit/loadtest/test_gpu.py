@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import GRAPHS
+from cardex.models.comparison import Sample
+from cardex.models.precision import Precision
 from loadtest import gpu, gpu_machine, gpu_triton, report
 from loadtest.gpu import Wish, main, parse
 from loadtest.gpu_speed import CPU, Pace
-from services.domain.errors import ConfigurationError
-from services.inference.repository import GRAPHS
-from services.serving.comparison import Sample
-from services.serving.precision import Precision
 from tests.unit.loadtest.machines import StandIn, Wrong, raising
 
 QUICK = Wish(None, 9, False, Pace(1, 0.0), Pace(1, 0.0))

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
+from cardex.domain.errors import ConfigurationError
+from cardex.models.precision import Precision
 from loadtest import gpu_machine
 from loadtest.gpu_machine import Nvidia, name_and_driver, processor
 from loadtest.gpu_runners import EngineRunner
-from services.domain.errors import ConfigurationError
-from services.serving.precision import Precision
 
 
 @pytest.fixture

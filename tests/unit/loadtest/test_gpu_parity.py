@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER
+from cardex.models.precision import Precision
 from loadtest.gpu_findings import Findings
 from loadtest.gpu_parity import AIMS, LOG_ODDS, OVERLAP, Aim, compare, refer
-from services.domain.errors import ConfigurationError
-from services.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER
-from services.serving.precision import Precision
 from tests.unit.loadtest.machines import HARDWARE, Wrong
 
 

@@ -7,10 +7,10 @@ from polygraphy.backend.trt import EngineFromBytes
 from polygraphy.common import TensorMetadata
 from polygraphy.exception import PolygraphyException
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER
 from loadtest import gpu_runners
 from loadtest.gpu_runners import CpuRunner, EngineRunner, ServedRunner
-from services.domain.errors import ConfigurationError
-from services.inference.repository import IMAGE_ENCODER, MATCHER
 
 
 class Engine(BaseRunner):

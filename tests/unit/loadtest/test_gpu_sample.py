@@ -4,11 +4,11 @@ import shutil
 
 import numpy as np
 
+from cardex.local_stack.dataset import DemoData
+from cardex.reports.ptbxl import STATEMENTS, TABLE
 from loadtest import gpu_sample
 from loadtest.gpu_sample import demo_sample, filled, fold_sample, windows_of
-from services.retrieval.ptbxl import STATEMENTS, TABLE
-from services.stack.dataset import DemoData
-from tests.real import dicom
+from tests.helpers.real import dicom
 
 ROW = '{0},{0}.0,"{1}","{{\'NORM\': 100.0}}",{2},records100/00000/{0:05d}_lr\n'
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from cardex.models.profiles import Profile
 from loadtest.gpu_speed import CPU, Pace, measure, race, rate, rows_of, shown
-from services.serving.profiles import Profile
 
 IMAGES = {"image": Profile((1, 12, 1000, 1), (16, 12, 1000, 1), (64, 12, 1000, 1))}
 PAIRS = {

@@ -6,6 +6,11 @@ import textwrap
 
 import pytest
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.encoder import ModelInfo
+from cardex.inference.repository import MATCHER, MODELS, STAT_LANE, newest
+from cardex.local_stack.ports import listening
+from cardex.models.config import versions
 from loadtest import gpu_triton
 from loadtest.gpu_speed import Pace
 from loadtest.gpu_triton import (
@@ -18,11 +23,6 @@ from loadtest.gpu_triton import (
     serving,
 )
 from loadtest.tritons import Load
-from services.domain.errors import ConfigurationError
-from services.inference.encoder import ModelInfo
-from services.inference.repository import MATCHER, MODELS, STAT_LANE, newest
-from services.serving.config import versions
-from services.stack.ports import listening
 
 SERVER = """\
     import http.server, sys

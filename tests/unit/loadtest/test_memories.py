@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.triton_client import Call, TritonServer
 from loadtest import memories as module
 from loadtest.memories import memories
-from services.domain.errors import ConfigurationError
-from services.inference.server import Call, TritonServer
 
 CALL = Call("m", 1, {"image": np.zeros((4, 2, 2, 1), np.uint8)}, "embedding")
 

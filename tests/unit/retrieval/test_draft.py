@@ -1,8 +1,8 @@
 import pytest
 
-from services.domain.reports import DRAFT_LABEL, Hit, Report
-from services.retrieval.draft import VOTERS, draft_of
-from services.retrieval.language import language_of
+from cardex.domain.reports import DRAFT_LABEL, Hit, Report
+from cardex.reports.language import language_of
+from cardex.retrieval.draft import VOTERS, draft_of
 
 
 def hits(*texts: str, scores: tuple[float, ...] = (), counts: tuple[int, ...] = ()) -> list[Hit]:

@@ -1,7 +1,7 @@
 import pytest
 
-from services.domain.reports import Hit, Report, Statement
-from services.retrieval.findings import MAX_FINDINGS, MIN_SHARE, findings_of
+from cardex.domain.reports import Hit, Report, Statement
+from cardex.retrieval.findings import MAX_FINDINGS, MIN_SHARE, findings_of
 
 
 def hit(report_id: str, score: float, *statements: Statement, rank: int = 1) -> Hit:

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.domain.errors import IndexMissing, Unavailable, VersionMismatch
-from services.domain.jobs import Priority
-from services.domain.reports import Report, Statement
-from services.retrieval.migration import PASSES, Migration
-from tests.unit.fakes import House, model_info, text_vector
+from cardex.domain.errors import IndexMissing, Unavailable, VersionMismatch
+from cardex.domain.jobs import Priority
+from cardex.domain.reports import Report, Statement
+from cardex.retrieval.migration import PASSES, Migration
+from tests.helpers.fakes import House, model_info, text_vector
 
 REPORTS = [
     Report(f"r{number}", text, "en", (f"record-{number}",), 1, (Statement("SR"),))

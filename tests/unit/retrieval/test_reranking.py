@@ -3,11 +3,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from services.domain.errors import InvalidQuestion
-from services.domain.jobs import Question
-from services.retrieval.reranking import Ranked, as_found, check_matcher, check_rerank, reranked
-from services.stores.reports import Match
-from tests.unit.fakes import calibration
+from cardex.domain.errors import InvalidQuestion
+from cardex.domain.index import Match
+from cardex.domain.jobs import Question
+from cardex.retrieval.reranking import Ranked, as_found, check_matcher, check_rerank, reranked
+from tests.helpers.fakes import calibration
 
 MATCHES = [Match("a", 0.9), Match("b", 0.8), Match("c", 0.7)]
 

@@ -3,22 +3,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.domain.errors import (
+from cardex.domain.errors import (
     CardexError,
     InvalidEcg,
     InvalidQuestion,
     Unavailable,
     VersionMismatch,
 )
-from services.domain.jobs import DISCLAIMER, MAX_TOP_K, SHOWN_RECORD_IDS, Priority, Question
-from services.domain.reports import DRAFT_LABEL, Report, Statement
-from services.retrieval.retriever import MAX_TEXT, check_question
-from services.retrieval.work import Asked
-from services.signals.images import image_of
-from services.signals.readers import read
-from services.signals.spec import ImageSpec
-from tests.unit.ecgs import ecg, typed
-from tests.unit.fakes import FakeStore, House, calibration, model_info
+from cardex.domain.jobs import DISCLAIMER, MAX_TOP_K, SHOWN_RECORD_IDS, Priority, Question
+from cardex.domain.reports import DRAFT_LABEL, Report, Statement
+from cardex.retrieval.pipeline import Asked
+from cardex.retrieval.retriever import MAX_TEXT, check_question
+from cardex.signals.image_spec import ImageSpec
+from cardex.signals.images import image_of
+from cardex.signals.readers import read
+from tests.helpers.ecgs import ecg, typed
+from tests.helpers.fakes import FakeStore, House, calibration, model_info
 
 REPORTS = [
     Report(f"r{number}", text, "en", statements=(Statement("SR"),))

@@ -1,8 +1,8 @@
 import pytest
 
-from services.domain.ecg import Waveform
-from services.records import load
-from services.signals.readers import read
+from cardex.api.recordings import load
+from cardex.domain.ecg import Waveform
+from cardex.signals.readers import read
 
 
 @pytest.fixture(scope="session")

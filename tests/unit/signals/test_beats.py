@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from services.domain.ecg import LEADS, Waveform
-from services.signals.beats import beat_windows, find_beats, median_beat
-from services.signals.cleaning import clean
-from tests.unit.ecgs import beats as one_lead
-from tests.unit.ecgs import ecg
+from cardex.domain.ecg import LEADS, Waveform
+from cardex.signals.beats import beat_windows, find_beats, median_beat
+from cardex.signals.cleaning import clean
+from tests.helpers.ecgs import beats as one_lead
+from tests.helpers.ecgs import ecg
 
 RATE = 100.0
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
-from services.domain.ecg import Waveform
-from services.signals.cleaning import Filter, clean, seconds_to_samples
-from tests.unit.ecgs import ecg
+from cardex.domain.ecg import Waveform
+from cardex.signals.cleaning import Filter, clean, seconds_to_samples
+from tests.helpers.ecgs import ecg
 
 TARGET = 100.0
 
@@ -190,7 +190,7 @@ def test_a_filter_that_cannot_be_names_its_field(wrong):
 def test_a_long_record_is_cleaned_lead_by_lead_with_the_same_result(monkeypatch):
     waveform = Waveform(ecg(seconds=20.0), 500.0)
     whole = clean(waveform, TARGET)
-    monkeypatch.setattr("services.signals.cleaning.AT_ONCE", 1)
+    monkeypatch.setattr("cardex.signals.cleaning.AT_ONCE", 1)
     np.testing.assert_array_equal(clean(waveform, TARGET), whole)
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.domain.ecg import FilePart
-from services.signals.encodings import (
+from cardex.domain.ecg import FilePart
+from cardex.signals.encodings import (
     gadf,
     gasf,
     markov_transition_field,
@@ -23,7 +23,7 @@ from services.signals.encodings import (
     rescale,
     segment_bounds,
 )
-from services.signals.readers import read
+from cardex.signals.readers import read
 
 GASF_TOLERANCE = 8e-4
 MTF_TOLERANCE = 1e-6

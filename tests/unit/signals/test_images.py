@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from services.domain.ecg import LEADS, Waveform
-from services.signals.beats import find_beats, median_beat
-from services.signals.cleaning import clean
-from services.signals.encodings import gasf, markov_transition_field, paa, recurrence, rescale
-from services.signals.images import draw, image_of, window_of
-from services.signals.spec import ImageSpec
-from services.signals.windows import best_window
-from tests.unit.ecgs import ecg
+from cardex.domain.ecg import LEADS, Waveform
+from cardex.signals.beats import find_beats, median_beat
+from cardex.signals.cleaning import clean
+from cardex.signals.encodings import gasf, markov_transition_field, paa, recurrence, rescale
+from cardex.signals.image_spec import ImageSpec
+from cardex.signals.images import draw, image_of, window_of
+from cardex.signals.windows import best_window
+from tests.helpers.ecgs import ecg
 
 SPEC = ImageSpec()
 BACKGROUND = 0, 255  # RP and MTF of a lead without signal

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from services.domain.ecg import LEADS
-from services.domain.errors import InvalidEcg
-from services.signals.leads import arrange, canonical, einthoven_residual, repeated
-from tests.unit.ecgs import ecg
+from cardex.domain.ecg import LEADS
+from cardex.domain.errors import InvalidEcg
+from cardex.domain.leads import canonical
+from cardex.signals.leads import arrange, einthoven_residual, repeated
+from tests.helpers.ecgs import ecg
 
 
 @pytest.mark.parametrize(

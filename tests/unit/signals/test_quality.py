@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from services.domain.ecg import LEADS, Waveform
-from services.domain.errors import InvalidEcg
-from services.domain.quality import SignalQuality
-from services.signals.cleaning import Filter, clean
-from services.signals.quality import RATE_HZ, assess
-from services.signals.readers import read
-from tests.unit.ecgs import dicom, ecg
+from cardex.domain.ecg import LEADS, Waveform
+from cardex.domain.errors import InvalidEcg
+from cardex.domain.quality import SignalQuality
+from cardex.signals.cleaning import Filter, clean
+from cardex.signals.quality import RATE_HZ, assess
+from cardex.signals.readers import read
+from tests.helpers.ecgs import dicom, ecg
 
 WINDOW_S = 10.0
 TIMES = np.arange(5000) / 500.0

@@ -5,12 +5,12 @@ import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.domain.ecg import LEADS, FilePart, Waveform
-from services.domain.errors import CardexError, InvalidEcg
-from services.signals.formats.headers import MAX_HEADER_BYTES
-from services.signals.readers import read
-from tests.formats import edf
-from tests.unit.ecgs import DICOM, dicom, ecg, typed, wfdb_record
+from cardex.domain.ecg import LEADS, FilePart, Waveform
+from cardex.domain.errors import CardexError, InvalidEcg
+from cardex.signals.formats.wfdb_header import MAX_HEADER_BYTES
+from cardex.signals.readers import read
+from tests.helpers.ecgs import DICOM, dicom, ecg, typed, wfdb_record
+from tests.helpers.formats import edf
 
 FILE = "ecg.file.content"
 SAMPLES = "ecg.samples.leads"

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.signals.windows import best_window, centre_window
-from tests.unit.ecgs import ecg
+from cardex.signals.windows import best_window, centre_window
+from tests.helpers.ecgs import ecg
 
 RATE = 100.0
 

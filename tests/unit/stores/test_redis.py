@@ -1,8 +1,8 @@
 import pytest
 import redis
 
-from services.domain.errors import Overloaded, Unavailable
-from services.stores.redis import connect, mapped
+from cardex.domain.errors import Overloaded, Unavailable
+from cardex.stores.redis import connect, mapped
 
 
 def test_a_store_out_of_memory_is_overload():

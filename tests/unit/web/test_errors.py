@@ -3,9 +3,9 @@ import json
 import grpc
 import pytest
 
-from services.domain.errors import CardexError, InvalidEcg, Overloaded
-from services.gateway.status import status_of
-from services.web.errors import refused_by_gateway, refused_here
+from cardex.api.status import status_of
+from cardex.domain.errors import CardexError, InvalidEcg, Overloaded
+from cardex.web.errors import refused_by_gateway, refused_here
 from tests.unit.domain.test_errors import KINDS
 
 

@@ -1,6 +1,6 @@
-from services.pb.cardex.v1 import ecg_retrieval_pb2 as pb
-from services.pb.cardex.v1 import job_pb2
-from services.web.metrics import exposition
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.api.pb.v1 import job_pb2
+from cardex.web.metrics import exposition
 
 
 def test_every_queue_has_its_depth_age_and_running_jobs():

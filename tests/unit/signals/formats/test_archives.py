@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.domain.ecg import FilePart
-from services.domain.errors import CardexError, InvalidEcg
-from services.signals.formats import archives
-from services.signals.formats.archives import unpack
-from services.signals.readers import read
-from tests.unit.ecgs import DICOM, dicom, ecg, wfdb_record
+from cardex.domain.ecg import FilePart
+from cardex.domain.errors import CardexError, InvalidEcg
+from cardex.signals.formats import archives
+from cardex.signals.formats.archives import unpack
+from cardex.signals.readers import read
+from tests.helpers.ecgs import DICOM, dicom, ecg, wfdb_record
 
 METHODS = {
     "stored": zipfile.ZIP_STORED,

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from services.domain.ecg import LEADS, FilePart
-from services.signals.formats.limits import MAX_FILE_BYTES
-from tests.formats import dicom, edf, ishne, muse_pairs, one, table, written
-from tests.hostile import (
+from cardex.domain.ecg import LEADS, MAX_FILE_BYTES, FilePart
+from tests.helpers.ecgs import ecg, wfdb_record
+from tests.helpers.formats import dicom, edf, ishne, muse_pairs, one, table, written
+from tests.helpers.hostile import (
     Files,
     Mutants,
     deflated_dicom,
@@ -26,8 +26,7 @@ from tests.hostile import (
     zip_bombs,
     zipped,
 )  # fmt: skip
-from tests.real import demo_data
-from tests.unit.ecgs import ecg, wfdb_record
+from tests.helpers.real import demo_data
 
 MAX_SECONDS = 2.0
 MAX_MB = 300.0

@@ -7,12 +7,12 @@ import pydicom
 import pytest
 import wfdb
 
-from services.domain.ecg import LEADS, FilePart
-from services.domain.errors import InvalidEcg
-from services.signals.readers import read
-from tests.formats import PAIRS, dicom, edf, ishne, muse_pairs, one, written
-from tests.real import demo_data
-from tests.unit.ecgs import ecg
+from cardex.domain.ecg import LEADS, FilePart
+from cardex.domain.errors import InvalidEcg
+from cardex.signals.readers import read
+from tests.helpers.ecgs import ecg
+from tests.helpers.formats import PAIRS, dicom, edf, ishne, muse_pairs, one, written
+from tests.helpers.real import demo_data
 
 EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 FILE = "ecg.file.content"

@@ -5,11 +5,11 @@ import pytest
 import wfdb
 from ecgdatakit import FileParser
 
-from services.domain.ecg import LEADS, FilePart
-from services.domain.errors import InvalidEcg
-from services.signals.formats import wfdb as reader
-from services.signals.readers import read
-from tests.unit.ecgs import ecg, wfdb_record
+from cardex.domain.ecg import LEADS, FilePart
+from cardex.domain.errors import InvalidEcg
+from cardex.signals.formats import wfdb as reader
+from cardex.signals.readers import read
+from tests.helpers.ecgs import ecg, wfdb_record
 
 FILE = "ecg.file.content"
 

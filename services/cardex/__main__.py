@@ -1,0 +1,5 @@
+"""`python -m cardex` is the command line."""
+
+from cardex.cli.main import main
+
+main()

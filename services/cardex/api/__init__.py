@@ -1,0 +1,1 @@
+"""The contract's only home: messages, statuses and the client."""

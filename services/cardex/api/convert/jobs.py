@@ -1,0 +1,116 @@
+"""Jobs, answers and questions."""
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from cardex.api.convert.reports import (
+    draft_message,
+    finding_message,
+    hit_message,
+    prediction_message,
+)
+from cardex.api.pb.v1 import ecg_retrieval_pb2, job_pb2
+from cardex.domain.errors import InvalidQuestion
+from cardex.domain.jobs import DEFAULT_TOP_K, Answer, Job, JobError, JobState, Priority, Question
+from cardex.domain.quality import SignalQuality
+
+_STATES = {
+    JobState.QUEUED: job_pb2.JOB_STATE_QUEUED,
+    JobState.RUNNING: job_pb2.JOB_STATE_RUNNING,
+    JobState.SUCCEEDED: job_pb2.JOB_STATE_SUCCEEDED,
+    JobState.FAILED: job_pb2.JOB_STATE_FAILED,
+    JobState.CANCELLED: job_pb2.JOB_STATE_CANCELLED,
+}
+PRIORITIES = {
+    Priority.ROUTINE: job_pb2.PRIORITY_ROUTINE,
+    Priority.STAT: job_pb2.PRIORITY_STAT,
+}
+
+
+def question_of(message: ecg_retrieval_pb2.Question) -> Question:
+    """Translate a question, unchecked."""
+    return Question(
+        top_k=message.top_k if message.HasField("top_k") else DEFAULT_TOP_K, rerank=message.rerank
+    )
+
+
+def question_message(question: Question) -> ecg_retrieval_pb2.Question:
+    """Translate a question."""
+    return ecg_retrieval_pb2.Question(top_k=question.top_k, rerank=question.rerank)
+
+
+def priority_of(value: int, default: Priority) -> Priority:
+    """Translate a priority.
+
+    Raises:
+        InvalidQuestion: if the number stands for none.
+    """
+    if value == job_pb2.PRIORITY_UNSPECIFIED:
+        return default
+    for priority, number in PRIORITIES.items():
+        if number == value:
+            return priority
+    raise InvalidQuestion(
+        f"priority {value}: must be ROUTINE or STAT", reason="PRIORITY", field="priority"
+    )
+
+
+def job_message(job: Job, *, with_answer: bool = True) -> job_pb2.Job:
+    """Translate a job."""
+    return job_pb2.Job(
+        job_id=job.job_id,
+        state=_STATES[job.state],
+        priority=PRIORITIES[job.priority],
+        attempts=job.attempts,
+        submit_time=_timestamp(job.submitted),
+        update_time=_timestamp(job.updated),
+        answer=answer_message(job.answer) if job.answer and with_answer else None,
+        error=error_message(job.error) if job.error else None,
+    )
+
+
+def error_message(error: JobError) -> job_pb2.JobError:
+    """Translate why a job failed."""
+    return job_pb2.JobError(reason=error.reason, message=error.message, field=error.field)
+
+
+def answer_message(answer: Answer) -> job_pb2.Answer:
+    """Translate an answer."""
+    return job_pb2.Answer(
+        disclaimer=answer.disclaimer,
+        hits=[hit_message(hit) for hit in answer.hits],
+        findings=[finding_message(finding) for finding in answer.findings],
+        model_version=answer.model_version,
+        index_name=answer.index_name,
+        index_generation=answer.index_generation,
+        stages=[
+            job_pb2.StageTime(stage=stage.stage, duration=_duration(stage.seconds))
+            for stage in answer.stages
+        ],
+        from_cache=answer.from_cache,
+        signal_quality=_quality(answer.quality),
+        warnings=[
+            job_pb2.SignalWarning(code=w.code, leads=w.leads, message=w.message)
+            for w in (answer.quality.warnings if answer.quality else ())
+        ],
+        predictions=[prediction_message(prediction) for prediction in answer.predictions],
+        draft=draft_message(answer.draft) if answer.draft else None,
+    )
+
+
+def _quality(quality: SignalQuality | None) -> job_pb2.SignalQuality | None:
+    if quality is None:
+        return None
+    return job_pb2.SignalQuality(index=quality.index, heart_rate_bpm=quality.heart_rate_bpm)
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromMicroseconds(int(seconds * 1e6))
+    return duration
+
+
+def _timestamp(seconds: float) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromMilliseconds(int(seconds * 1000))
+    return timestamp

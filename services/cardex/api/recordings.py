@@ -1,0 +1,134 @@
+"""ECG files on disk: which files below a folder are one recording."""
+
+import codecs
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cardex.domain.ecg import MAX_FILE_BYTES, FilePart
+from cardex.domain.errors import InvalidEcg
+from cardex.domain.leads import canonical
+
+HEADER = ".hea"
+SIGNALS = (".dat", ".mat")
+TABLE = ".csv"
+SKIPPED = (".txt", ".md", ".json", ".py", ".npz", ".log", ".pdf", ".html")
+SNIFFED_BYTES = 16 * 1024
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+COMMENTS = ("#", '"#', "\ufeff#", "sep=", '"sep=')
+DELIMITER = re.compile(r"[;\t,]")
+UNIT = re.compile(r"\s*[(\[].{1,12}[)\]]$")
+
+
+def load(files: Iterable[Path]) -> tuple[FilePart, ...]:
+    """Read the files of one recording.
+
+    Raises:
+        InvalidEcg: if a file cannot be read, or they are too large together, which costs no reading.
+    """
+    paths = list(files)
+    try:
+        _check_size(sum(path.stat().st_size for path in paths))
+        return tuple(FilePart(path.name, _content(path)) for path in paths)
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def one_recording(path: Path) -> tuple[FilePart, ...]:
+    """Read the recording behind a path: a file, a WFDB header, or a folder with nothing else in it.
+
+    Raises:
+        InvalidEcg: if there is none, or more than one.
+    """
+    try:
+        found = (
+            list(recordings([path])) if path.is_dir() or path.suffix.lower() == HEADER else [[path]]
+        )
+    except OSError as error:
+        raise _unreadable(error) from error
+    if len(found) != 1:
+        raise InvalidEcg(
+            f"{path} holds {len(found)} recordings: name one file of them", field="path"
+        )
+    return load(found[0])
+
+
+def recordings(paths: Iterable[Path]) -> Iterator[list[Path]]:
+    """Yield the files of each recording below files or folders, a WFDB header before its signals.
+
+    Raises:
+        FileNotFoundError: if a path does not exist.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _grouped(sorted(p for p in path.rglob("*") if p.is_file()))
+        elif path.exists():
+            yield [path, *_signals_of(path)] if path.suffix.lower() == HEADER else [path]
+        else:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _grouped(files: list[Path]) -> Iterator[list[Path]]:
+    left = {file for file in files if not file.name.startswith(".") and _may_be_ecg(file)}
+    for header in [file for file in files if file in left and file.suffix.lower() == HEADER]:
+        signals = _signals_of(header)
+        left -= {header, *signals}
+        yield [header, *signals]
+    yield from ([file] for file in files if file in left)
+
+
+def _signals_of(header: Path) -> list[Path]:
+    """Return the files beside a WFDB header that it names, or that have its stem where it names none."""
+    try:
+        with header.open("rb") as stream:
+            lines = stream.read(SNIFFED_BYTES).decode("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []  # whoever reads it says what is wrong
+    named = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+    beside = sorted(path for path in header.parent.iterdir() if path.is_file() and path != header)
+    return [path for path in beside if path.name in named] or [
+        path for path in beside if path.stem == header.stem and path.suffix.lower() in SIGNALS
+    ]
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, be it a pipe that tells no size, up to the limit."""
+    with path.open("rb") as stream:
+        content = stream.read(MAX_FILE_BYTES + 1)
+    _check_size(len(content))
+    return content
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise InvalidEcg(
+            f"the recording has {size} bytes: at most {MAX_FILE_BYTES}",
+            reason="FILE_TOO_LARGE",
+            field="ecg.file.content",
+        )
+
+
+def _unreadable(error: OSError) -> InvalidEcg:
+    return InvalidEcg(f"cannot read {error.filename}: {error.strerror}", field="path")
+
+
+def _may_be_ecg(file: Path) -> bool:
+    """Tell by name, and a table, which is more often one of reports, by its first lines."""
+    if file.suffix.lower() != TABLE:
+        return file.suffix.lower() not in SKIPPED
+    try:
+        with file.open("rb") as stream:
+            return _names_leads(stream.read(SNIFFED_BYTES))
+    except OSError:
+        return True  # whoever reads it says what is wrong
+
+
+def _names_leads(start: bytes) -> bool:
+    """Tell whether the first line of a table that is no comment names two leads."""
+    encoding = "utf-16" if start.startswith(UTF_16) else "utf-8"
+    lines = (line.strip() for line in start.decode(encoding, "replace").splitlines())
+    heading = next((line for line in lines if line and not line.startswith(COMMENTS)), "")
+    cells = (UNIT.sub("", cell.strip(' "\ufeff')) for cell in DELIMITER.split(heading))
+    return sum(canonical(cell) is not None for cell in cells) >= 2

@@ -1,0 +1,162 @@
+"""Jobs and answers."""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from cardex.domain.errors import CardexError
+from cardex.domain.quality import SignalQuality
+from cardex.domain.reports import Draft, Finding, Hit, Prediction
+
+DISCLAIMER = "RESEARCH USE ONLY"
+MAX_TOP_K = 100
+DEFAULT_TOP_K = 10
+MIN_RERANK, MAX_RERANK = 2, 128
+SHOWN_RECORD_IDS = 20
+
+
+class JobState(StrEnum):
+    """State of a job; it ends in exactly one of the last three."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        """True where no further change can come."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Priority(StrEnum):
+    """Queue of a job."""
+
+    STAT = "stat"
+    ROUTINE = "routine"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to do with an ECG.
+
+    Attributes:
+        top_k: how many reports to return, 1 to 100.
+        rerank: how many of the nearest the matcher puts in order first, 2 to 128; 0 for none.
+    """
+
+    top_k: int = DEFAULT_TOP_K
+    rerank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """Seconds that one stage took."""
+
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Cardex found for one question.
+
+    Attributes:
+        hits: the most similar reports, nearest first; after re-ranking, the best match first.
+        findings: statements that the hits agree on.
+        model_version: version of the model behind question and index.
+        index_name: the collection that was searched.
+        index_generation: generation of its contents.
+        stages: time of each stage, in order.
+        from_cache: True where no stage ran for this request.
+        disclaimer: always `DISCLAIMER`.
+        quality: how far the signal can be trusted; None where a text was asked about.
+        predictions: probable statements, the most probable first; empty where a text was asked about or
+            the model came without calibrated statements.
+        draft: what the hits agree on, as a report; None where a text was asked about, or no hit is
+            similar.
+    """
+
+    hits: tuple[Hit, ...]
+    findings: tuple[Finding, ...]
+    model_version: str
+    index_name: str
+    index_generation: str
+    stages: tuple[StageTime, ...] = ()
+    from_cache: bool = False
+    disclaimer: str = DISCLAIMER
+    quality: SignalQuality | None = None
+    predictions: tuple[Prediction, ...] = ()
+    draft: Draft | None = None
+
+    def cached(self) -> "Answer":
+        """Return this answer marked as coming from the cache."""
+        return replace(self, from_cache=True)
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why a job failed, in the words of the error tree."""
+
+    reason: str
+    message: str
+    field: str = ""
+
+    @classmethod
+    def of(cls, error: CardexError) -> "JobError":
+        """Take over an error of the tree."""
+        return cls(error.reason, error.message, error.field)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The record of one ECG on its way; times are Unix seconds.
+
+    Attributes:
+        job_id: id given at submission.
+        owner: name of the API key that submitted it.
+        state: where it stands.
+        priority: its queue.
+        payload: SHA-256 of the ECG's bytes, the claim check.
+        question: what is asked.
+        attempts: how often a worker began it.
+        submitted: when it became durable.
+        updated: when its state last changed.
+        answer: once SUCCEEDED.
+        error: once FAILED.
+    """
+
+    job_id: str
+    owner: str
+    state: JobState
+    priority: Priority
+    payload: str
+    question: Question
+    attempts: int
+    submitted: float
+    updated: float
+    answer: Answer | None = field(default=None, repr=False)
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job in a worker's hands.
+
+    Attributes:
+        job: the job, RUNNING.
+        token: proves the claim; a result under an older token is refused.
+    """
+
+    job: Job
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One queue now: waiting jobs, the age of the oldest in seconds, running jobs."""
+
+    priority: Priority
+    depth: int
+    oldest_age_s: float
+    running: int

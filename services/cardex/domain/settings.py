@@ -1,0 +1,95 @@
+"""All settings: environment variables `CARDEX_*`, read once into one frozen object."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cardex.domain.errors import ConfigurationError
+
+PREFIX = "CARDEX_"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Settings(BaseSettings):
+    """What can be set, with its default. The name of a variable is `CARDEX_` and the field."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    # Where the parts are.
+    state_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
+    cache_url: str = Field("redis://127.0.0.1:6380/0", repr=False)
+    milvus_uri: str = "http://127.0.0.1:19530"
+    milvus_token: str = Field("", repr=False)
+    milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW"] = "IVF_FLAT"
+    triton_url: str = "127.0.0.1:8001"
+    triton_memory: Literal["inline", "system", "cuda"] = "inline"
+    model_repository: Path = ROOT / "model_repository"
+
+    # The doors.
+    gateway_bind: str = "127.0.0.1:50051"
+    gateway_socket: Path | None = None
+    web_bind: str = "127.0.0.1:8080"
+    gateway_target: str = "127.0.0.1:50051"
+    gateway_ca: Path | None = None
+    api_key: str = Field("", repr=False)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
+    api_keys: Path | None = None
+    insecure: bool = False
+
+    # Limits.
+    max_payload_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
+    max_backlog: int = Field(100_000, ge=1)
+    rate_per_s: float = Field(1000.0, gt=0)
+    max_attempts: int = Field(5, ge=1)
+    lease_s: float = Field(10.0, ge=1.0)
+    latch_s: float = Field(3.0, ge=0.5)
+    payload_ttl_s: float = Field(86_400.0, ge=60)
+    job_ttl_s: float = Field(86_400.0, ge=60)
+    cache_ttl_s: float = Field(7 * 86_400.0, ge=1)
+    retrieve_timeout_s: float = Field(60.0, gt=0)
+    triton_timeout_s: float = Field(10.0, gt=0)
+    triton_in_flight: int = Field(8, ge=1, le=1024)
+
+    # The worker.
+    stat_batch: int = Field(8, ge=1, le=32)
+    routine_batch: int = Field(16, ge=1, le=32)
+    worker_threads: int = Field(3, ge=1, le=64)
+
+    # The embedded stack.
+    data_dir: Path = ROOT / ".cardex"
+    triton_python: Path = ROOT / ".venv-triton" / "bin" / "python"
+    state_maxmemory: str = "2gb"
+    cache_maxmemory: str = "512mb"
+    state_fsync: Literal["always", "everysec"] = "always"
+
+    # Watching.
+    ready_file: Path | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    metrics_port: int = Field(0, ge=0, le=65_535)
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: naming every variable that is unknown or has a wrong value.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise ConfigurationError(
+            f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}"
+        )
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+            for item in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"wrong setting: {wrong}") from error

@@ -1,0 +1,88 @@
+"""What models are trained and measured on: PTB-XL in its official layout, or a manifest of any archive."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.errors import CardexError, InvalidReport
+from cardex.evaluation.ecgs import Ecgs, load
+from cardex.evaluation.manifest import read_manifest, read_signal
+from cardex.reports.ptbxl import (
+    DUPLICATES,
+    Record,
+    StatementKind,
+    read_kinds,
+    read_records,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set.
+
+    Attributes:
+        records: every record with a report, with or without a waveform.
+        ecgs: those with a waveform.
+        kinds: what each statement is.
+    """
+
+    records: list[Record]
+    ecgs: Ecgs
+    kinds: Mapping[str, StatementKind]
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """Statement code to its words."""
+        return {code: kind.description for code, kind in self.kinds.items()}
+
+
+def open_dataset(path: Path, cache: Path | None = None) -> Dataset:
+    """Open PTB-XL's folder or a manifest's CSV file.
+
+    Args:
+        path: either.
+        cache: folder that keeps cleaned waveforms for the next time.
+
+    Raises:
+        InvalidReport: if there is no table, or no waveform; names what is missing.
+    """
+    if path.is_file():
+        return _manifest(path)
+    records = [r for r in read_records(path) if r.ecg_id not in DUPLICATES]
+    return Dataset(
+        [record for record in records if record.text], load(path, records, cache), read_kinds(path)
+    )
+
+
+def carried(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return (records, codes): whether the record carries the statement."""
+    return np.array(
+        [[code in record.codes for code in codes] for record in records], dtype=np.bool_
+    )
+
+
+def _manifest(path: Path) -> Dataset:
+    records, signals, bad = [], [], []
+    for record in read_manifest(path):
+        try:
+            signals.append(read_signal(path.parent, record))
+            records.append(record)
+        except CardexError as error:
+            bad.append(error.message)
+    for message in bad[:10]:
+        logger.warning("%s", message)
+    if not records:
+        raise InvalidReport(f"{path}: none of its {len(bad)} ECG files can be read: {bad[0]}")
+    if bad:
+        logger.warning(
+            "%d of %d ECGs cannot be read and are left out", len(bad), len(bad + records)
+        )
+    codes = {code for record in records for code in record.codes}
+    kinds = {code: StatementKind(code, "", "", False, False) for code in sorted(codes)}
+    return Dataset(records, Ecgs(records, np.stack(signals)), kinds)

@@ -1,0 +1,93 @@
+"""Drafted reports against the ones that were written, beside the nearest report and the commonest one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import Embedding
+from cardex.domain.reports import Hit, Report
+from cardex.evaluation.embedder import Embedder
+from cardex.reports.ptbxl import Record, StatementKind, reports_of
+from cardex.retrieval.draft import draft_of
+from cardex.retrieval.findings import findings_of
+
+HITS = 10
+AGREED = 0.5
+"""Share of the hits' votes from which a statement counts as drafted."""
+
+
+def measure(
+    ecgs: Embedding,
+    records: Sequence[Record],
+    training: Sequence[Record],
+    kinds: Mapping[str, StatementKind],
+    embedder: Embedder,
+) -> dict[str, Any]:
+    """Score drafts from the distinct reports of the training records.
+
+    Args:
+        ecgs: (ECGs, E).
+        records: of the ECGs; their reports are the truth.
+        training: records whose reports are the index, none of them the ECGs'.
+        kinds: what each statement is.
+        embedder: embeds the reports.
+
+    Returns:
+        by method ("draft", "nearest report", "commonest report") the scores in per cent.
+    """
+    from cardex.evaluation.texts import score, statement_f1  # nltk takes seconds to import
+
+    index = reports_of(training, {code: kind.description for code, kind in kinds.items()})
+    nearest = nearest_hits(ecgs, embedder.texts([report.text for report in index]), index)
+    common = max(index, key=lambda report: (report.record_count, report.text))
+    found: dict[str, Sequence[str]] = {
+        "draft": [_drafted(hits) for hits in nearest],
+        "nearest report": [hits[0].report.text for hits in nearest],
+        "commonest report": [common.text] * len(records),
+    }
+    said: dict[str, Sequence[set[str]]] = {
+        "draft": [_agreed(hits) for hits in nearest],
+        "nearest report": [_agreed(hits[:1]) for hits in nearest],
+        "commonest report": [_agreed([Hit(common, 1.0, 1)])] * len(records),
+    }
+    truths = [record.text for record in records]
+    own = [set(record.codes) for record in records]
+    codes = sorted(set().union(*own, *(codes for every in said.values() for codes in every)))
+    true = _matrix(own, codes)
+    return {
+        name: {
+            **{figure: round(value, 2) for figure, value in score(texts, truths).items()},
+            "statement_f1": round(statement_f1(_matrix(said[name], codes), true), 2),
+        }
+        for name, texts in found.items()
+    }
+
+
+def nearest_hits(
+    ecgs: Embedding, reports: Embedding, index: Sequence[Report], count: int = HITS
+) -> list[tuple[Hit, ...]]:
+    """Return the `count` nearest reports of each ECG, as the service would."""
+    scores = ecgs @ reports.T
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return [
+        tuple(
+            Hit(index[place], float(row[place]), rank) for rank, place in enumerate(places, start=1)
+        )
+        for row, places in zip(scores, order, strict=True)
+    ]
+
+
+def _drafted(hits: Sequence[Hit]) -> str:
+    draft = draft_of(hits)
+    return " ".join(sentence.text for sentence in draft.sentences) if draft else ""
+
+
+def _agreed(hits: Sequence[Hit]) -> set[str]:
+    """Return the statements of most votes; one report alone is judged by the same rule."""
+    return {finding.code for finding in findings_of(hits) if finding.share >= AGREED}
+
+
+def _matrix(said: Sequence[set[str]], codes: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([[code in own for code in codes] for own in said], dtype=np.bool_)

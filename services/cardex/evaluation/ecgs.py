@@ -1,0 +1,118 @@
+"""Waveforms of PTB-XL or of a manifest, read and cleaned once for many experiments."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import EcgInput, FilePart, Signal
+from cardex.domain.errors import ConfigurationError, InvalidReport
+from cardex.reports.ptbxl import Record
+from cardex.signals.cleaning import clean
+from cardex.signals.readers import read
+from cardex.signals.windows import best_window
+
+logger = logging.getLogger(__name__)
+
+EXTRA = "zscored_100hz_int16_x1000.npz"
+RATE = 100.0
+SAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Ecgs:
+    """Records with a waveform.
+
+    Attributes:
+        records: the rows of the table.
+        signals: (records, 12, 1000) float32, cleaned, 100 Hz. Amplitudes of the extra records are
+            z-scores, so only images that normalise each lead may be made of them.
+    """
+
+    records: list[Record]
+    signals: Signal
+
+    def of_folds(self, folds: Sequence[int]) -> "Ecgs":
+        """Return the records of `folds`."""
+        keep = [i for i, record in enumerate(self.records) if record.fold in folds]
+        return Ecgs([self.records[i] for i in keep], self.signals[keep])
+
+
+def load(folder: Path, records: Sequence[Record], cache: Path | None = None) -> Ecgs:
+    """Load those of PTB-XL's `records` that have a 100 Hz waveform in `folder`.
+
+    Raises:
+        InvalidReport: if the folder holds no waveform at all.
+    """
+    present = [r for r in records if (folder / f"{r.path}.hea").is_file()]
+    extra_ids, extra = _read_extra(folder / EXTRA)
+    known = {r.ecg_id: r for r in records}
+    extra_keep = [i for i, ecg_id in enumerate(extra_ids) if ecg_id in known]
+    logger.info(
+        "%d of %d records have a waveform, %d more as z-scores",
+        len(present), len(records), len(extra_keep),
+    )  # fmt: skip
+    if not present:
+        raise InvalidReport(f"{folder} has no waveform under records100/")
+    signals = _cached(present, folder, cache)
+    everything = np.concatenate([signals, extra[extra_keep]])
+    return Ecgs(present + [known[int(extra_ids[i])] for i in extra_keep], everything)
+
+
+def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
+    if cache is None:
+        return _read_all(records, folder)
+    key = hashlib.sha256(repr([r.ecg_id for r in records]).encode()).hexdigest()[:12]
+    path = cache / f"signals-{key}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path), dtype=np.float32)
+    signals = _read_all(records, folder)
+    part = path.with_suffix(".part.npy")  # an interrupted write is not taken for the whole
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(part, signals)
+        part.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"cannot keep waveforms in {cache}: {error}") from error
+    return signals
+
+
+def _read_all(records: list[Record], folder: Path) -> Signal:
+    with ThreadPoolExecutor(2) as pool:
+        return np.stack(list(pool.map(lambda record: read_record(folder, record), records)))
+
+
+def read_record(folder: Path, record: Record) -> Signal:
+    """Read and clean one record: (12, 1000) float32, mV.
+
+    Raises:
+        InvalidReport: if one of its files is missing.
+        InvalidEcg: if they are no usable ECG.
+    """
+    stem = folder / record.path
+    try:
+        parts = tuple(
+            FilePart(stem.with_suffix(suffix).name, stem.with_suffix(suffix).read_bytes())
+            for suffix in (".hea", ".dat")
+        )
+    except OSError as error:
+        raise InvalidReport(f"{stem} cannot be read: {error.strerror}") from error
+    return read_parts(parts)
+
+
+def read_parts(parts: EcgInput) -> Signal:
+    """Read and clean an ECG's files: (12, 1000) float32, mV; raises InvalidEcg."""
+    return best_window(clean(read(parts), RATE), SAMPLES, RATE)
+
+
+def _read_extra(path: Path) -> tuple[NDArray[np.int64], Signal]:
+    if not path.is_file():
+        return np.empty(0, np.int64), np.empty((0, 12, SAMPLES), np.float32)
+    with np.load(path) as stored:
+        signals = stored["x"].transpose(0, 2, 1).astype(np.float32) / 1000.0
+        return stored["ecg_id"].astype(np.int64), np.ascontiguousarray(signals)

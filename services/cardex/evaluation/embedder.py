@@ -1,0 +1,117 @@
+"""What is evaluated: anything that embeds images and reports, such as an exported model repository."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import Embedding, Image
+from cardex.domain.errors import ConfigurationError, VersionMismatch
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release, newest
+from cardex.inference.statements import Calibration, load_calibration
+from cardex.inference.tokenizer import ReportTokenizer
+from cardex.signals.image_spec import ImageSpec
+
+BATCH = 32
+
+
+class Embedder(Protocol):
+    """Images and reports to unit vectors of one space."""
+
+    spec: ImageSpec
+
+    def images(self, images: Image) -> Embedding:
+        """Embed (B, H, W, C) uint8 images: (B, E)."""
+
+    def texts(self, texts: Sequence[str]) -> Embedding:
+        """Embed reports: (B, E)."""
+
+
+class OnnxEmbedder:
+    """The graphs of a model repository, run here by ONNX Runtime.
+
+    Attributes:
+        spec: the image that the image encoder takes.
+        version: of the models.
+        calibration: of its statements; None where it came without.
+    """
+
+    def __init__(self, repository: Path) -> None:
+        """Open the graphs of the newest version.
+
+        Raises:
+            ConfigurationError: if a part is missing or cannot be read.
+            VersionMismatch: if tokenizer or statements are of another model.
+        """
+        release = newest(repository)
+        self.version = release.version()
+        self.spec = release.spec()
+        self._tokenizer = ReportTokenizer(release.tokenizer)
+        _refuse_other_tokenizer(release, self._tokenizer.fingerprint)
+        self.calibration = _calibration(release.statements, self.version)
+        self._image = _session(release.graph(IMAGE_ENCODER))
+        self._text = _session(release.graph(TEXT_ENCODER))
+        self._matcher = _session(release.graph(MATCHER)) if release.has_matcher else None
+
+    @property
+    def has_matcher(self) -> bool:
+        """Whether `match` can be asked."""
+        return self._matcher is not None
+
+    def images(self, images: Image) -> Embedding:
+        """Embed (B, H, W, C) uint8 images: (B, E) float32."""
+        return _run(self._image, "image", images)
+
+    def texts(self, texts: Sequence[str]) -> Embedding:
+        """Embed reports: (B, E) float32."""
+        return _run(self._text, "token_ids", self._tokenizer.encode(texts))
+
+    def match(self, image: Image, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the match logits of one (H, W, C) image with each report: (reports,) float32.
+
+        Raises:
+            ConfigurationError: if the repository has no matcher.
+        """
+        if self._matcher is None:
+            raise ConfigurationError(f"the model repository has no {MATCHER}: export one with it")
+        ids = self._tokenizer.encode(texts)
+        (found,) = self._matcher.run(None, {"image": image[None], "token_ids": ids[None]})
+        return np.asarray(found[0], dtype=np.float32)
+
+
+def _calibration(path: Path, version: str) -> Calibration | None:
+    found = load_calibration(path)
+    if found is not None and found.model_version != version:
+        raise VersionMismatch(
+            f"{path} belongs to model {found.model_version}, beside it is {version}: install the one"
+            " that came with the model"
+        )
+    return found
+
+
+def _refuse_other_tokenizer(release: Release, fingerprint: str) -> None:
+    for config in sorted((release.repository / TEXT_ENCODER).glob("**/*.pbtxt")):
+        if f'"{fingerprint}"' not in config.read_text():
+            raise VersionMismatch(
+                f"{release.tokenizer} is of another model: {config} names another"
+                " tokenizer_sha256; install the one that came with the model"
+            )
+
+
+def _run(session: Any, name: str, rows: NDArray[Any]) -> Embedding:  # noqa: ANN401
+    parts = [
+        session.run(None, {name: rows[first : first + BATCH]})[0]
+        for first in range(0, len(rows), BATCH)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _session(path: Path) -> Any:  # noqa: ANN401  # onnxruntime has no types
+    import onnxruntime
+
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # it raises its own types, which are no API
+        raise ConfigurationError(f"cannot open {path}: {error}") from error

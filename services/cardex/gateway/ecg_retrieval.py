@@ -1,0 +1,236 @@
+"""The EcgRetrieval service: translates and calls."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cardex import __version__
+from cardex.api.convert.jobs import PRIORITIES, answer_message, error_message, job_message
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc
+from cardex.domain.errors import CardexError, InvalidQuestion, JobNotFound
+from cardex.domain.jobs import (
+    DEFAULT_TOP_K,
+    DISCLAIMER,
+    MAX_TOP_K,
+    Job,
+    JobError,
+    Priority,
+    QueueState,
+)
+from cardex.domain.settings import Settings
+from cardex.gateway.auth import caller
+from cardex.gateway.keys import Principal
+from cardex.gateway.metrics import RETRIEVE_SECONDS
+from cardex.gateway.submissions import Desk
+from cardex.retrieval.dependencies import Parts
+from cardex.stores.job_events import Events
+
+logger = logging.getLogger(__name__)
+
+MAX_WATCHED = 10_000
+IN_FLIGHT = 64
+_CURSOR = re.compile(r"\d{1,15}-\d{1,15}")
+
+
+class EcgRetrieval(ecg_retrieval_pb2_grpc.EcgRetrievalServicer):
+    """Answers ECGs and texts."""
+
+    def __init__(self, settings: Settings, parts: Parts, desk: Desk, events: Events) -> None:
+        """Serve with `parts`; submissions go over `desk`."""
+        self._settings = settings
+        self._parts = parts
+        self._desk = desk
+        self._events = events
+
+    async def Retrieve(self, request: pb.RetrieveRequest, context: Any) -> pb.RetrieveResponse:  # noqa: ANN401
+        """Submit one ECG and wait."""
+        start = time.perf_counter()
+        who = caller()
+        submission = self._desk.submission(request, who, Priority.STAT)
+        self._desk.limit(who)
+        longest = self._settings.retrieve_timeout_s
+        answer, job_id = await self._desk.answered(
+            submission, min(context.time_remaining() or longest, longest)
+        )
+        RETRIEVE_SECONDS.observe(time.perf_counter() - start)
+        return pb.RetrieveResponse(answer=answer_message(answer), job_id=job_id)
+
+    async def SubmitEcg(self, request: pb.SubmitEcgRequest, context: Any) -> pb.SubmitEcgResponse:  # noqa: ANN401
+        """Submit one ECG."""
+        who = caller()
+        submission = self._desk.submission(request, who, Priority.ROUTINE)
+        self._desk.limit(who)
+        return pb.SubmitEcgResponse(job=job_message(await self._desk.submit(submission)))
+
+    async def SubmitBatch(
+        self,
+        request_iterator: AsyncIterator[pb.SubmitBatchRequest],
+        context: Any,  # noqa: ANN401
+    ) -> AsyncIterator[pb.SubmitBatchResponse]:
+        """Submit a stream; at most `IN_FLIGHT` items are held, so a fast client is slowed down."""
+        who = caller()
+        begun: asyncio.Queue[asyncio.Task[pb.SubmitBatchResponse] | None] = asyncio.Queue(IN_FLIGHT)
+
+        async def begin() -> None:
+            try:
+                async for request in request_iterator:
+                    await self._desk.pace(who)
+                    await begun.put(asyncio.create_task(self._item(request, who)))
+            finally:
+                await begun.put(None)
+
+        reader = asyncio.create_task(begin())
+        try:
+            while (task := await begun.get()) is not None:
+                yield await task
+            await reader
+        finally:
+            reader.cancel()
+
+    async def _item(self, request: pb.SubmitBatchRequest, who: Principal) -> pb.SubmitBatchResponse:
+        try:
+            submission = self._desk.submission(request, who, Priority.ROUTINE)
+            job = await self._desk.submit_patiently(submission)
+        except CardexError as error:
+            refused = error_message(JobError.of(error))
+            return pb.SubmitBatchResponse(item_id=request.item_id, error=refused)
+        return pb.SubmitBatchResponse(
+            item_id=request.item_id, job=job_message(job, with_answer=False)
+        )
+
+    async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:  # noqa: ANN401
+        """Return one job."""
+        job = await asyncio.to_thread(self._parts.jobs.get, request.job_id, caller().owner)
+        return pb.GetJobResponse(job=job_message(job))
+
+    async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:  # noqa: ANN401
+        """Cancel one job."""
+        job = await asyncio.to_thread(self._parts.jobs.cancel, request.job_id, caller().owner)
+        return pb.CancelJobResponse(job=job_message(job))
+
+    async def WatchJobs(
+        self,
+        request: pb.WatchJobsRequest,
+        context: Any,  # noqa: ANN401
+    ) -> AsyncIterator[pb.WatchJobsResponse]:
+        """Send the jobs as they are, then every change, until all named ones are final."""
+        who = caller()
+        watched = _watched(request)
+        if request.cursor:
+            await self._events.check(request.cursor)
+        cursor = request.cursor or await self._events.latest()
+        open_jobs = set(watched)
+        for job in await self._jobs(watched, who):
+            open_jobs -= {job.job_id} if job.state.final else set()
+            yield _change(job, cursor, request)
+        while open_jobs or not watched:
+            events = await self._events.after(cursor)
+            newest = {event.job_id: event.cursor for event in events}
+            cursor = events[-1].cursor
+            mine = [
+                job_id
+                for job_id in newest
+                if job_id in open_jobs
+                or (not watched and any(_sees(who, e.owner) for e in events if e.job_id == job_id))
+            ]
+            for changed in await asyncio.to_thread(self._parts.jobs.find, mine, who.owner):
+                if changed is not None:
+                    open_jobs -= {changed.job_id} if changed.state.final else set()
+                    yield _change(changed, newest[changed.job_id], request)
+
+    async def _jobs(self, job_ids: list[str], who: Principal) -> list[Job]:
+        jobs = await asyncio.to_thread(self._parts.jobs.find, job_ids, who.owner)
+        missing = [job_id for job_id, job in zip(job_ids, jobs, strict=True) if job is None]
+        if missing:
+            raise JobNotFound(
+                f"no job {missing[0][:64]!r}: it never was, or its record has expired",
+                field="job_ids",
+            )
+        return [job for job in jobs if job is not None]
+
+    async def SearchReports(
+        self,
+        request: pb.SearchReportsRequest,
+        context: Any,  # noqa: ANN401
+    ) -> pb.SearchReportsResponse:
+        """Find reports by text."""
+        top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
+        answer = await asyncio.to_thread(self._parts.retriever.by_text, request.text, top_k)
+        return pb.SearchReportsResponse(answer=answer_message(answer))
+
+    async def GetServerInfo(
+        self,
+        request: pb.GetServerInfoRequest,
+        context: Any,  # noqa: ANN401
+    ) -> pb.GetServerInfoResponse:
+        """Say what this server runs; what is down is left empty."""
+        info = pb.GetServerInfoResponse(
+            version=__version__,
+            disclaimer=DISCLAIMER,
+            limits=pb.Limits(
+                max_payload_bytes=self._settings.max_payload_bytes,
+                max_backlog=self._settings.max_backlog,
+                max_top_k=MAX_TOP_K,
+            ),
+        )
+        await asyncio.to_thread(self._fill, info)
+        return info
+
+    def _fill(self, info: pb.GetServerInfoResponse) -> None:
+        try:
+            models = self._parts.encoder.models(fresh=True)
+            info.served_model_versions.extend(model.version for model in models)
+            info.model_version, info.image_spec = models[0].version, models[0].image_spec.id
+            index = self._parts.reports.current()
+            for model in models:
+                if model.version == index.model_version:
+                    info.model_version, info.image_spec = model.version, model.image_spec.id
+            info.index_name, info.index_generation = index.name, index.generation
+            info.index_model_version = index.model_version
+        except CardexError as error:
+            logger.debug("server info lacks a part: %s", error.reason)
+        try:
+            queues = [self._parts.jobs.queue(priority) for priority in Priority]
+            info.queues.extend(map(_queue_message, queues))
+        except CardexError as error:
+            logger.debug("server info lacks the queues: %s", error.reason)
+
+
+def _watched(request: pb.WatchJobsRequest) -> list[str]:
+    if request.cursor and not _CURSOR.fullmatch(request.cursor):
+        raise InvalidQuestion(
+            f"cursor {request.cursor[:40]!r}: send the cursor of an earlier WatchJobsResponse",
+            reason="CURSOR",
+            field="cursor",
+        )
+    watched = list(dict.fromkeys(request.job_ids))
+    if len(watched) > MAX_WATCHED:
+        raise InvalidQuestion(
+            f"{len(watched)} job ids: at most {MAX_WATCHED}; leave them out to watch all your jobs",
+            reason="JOB_IDS",
+            field="job_ids",
+        )
+    return watched
+
+
+def _sees(who: Principal, owner: str) -> bool:
+    return who.owner is None or who.owner == owner
+
+
+def _change(job: Job, cursor: str, request: pb.WatchJobsRequest) -> pb.WatchJobsResponse:
+    return pb.WatchJobsResponse(
+        job=job_message(job, with_answer=request.with_answers), cursor=cursor
+    )
+
+
+def _queue_message(queue: QueueState) -> pb.QueueInfo:
+    return pb.QueueInfo(
+        priority=PRIORITIES[queue.priority],
+        depth=queue.depth,
+        oldest_age_s=queue.oldest_age_s,
+        running=queue.running,
+    )

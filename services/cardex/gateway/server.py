@@ -1,0 +1,120 @@
+"""The gateway process."""
+
+import asyncio
+import logging
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cardex.api.bind import check_bind, server_credentials
+from cardex.api.channel import MARGIN_BYTES
+from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
+from cardex.domain.errors import ConfigurationError
+from cardex.domain.settings import Settings
+from cardex.gateway.auth import Door
+from cardex.gateway.ecg_retrieval import EcgRetrieval
+from cardex.gateway.health import INDEX, RETRIEVAL, Pulse
+from cardex.gateway.keys import KeyRing
+from cardex.gateway.report_index import ReportIndex
+from cardex.gateway.submissions import Desk
+from cardex.retrieval.dependencies import Parts, assemble
+from cardex.stores.broker import Doorbell, celery_app
+from cardex.stores.job_events import Events
+from cardex.telemetry import mark_ready, serve_metrics
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 5.0
+THREADS = 64
+
+
+def run_gateway(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: if an address is taken or may not be served with these settings.
+    """
+    check_bind(settings.gateway_bind, settings)
+    serve_metrics(settings)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="gateway"))
+    keys = KeyRing(settings.api_keys) if settings.api_keys else None
+    parts = assemble(settings)
+    events = Events(settings.state_url)
+    servicer = health.aio.HealthServicer()
+    doorbell = Doorbell(celery_app(settings.state_url))
+    pulse = Pulse(parts, doorbell, servicer, keys)
+    desk = Desk(settings, parts, doorbell, events, pulse)
+    server = _server(settings, parts, events, pulse, desk, servicer, keys)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await pulse.beat()
+    await server.start()
+    mark_ready(settings)
+    logger.info("gateway serves %s", settings.gateway_bind)
+    tasks = [asyncio.create_task(events.follow()), asyncio.create_task(pulse.run())]
+    # A background task that dies takes the process with it: a gateway that sweeps no more is broken.
+    await asyncio.wait(
+        [asyncio.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED
+    )
+    await servicer.enter_graceful_shutdown()
+    await server.stop(GRACE_S)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()
+        task.cancel()
+    await events.close()
+
+
+def _server(
+    settings: Settings,
+    parts: Parts,
+    events: Events,
+    pulse: Pulse,
+    desk: Desk,
+    servicer: health.aio.HealthServicer,
+    keys: KeyRing | None,
+) -> grpc.aio.Server:
+    limit = settings.max_payload_bytes + MARGIN_BYTES
+    options = [
+        ("grpc.max_receive_message_length", limit),
+        ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ]
+    server = grpc.aio.server(interceptors=[Door(keys)], options=options)
+    ecg_retrieval_pb2_grpc.add_EcgRetrievalServicer_to_server(
+        EcgRetrieval(settings, parts, desk, events), server
+    )
+    report_index_pb2_grpc.add_ReportIndexServicer_to_server(ReportIndex(parts, pulse), server)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    names = (RETRIEVAL, INDEX, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    _listen(server, settings)
+    return server
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> None:
+    bind = settings.gateway_bind
+    credentials = server_credentials(settings)
+    try:
+        if credentials is None:
+            server.add_insecure_port(bind)
+        else:
+            server.add_secure_port(bind, credentials)
+        if settings.gateway_socket is not None:
+            settings.gateway_socket.unlink(missing_ok=True)
+            server.add_insecure_port(f"unix:{settings.gateway_socket}")
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"cannot listen on {bind}: is the port taken? Set CARDEX_GATEWAY_BIND to another",
+            reason="PORT_TAKEN",
+        ) from error

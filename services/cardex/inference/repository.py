@@ -1,0 +1,118 @@
+"""The model repository on disk: which models there are, and what stands in a version's folders."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cardex.domain.errors import ConfigurationError
+from cardex.signals.image_spec import ImageSpec
+
+IMAGE_ENCODER = "ecg_image_encoder"
+STAT_LANE = "ecg_image_encoder_stat"
+TEXT_ENCODER = "report_text_encoder"
+MATCHER = "ecg_report_matcher"
+MODELS = (IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER, MATCHER)
+"""`STAT_LANE` is the image encoder once more, with an instance that no routine batch ever holds."""
+GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, MATCHER)
+"""The models that have a graph of their own."""
+GRAPH, PLAN = "model.onnx", "model.plan"
+
+
+def parameter_key(number: int, name: str) -> str:
+    """Return the key under which a version's parameter stands in a configuration."""
+    return f"{number}.{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of all models, as it stands in a model repository.
+
+    Attributes:
+        repository: the folder with the models' folders.
+        number: Triton's version, the name of a folder in each.
+    """
+
+    repository: Path
+    number: int
+
+    def folder(self, model: str) -> Path:
+        """Return the folder of one model's version."""
+        return self.repository / model / str(self.number)
+
+    def graph(self, model: str) -> Path:
+        """Return the ONNX graph of one model."""
+        return self.folder(model) / GRAPH
+
+    @property
+    def tokenizer(self) -> Path:
+        """The WordPiece tokenizer of the reports."""
+        return self.folder(TEXT_ENCODER) / "tokenizer.json"
+
+    @property
+    def statements(self) -> Path:
+        """The calibrated statements."""
+        return self.folder(TEXT_ENCODER) / "statements.json"
+
+    @property
+    def card(self) -> Path:
+        """The model card for programs."""
+        return self.folder(IMAGE_ENCODER) / "model_card.json"
+
+    @property
+    def page(self) -> Path:
+        """The model card for people."""
+        return self.folder(IMAGE_ENCODER) / "MODEL_CARD.md"
+
+    @property
+    def has_matcher(self) -> bool:
+        """Whether the model came with one."""
+        return self.graph(MATCHER).is_file()
+
+    def version(self) -> str:
+        """Return the model version, from the card; raises ConfigurationError."""
+        return str(self._field("model_version"))
+
+    def spec(self) -> ImageSpec:
+        """Return the image that the image encoder takes, from the card; raises ConfigurationError."""
+        try:
+            return ImageSpec.from_fields(self._field("recipe")["spec"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    def _field(self, name: str) -> Any:  # noqa: ANN401  # JSON
+        try:
+            return json.loads(self.card.read_bytes())[name]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self.card} tells no model ({type(error).__name__}): name a model repository that"
+            " `cardex train` wrote, or check the clone out again"
+        )
+
+
+def releases(repository: Path) -> list[Release]:
+    """Return the versions that both encoders have, the oldest first."""
+    found = [
+        {path.parent.name for path in (repository / model).glob(f"*/{GRAPH}")}
+        for model in (IMAGE_ENCODER, TEXT_ENCODER)
+    ]
+    numbers = sorted(int(name) for name in set.intersection(*found) if name.isdecimal())
+    return [Release(repository, number) for number in numbers]
+
+
+def newest(repository: Path) -> Release:
+    """Return the newest version.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    found = releases(repository)
+    if not found:
+        raise ConfigurationError(
+            f"{repository} holds no version of {IMAGE_ENCODER} and {TEXT_ENCODER}: name a model"
+            " repository that `cardex train` wrote, or set CARDEX_MODEL_REPOSITORY"
+        )
+    return found[-1]

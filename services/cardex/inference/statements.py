@@ -1,0 +1,156 @@
+"""The statements that a model tells probabilities of, each by a prompt and its calibration."""
+
+import hashlib
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import Embedding
+from cardex.domain.errors import ConfigurationError, VersionMismatch
+from cardex.domain.jobs import Priority
+from cardex.domain.reports import Prediction
+from cardex.inference.encoder import Encoder, ModelInfo
+from cardex.inference.repository import Release
+
+logger = logging.getLogger(__name__)
+
+MIN_PROBABILITY = 0.1
+MAX_PREDICTIONS = 12
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class CalibratedStatement(msgspec.Struct, frozen=True):
+    """One statement as the exporter wrote it.
+
+    Attributes:
+        code: the SCP code.
+        description: the code in words.
+        prompt: the report whose embedding stands for the statement.
+        slope: of the log-odds over the cosine similarity of ECG and prompt.
+        intercept: the log-odds at a similarity of 0.
+        snomed_code: concept id in SNOMED CT, or "".
+    """
+
+    code: _Text
+    description: str
+    prompt: _Text
+    slope: float
+    intercept: float
+    snomed_code: str = ""
+
+
+class _File(msgspec.Struct, frozen=True):
+    model_version: _Text
+    match_weight: float
+    statements: Annotated[tuple[CalibratedStatement, ...], msgspec.Meta(min_length=1)]
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """What was calibrated for one model version.
+
+    Attributes:
+        model_version: the model that it belongs to.
+        match_weight: of the matcher's log-odds beside the similarity, when hits are re-ranked.
+        statements: that have a probability.
+        fingerprint: SHA-256 of the file: another calibration gives other answers.
+    """
+
+    model_version: str
+    match_weight: float
+    statements: tuple[CalibratedStatement, ...]
+    fingerprint: str
+
+
+def load_calibration(path: Path) -> Calibration | None:
+    """Load `statements.json`, exported with a model; None, said in the log, where there is none.
+
+    Raises:
+        ConfigurationError: if the file cannot be read, or a code stands in it twice.
+    """
+    try:
+        content = path.read_bytes()
+        file = msgspec.json.decode(content, type=_File)
+    except FileNotFoundError:
+        logger.warning("answers carry no probabilities: there is no %s", path)
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise _wrong(path, str(error)) from error
+    codes = Counter(statement.code for statement in file.statements)
+    if twice := sorted(code for code, count in codes.items() if count > 1):
+        raise _wrong(path, f"twice there: {', '.join(twice)}")
+    return Calibration(
+        file.model_version,
+        file.match_weight,
+        file.statements,
+        hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _wrong(path: Path, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot use the statements {path}: {reason}; install the file that came with the model, or"
+        " export it anew"
+    )
+
+
+class Predictor:
+    """ECG embeddings to probable statements. Immutable, so that threads share it."""
+
+    def __init__(self, calibration: Calibration, prompts: Embedding) -> None:
+        """Predict by the (statements, dimension) embeddings of the prompts."""
+        self._statements = calibration.statements
+        self._prompts = prompts
+        self._slopes = np.array([s.slope for s in calibration.statements])
+        self._intercepts = np.array([s.intercept for s in calibration.statements])
+
+    @classmethod
+    def of(cls, calibration: Calibration, encoder: Encoder, model: ModelInfo) -> Self:
+        """Embed the prompts; raises Unavailable where the encoder is down."""
+        prompts = [statement.prompt for statement in calibration.statements]
+        return cls(calibration, encoder.embed_texts(model, prompts, Priority.STAT))
+
+    def probabilities(self, embedding: Embedding) -> NDArray[np.float64]:
+        """Return (statements,) probabilities for one (dimension,) embedding of an ECG."""
+        odds = self._slopes * (self._prompts @ embedding) + self._intercepts
+        return np.asarray(
+            0.5 * (1.0 + np.tanh(0.5 * odds))
+        )  # the logistic function, never overflowing
+
+    def predict(self, embedding: Embedding) -> tuple[Prediction, ...]:
+        """Return the statements that are probable enough to be shown, the most probable first."""
+        probabilities = self.probabilities(embedding)
+        order = np.argsort(-probabilities, kind="stable")[:MAX_PREDICTIONS]
+        return tuple(
+            _prediction(self._statements[place], float(probabilities[place]))
+            for place in order
+            if probabilities[place] >= MIN_PROBABILITY
+        )
+
+
+def _prediction(statement: CalibratedStatement, probability: float) -> Prediction:
+    return Prediction(
+        statement.code, statement.description, statement.snomed_code, round(probability, 4)
+    )
+
+
+def served_calibration(repository: Path, model: ModelInfo) -> Calibration | None:
+    """Return the calibration that came with a served model, None where it came without.
+
+    Raises:
+        ConfigurationError: if its file cannot be read.
+        VersionMismatch: if it belongs to another model; names both.
+    """
+    path = Release(repository, model.number).statements
+    calibration = load_calibration(path)
+    if calibration is not None and calibration.model_version != model.version:
+        raise VersionMismatch(
+            f"Triton serves model {model.version}, but the statements {path} are calibrated for"
+            f" {calibration.model_version}: install the file that came with it"
+        )
+    return calibration

@@ -1,0 +1,201 @@
+"""The connection to Triton: one per process, bounded, with deadlines, shared by all its threads."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import tritonclient.grpc as triton
+from numpy.typing import NDArray
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.utils import InferenceServerException
+
+from cardex.domain.circuit import Circuit
+from cardex.domain.errors import (
+    Busy,
+    CardexError,
+    ConfigurationError,
+    TooSlow,
+    Unavailable,
+)
+from cardex.inference.regions import Inline, Memory
+
+SHORT_S = 2.0
+"""How long a question about the server itself may take."""
+RETRY_AFTER_S = 2.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to one version of a model.
+
+    Attributes:
+        model: its name.
+        number: its version.
+        inputs: tensors by name.
+        output: name of the one output.
+        priority: Triton's level, 1 the highest; 0 for a model without levels.
+    """
+
+    model: str
+    number: int
+    inputs: Mapping[str, NDArray[Any]]
+    output: str
+    priority: int = 0
+
+
+class TritonServer:
+    """Asks Triton. A call is tried again only where no answer can be on its way: it was refused or cut off.
+
+    Replicas behind one DNS name (a headless service, `dns:///triton:8001`) are used in turn.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        in_flight: int = 8,
+        memory: Callable[[triton.InferenceServerClient], Memory] = Inline,
+    ) -> None:
+        """Prepare a client of `url`; nothing is sent until it is used.
+
+        Args:
+            url: `host:port`, or a gRPC target such as `dns:///host:port`.
+            timeout_s: after which a call is given up; Triton hears what is left of it.
+            in_flight: calls at a time; others wait, within their time.
+            memory: how tensors reach the server.
+        """
+        # A long-lived channel would otherwise stay with the first replica for ever.
+        options = [("grpc.lb_policy_name", "round_robin"), ("grpc.max_receive_message_length", -1),
+                   ("grpc.max_send_message_length", -1)]  # fmt: skip
+        self._client = triton.InferenceServerClient(url, channel_args=options)
+        self._memory = memory(self._client)
+        self._timeout_s = timeout_s
+        self._slots = threading.BoundedSemaphore(in_flight)
+        self._in_flight = in_flight
+        self._circuits: dict[tuple[str, int], Circuit] = {}
+        self.failures = 0
+        """Calls that failed so far; where it grew, the server may have come back as another."""
+
+    def ping(self) -> None:
+        """Ask whether the server is there, past the circuit; raises Unavailable.
+
+        Whether it is "ready" is another question: it may not be while it loads a version beside those
+        that go on answering.
+        """
+        if not self._translated(partial(self._client.is_server_live, client_timeout=SHORT_S)):
+            self.failures += 1
+            raise Unavailable(
+                "Triton is not live", reason="TRITON_UNAVAILABLE", retry_after_s=RETRY_AFTER_S
+            )
+
+    def ready_versions(self) -> dict[str, set[int]]:
+        """Return the numbers of the versions of each model that can be called."""
+        index = self._asked(
+            partial(self._client.get_model_repository_index, client_timeout=SHORT_S)
+        )
+        found: dict[str, set[int]] = defaultdict(set)
+        for model in index.models:
+            if model.state == "READY" and model.version:
+                found[model.name].add(int(model.version))
+        return found
+
+    def config(self, model: str) -> ModelConfig:
+        """Return a model's configuration as the server runs it."""
+        asked = partial(self._client.get_model_config, model, client_timeout=SHORT_S)
+        return self._asked(asked).config
+
+    def infer(self, call: Call) -> NDArray[np.float32]:
+        """Call a model; its output has to have one row for each row that goes in.
+
+        Raises:
+            Unavailable: if the server is down, or does not serve this version.
+            Busy: if its queue, or this process's share of it, is full.
+            TooSlow: if no answer came in time.
+            ConfigurationError: if the tensors do not fit, or come back empty.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        with self._slot(deadline):
+            circuit = self._circuit(call.model, call.number)
+            found = circuit.call(partial(self._infer_once, call, deadline))
+        rows = len(next(iter(call.inputs.values())))
+        if found is None or found.shape[:1] != (rows,):
+            shapes = {name: tensor.shape for name, tensor in call.inputs.items()}
+            raise ConfigurationError(
+                f"{call.model} returned {None if found is None else found.shape} for {shapes}: Triton's"
+                " Python environment needs numpy<2; run `make setup`"
+            )
+        return np.asarray(found, dtype=np.float32)
+
+    @contextmanager
+    def _slot(self, deadline: float) -> Iterator[None]:
+        if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise Busy(
+                f"{self._in_flight} calls to Triton are in flight: raise CARDEX_TRITON_IN_FLIGHT, or"
+                " add workers and Triton replicas",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _infer_once(self, call: Call, deadline: float) -> NDArray[Any] | None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TooSlow(
+                f"{call.model} did not answer within {self._timeout_s:g} s",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        return self._translated(partial(self._send, call, left))
+
+    def _send(self, call: Call, seconds: float) -> NDArray[Any] | None:
+        with self._memory.lend(call.inputs) as inputs:
+            result = self._client.infer(
+                call.model,
+                inputs,
+                model_version=str(call.number),
+                outputs=[triton.InferRequestedOutput(call.output)],
+                priority=call.priority,
+                timeout=int(seconds * 1e6),
+                client_timeout=seconds,
+            )
+        found: NDArray[Any] | None = result.as_numpy(call.output)
+        return found
+
+    def _asked(self, function: Callable[[], T]) -> T:
+        return self._circuit("", 0).call(lambda: self._translated(function))
+
+    def _circuit(self, model: str, number: int) -> Circuit:
+        """Return the circuit of a version: one that fails to compute does not stop the others."""
+        return self._circuits.setdefault((model, number), Circuit("Triton"))
+
+    def _translated(self, function: Callable[[], T]) -> T:
+        try:
+            return function()
+        except InferenceServerException as error:
+            translated = _translation(error)
+            if type(translated) is Unavailable and "INTERNAL" not in str(error.status()):
+                self.failures += 1
+                self._memory.forget()
+            raise translated from error
+
+
+def _translation(error: InferenceServerException) -> CardexError:
+    """Return the error of the tree that says what to do about Triton's."""
+    status, words = str(error.status() or "error"), (error.message() or "")[:300]
+    message = f"Triton: {status}: {words}"
+    if "INVALID_ARGUMENT" in status:
+        return ConfigurationError(message)
+    if "DEADLINE_EXCEEDED" in status or "timeout expired" in words.lower():
+        return TooSlow(message, retry_after_s=RETRY_AFTER_S)
+    if "RESOURCE_EXHAUSTED" in status or "maximum queue size" in words:
+        return Busy(message, retry_after_s=RETRY_AFTER_S)
+    return Unavailable(message, reason="TRITON_UNAVAILABLE", retry_after_s=RETRY_AFTER_S)

@@ -1,0 +1,177 @@
+"""The `Encoder` that Triton serves."""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from cardex.domain.ecg import Embedding, Image
+from cardex.domain.errors import CardexError, Unavailable
+from cardex.domain.jobs import Priority
+from cardex.inference.encoder import ModelInfo
+from cardex.inference.probe import check_probe, probe_image, probe_tokens
+from cardex.inference.repository import (
+    IMAGE_ENCODER,
+    MATCHER,
+    MODELS,
+    STAT_LANE,
+    TEXT_ENCODER,
+    Release,
+)
+from cardex.inference.served_model import (
+    IMAGE_INPUT,
+    MATCH_OUTPUT,
+    OUTPUT,
+    TEXT_INPUT,
+    Served,
+    read_served,
+)
+from cardex.inference.triton_client import Call, TritonServer
+
+logger = logging.getLogger(__name__)
+
+Configs = dict[str, ModelConfig]
+_LEVEL = {Priority.STAT: 1, Priority.ROUTINE: 2}
+
+
+class TritonEncoder:
+    """Embeds by any of the versions that the server has, side by side."""
+
+    def __init__(self, server: TritonServer, repository: Path) -> None:
+        """Ask `server`; the versions' tokenizers are in `repository`."""
+        self._server = server
+        self._repository = repository
+        self._lock = threading.Lock()
+        self._served: dict[int, Served] = {}
+        self._read_from: dict[int, Configs] = {}
+        self._as_of = -1
+
+    def ping(self) -> None:
+        """Ask the server whether it is ready; raises Unavailable."""
+        self._server.ping()
+
+    def models(self, *, fresh: bool = False) -> tuple[ModelInfo, ...]:
+        """Return the served versions, the newest first; asked again after every failure of the server."""
+        with self._lock:
+            if fresh or not self._served or self._as_of != self._server.failures:
+                as_of = self._server.failures
+                if self._as_of != as_of:
+                    self._read_from = {}
+                self._served = self._look()
+                self._as_of = as_of
+            return tuple(served.info for _, served in sorted(self._served.items(), reverse=True))
+
+    def embed_images(self, model: ModelInfo, images: Image, priority: Priority) -> Embedding:
+        """Embed (B, H, W, C) uint8 images in calls of at most the model's largest batch."""
+        served = self._of(model)
+        lane = priority is Priority.STAT and served.has(STAT_LANE)
+        return self._embed(
+            served, STAT_LANE if lane else IMAGE_ENCODER, {IMAGE_INPUT: images}, priority
+        )
+
+    def embed_texts(self, model: ModelInfo, texts: Sequence[str], priority: Priority) -> Embedding:
+        """Tokenize and embed reports in calls of at most the model's largest batch."""
+        served = self._of(model)
+        tokens = served.tokenizer.encode(texts)
+        return self._embed(served, TEXT_ENCODER, {TEXT_INPUT: tokens}, priority)
+
+    def match(
+        self,
+        model: ModelInfo,
+        images: Image,
+        reports: Sequence[Sequence[str]],
+        priority: Priority,
+    ) -> list[NDArray[np.float32]]:
+        """Match each image with its own reports, one call for each: their numbers may differ."""
+        served = self._of(model)
+        found = []
+        for image, texts in zip(images, reports, strict=True):
+            tokens = served.tokenizer.encode(texts)
+            call = Call(
+                MATCHER,
+                model.number,
+                {IMAGE_INPUT: image[None], TEXT_INPUT: tokens[None]},
+                MATCH_OUTPUT,
+                _LEVEL[priority],
+            )
+            (log_odds,) = self._server.infer(call)
+            found.append(log_odds)
+        return found
+
+    def _of(self, model: ModelInfo) -> Served:
+        served = self._served.get(model.number)
+        if served is None or served.info.version != model.version:
+            raise Unavailable(
+                f"Triton serves {model.version} no more", reason="MODEL_GONE", retry_after_s=1.0
+            )
+        return served
+
+    def _embed(
+        self,
+        served: Served,
+        model: str,
+        tensor: Mapping[str, NDArray[Any]],
+        priority: Priority,
+    ) -> Embedding:
+        ((name, rows),) = tensor.items()
+        largest = served.largest[model]
+        # The lane has one queue: who is in it has no one to overtake.
+        level = 0 if model == STAT_LANE else _LEVEL[priority]
+        parts = [
+            self._server.infer(Call(model, served.info.number, {name: part}, OUTPUT, level))
+            for part in np.array_split(rows, range(largest, len(rows), largest))
+        ]
+        return np.concatenate(parts)
+
+    def _look(self) -> dict[int, Served]:
+        """Read, check and probe each version; one that does not fit does not take the others with it."""
+        ready = self._server.ready_versions()
+        numbers = sorted(ready[IMAGE_ENCODER] & ready[TEXT_ENCODER])
+        configs = {model: self._server.config(model) for model in MODELS if ready[model]}
+        found: dict[int, Served] = {}
+        errors: list[CardexError] = []
+        for number in numbers:
+            of_number = {
+                model: config for model, config in configs.items() if number in ready[model]
+            }
+            try:
+                found[number] = self._checked(number, of_number)
+            except CardexError as error:
+                if isinstance(error, Unavailable) and number in self._served:
+                    raise  # the server is busy or down, which says nothing about this version
+                logger.warning("version %d is not used: %s", number, error.message)
+                errors.append(error)
+        if errors and not found:
+            raise errors[0]
+        if not found:
+            raise Unavailable(
+                f"Triton has no version of {IMAGE_ENCODER} and {TEXT_ENCODER} ready",
+                reason="TRITON_UNAVAILABLE",
+                retry_after_s=2.0,
+            )
+        return found
+
+    def _checked(self, number: int, configs: Configs) -> Served:
+        """Return a version; one that was checked is as it was until its configuration or the server changes."""
+        if number in self._served and self._read_from.get(number) == configs:
+            return self._served[number]
+        served = read_served(Release(self._repository, number), configs)
+        self._probe(served)
+        self._read_from[number] = configs
+        return served
+
+    def _probe(self, served: Served) -> None:
+        """Send each encoder its known input."""
+        image = probe_image(served.info.image_spec.shape)
+        lanes = [model for model in (IMAGE_ENCODER, STAT_LANE) if served.has(model)]
+        for model in lanes:
+            seen = self._embed(served, model, {IMAGE_INPUT: image}, Priority.STAT)
+            check_probe(model, seen, served.probes[IMAGE_ENCODER])
+        tokens = probe_tokens(served.tokenizer.length)
+        read = self._embed(served, TEXT_ENCODER, {TEXT_INPUT: tokens}, Priority.STAT)
+        check_probe(TEXT_ENCODER, read, served.probes[TEXT_ENCODER])

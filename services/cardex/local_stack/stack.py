@@ -1,0 +1,320 @@
+"""Everything on this machine: starts the parts in order, restarts what dies, stops all of them."""
+
+import fcntl
+import logging
+import secrets
+import shutil
+import sys
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import IO
+
+import msgspec
+
+from cardex.api.bind import check_bind
+from cardex.domain.errors import ConfigurationError
+from cardex.domain.jobs import Priority
+from cardex.domain.settings import Settings
+from cardex.local_stack.managed_process import Part
+from cardex.local_stack.milvus import milvus_part
+from cardex.local_stack.ports import HOST, check_free, free_ports
+from cardex.local_stack.triton import inspect_runtime, triton_part
+from cardex.local_stack.valkey import ValkeyConfig, valkey_part
+from cardex.telemetry import MULTIPROC_DIR
+
+logger = logging.getLogger(__name__)
+
+MIN_FREE_BYTES = 1024**3
+MAX_RESTARTS = 5
+RESTART_WINDOW_S = 60.0
+DESCRIPTION = "stack.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Where the parts of a running stack are; kept in the data folder for the other commands.
+
+    Attributes:
+        gateway: gRPC target.
+        web: base URL.
+        triton: gRPC address of Triton.
+        triton_metrics: URL of Triton's metrics.
+        milvus: URI.
+        state: URL of the state store, with its password.
+        cache: URL of the cache, with its password.
+        model_repository: that Triton reads, and the processes know their models from.
+    """
+
+    gateway: str
+    web: str
+    triton: str
+    triton_metrics: str
+    milvus: str
+    state: str = field(repr=False)
+    cache: str = field(repr=False)
+    model_repository: str = ""
+
+
+class Stack:
+    """The parts of one data folder; a context manager that always stops what it started."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gateway_port: int = 0,
+        web_port: int = 0,
+        host: str = HOST,
+        say: Callable[[str], None] = logger.info,
+    ) -> None:
+        """Prepare a stack.
+
+        Args:
+            settings: of every process; addresses of the parts are chosen here.
+            gateway_port: 0 for a free one.
+            web_port: 0 for a free one.
+            host: address that gateway and web serve.
+            say: told of each step.
+        """
+        self._settings = settings
+        self._gateway_port = gateway_port
+        self._web_port = web_port
+        self._host = host
+        self._say = say
+        self._folder = settings.data_dir.resolve()
+        self._lock: IO[str] | None = None
+        self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._groups: list[dict[str, Part]] = []
+        self.endpoints: Endpoints | None = None
+        self.gateway_bind = ""
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts by name, those that started first first."""
+        return {name: part for group in self._groups for name, part in group.items()}
+
+    def __enter__(self) -> "Stack":
+        """Start everything; on failure stop what was started."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop everything."""
+        self.stop()
+
+    def _start(self) -> None:
+        self._check_host()
+        self._take_folder()
+        self._check_disk()
+        groups, self.endpoints = self._plan()
+        for group in groups:
+            self._groups.append(group)
+            for part in group.values():
+                part.start()
+            for part in group.values():
+                start = time.monotonic()
+                part.wait_ready()
+                self._say(f"{part.name} is ready ({time.monotonic() - start:.1f} s)")
+        self._write_description()
+
+    def _check_host(self) -> None:
+        for port, option in (
+            (self._gateway_port, "--gateway-port"),
+            (self._web_port, "--web-port"),
+        ):
+            bind = f"{self._host}:{port}"
+            check_bind(bind, self._settings)
+            if port:
+                check_free(bind, option)
+
+    def _take_folder(self) -> None:
+        try:
+            (self._folder / "logs").mkdir(parents=True, exist_ok=True)
+            self._folder.chmod(0o700)
+            self._lock = (self._folder / "lock").open("w")
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot write the data folder {self._folder}: {error.strerror}; set CARDEX_DATA_DIR"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            self._lock = None
+            raise ConfigurationError(
+                f"another stack runs on {self._folder}: stop it, or set CARDEX_DATA_DIR to another"
+                " folder",
+                reason="FOLDER_TAKEN",
+            ) from error
+
+    def _check_disk(self) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if free < MIN_FREE_BYTES:
+            raise ConfigurationError(
+                f"{self._folder} has {free // 2**20} MiB free: the append-only file and the index need"
+                f" {MIN_FREE_BYTES // 2**20} MiB; make room, or set CARDEX_DATA_DIR",
+                reason="DISK_FULL",
+            )
+
+    def _plan(self) -> tuple[list[dict[str, Part]], Endpoints]:
+        """Return the parts in groups that start together, and where they will be.
+
+        A part whose address is set is used where it is, and not started.
+        """
+        settings, folder = self._settings, self._folder
+        state_port, cache_port, milvus, http, grpc, metrics, gateway, web = free_ports(8)
+        gateway, web = self._gateway_port or gateway, self._web_port or web
+        self.gateway_bind = f"{self._host}:{gateway}"
+        state, cache = self._valkeys(state_port, cache_port)
+        scheme = "https" if settings.tls_cert else "http"
+        given = settings.model_fields_set
+        endpoints = Endpoints(
+            gateway=f"unix:{folder / 'gateway.sock'}",
+            web=f"{scheme}://{self._host}:{web}",
+            triton=settings.triton_url if "triton_url" in given else f"{HOST}:{grpc}",
+            triton_metrics="" if "triton_url" in given else f"http://{HOST}:{metrics}/metrics",
+            milvus=settings.milvus_uri if "milvus_uri" in given else f"http://{HOST}:{milvus}",
+            state=settings.state_url if "state_url" in given else state.url,
+            cache=settings.cache_url if "cache_url" in given else cache.url,
+            model_repository=str(settings.model_repository.resolve()),
+        )
+        logs = folder / "logs"
+        makers: dict[str, tuple[str, Callable[[], Part]]] = {
+            "state": ("state_url", lambda: valkey_part(state, logs / "state.log")),
+            "cache": ("cache_url", lambda: valkey_part(cache, logs / "cache.log")),
+            "milvus": ("milvus_uri", lambda: self._milvus(milvus)),
+            "triton": ("triton_url", lambda: self._triton((http, grpc, metrics))),
+        }
+        stores = {name: make() for name, (field, make) in makers.items() if field not in given}
+        env = self._environment(endpoints, web)
+        return [stores, *self._processes(env)], endpoints
+
+    def _valkeys(self, state_port: int, cache_port: int) -> tuple[ValkeyConfig, ValkeyConfig]:
+        settings, folder = self._settings, self._folder
+        state = ValkeyConfig(
+            "state", state_port, secrets.token_hex(16), folder / "state",
+            settings.state_maxmemory, settings.state_fsync,
+        )  # fmt: skip
+        cache = ValkeyConfig(
+            "cache", cache_port, secrets.token_hex(16), folder / "cache", settings.cache_maxmemory
+        )
+        return state, cache
+
+    def _triton(self, ports: tuple[int, int, int]) -> Part:
+        return triton_part(
+            inspect_runtime(self._settings.triton_python),
+            self._settings.model_repository,
+            self._folder / "triton",
+            ports,
+            self._folder / "logs" / "triton.log",
+        )
+
+    def _processes(self, env: Mapping[str, str]) -> list[dict[str, Part]]:
+        workers = {
+            f"worker-{queue.value}": self._own(
+                f"worker-{queue.value}", ["worker", "--queue", queue.value], env
+            )
+            for queue in Priority
+        }
+        gateway = {"gateway": self._own("gateway", ["gateway"], env)}
+        return [gateway | workers, {"web": self._own("web", ["web"], env)}]
+
+    def _environment(self, endpoints: Endpoints, web: int) -> dict[str, str]:
+        """Return the settings of the processes, which read nothing else."""
+        metrics = self._folder / "metrics"
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir()
+        return {
+            "CARDEX_STATE_URL": endpoints.state,
+            "CARDEX_CACHE_URL": endpoints.cache,
+            "CARDEX_MILVUS_URI": endpoints.milvus,
+            "CARDEX_TRITON_URL": endpoints.triton,
+            "CARDEX_MODEL_REPOSITORY": endpoints.model_repository,
+            "CARDEX_GATEWAY_BIND": self.gateway_bind,
+            "CARDEX_GATEWAY_SOCKET": str(self._folder / "gateway.sock"),
+            "CARDEX_GATEWAY_TARGET": endpoints.gateway,
+            "CARDEX_WEB_BIND": f"{self._host}:{web}",
+            "CARDEX_INSECURE": str(self._settings.insecure).lower(),
+            MULTIPROC_DIR: str(metrics),
+        }
+
+    def _milvus(self, port: int) -> Part:
+        log = self._folder / "logs" / "milvus.log"
+        return milvus_part(self._folder / "milvus", port, log)
+
+    def _own(self, name: str, arguments: list[str], env: Mapping[str, str]) -> Part:
+        ready = self._folder / f"{name}.ready"
+        ready.unlink(missing_ok=True)
+        return Part(
+            name=name,
+            argv=[sys.executable, "-m", "cardex", *arguments],
+            log=self._folder / "logs" / f"{name}.log",
+            ready=ready.exists,
+            env={**env, "CARDEX_READY_FILE": str(ready)},
+            cleanup=lambda: ready.unlink(missing_ok=True),
+        )
+
+    def _write_description(self) -> None:
+        path = self._folder / DESCRIPTION
+        path.touch(mode=0o600)
+        path.write_bytes(msgspec.json.encode(self.endpoints))
+
+    def watch(self) -> None:
+        """Restart parts that die, until interrupted.
+
+        Raises:
+            ConfigurationError: if a part dies again and again.
+        """
+        while True:
+            self.tend()
+            time.sleep(0.2)
+
+    def tend(self) -> None:
+        """Restart the parts that died since the last call; raises as `watch`."""
+        for part in self.parts.values():
+            if (code := part.exit_code()) is not None:
+                self._say(f"{part.name} ended with status {code}: starting it again")
+                self._allow_restart(part)
+                part.stop()
+                part.start()
+                part.wait_ready()
+
+    def _allow_restart(self, part: Part) -> None:
+        now = time.monotonic()
+        restarts = self._restarts[part.name]
+        restarts.append(now)
+        while now - restarts[0] > RESTART_WINDOW_S:
+            restarts.popleft()
+        if len(restarts) > MAX_RESTARTS:
+            raise ConfigurationError(
+                f"{part.name} ended {MAX_RESTARTS} times within {RESTART_WINDOW_S:g} s: see {part.log}",
+                reason="PART_KEEPS_DYING",
+            )
+
+    def stop(self) -> None:
+        """Stop every part: the group that started last first, the parts of a group together."""
+        for group in reversed(self._groups):
+            for part in group.values():
+                part.ask_to_stop()
+            for part in group.values():
+                part.stop()
+        self._groups.clear()
+        if self._lock is not None:
+            (self._folder / DESCRIPTION).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+
+def running_endpoints(settings: Settings) -> Endpoints | None:
+    """Return where the stack of this data folder is, None if none runs."""
+    path = settings.data_dir / DESCRIPTION
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Endpoints)
+    except (OSError, msgspec.DecodeError):
+        return None

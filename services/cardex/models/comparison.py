@@ -1,0 +1,119 @@
+"""What reduced precision costs: the same ECGs and reports through a graph and its converted self."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import Image, Signal
+from cardex.domain.errors import InvalidReport
+from cardex.evaluation.dataset import Dataset
+from cardex.evaluation.evaluate import gallery_of, task_of
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
+from cardex.inference.tokenizer import ReportTokenizer
+from cardex.models.agreement import answers, cosines, overlap
+from cardex.models.precision import Inputs, Precision, convert
+from cardex.signals.images import draw, window_of
+
+BATCH = 32
+EXAMPLE_FOLD = 8
+EXAMPLES = 256
+MATCHED = 32
+CANDIDATES = 32
+AIM = 0.99
+"""Of the first ten reports, how many have to stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Real ECGs and reports, as the graphs take them.
+
+    Attributes:
+        images: (ECGs, H, W, C) uint8.
+        tokens: (reports, length) int32.
+    """
+
+    images: Image
+    tokens: NDArray[np.int32]
+
+    def calls(self, model: str) -> Iterator[Inputs]:
+        """Yield calls of one graph with all of it; for the matcher the first ECGs and reports."""
+        if model == MATCHER:
+            for image in self.images[:MATCHED]:
+                yield {"image": image[None], "token_ids": self.tokens[None, :CANDIDATES]}
+            return
+        name, rows = (
+            ("image", self.images) if model == IMAGE_ENCODER else ("token_ids", self.tokens)
+        )
+        for first in range(0, len(rows), BATCH):
+            yield {name: rows[first : first + BATCH]}
+
+
+def sample_of(release: Release, dataset: Dataset, fold: int) -> Sample:
+    """Return a fold's ECGs and its gallery of reports, each text once; raises InvalidReport."""
+    task = task_of(dataset, fold)
+    return _sample(release, task.signals, gallery_of(task).texts)
+
+
+def examples_of(release: Release, dataset: Dataset) -> Sample:
+    """Return what int8 is calibrated on: ECGs and reports of a fold that nothing is measured on."""
+    ecgs = dataset.ecgs.of_folds([EXAMPLE_FOLD])
+    if not ecgs.records:
+        raise InvalidReport(f"fold {EXAMPLE_FOLD}, which calibrates int8, has no waveform")
+    texts = sorted({record.text for record in dataset.records if record.fold == EXAMPLE_FOLD})
+    return _sample(release, ecgs.signals[:EXAMPLES], texts[: 2 * EXAMPLES])
+
+
+def compare(
+    release: Release, precision: Precision, sample: Sample, examples: Sample | None = None
+) -> dict[str, Any]:
+    """Return how far each graph answers as in fp32, and how many of the first ten reports stay.
+
+    Args:
+        release: whose graphs.
+        precision: to convert them to.
+        sample: what is asked.
+        examples: what int8 is calibrated on.
+    """
+    first, second = (
+        {
+            model: answers(convert(release.graph(model), wanted, _examples(examples, model)), calls)
+            for model, calls in _asked(release, sample)
+        }
+        for wanted in (Precision.FP32, precision)
+    )
+    plain, reduced = (found[IMAGE_ENCODER] @ found[TEXT_ENCODER].T for found in (first, second))
+    figures: dict[str, Any] = {
+        "precision": precision.value,
+        "ecgs": len(sample.images),
+        "reports": len(sample.tokens),
+        "top-10 overlap": overlap(plain, reduced),
+        "image encoder, smallest cosine": float(
+            cosines(first[IMAGE_ENCODER], second[IMAGE_ENCODER]).min()
+        ),
+        "report encoder, smallest cosine": float(
+            cosines(first[TEXT_ENCODER], second[TEXT_ENCODER]).min()
+        ),
+    }
+    if MATCHER in first:
+        figures["matcher, largest difference of log-odds"] = float(
+            np.abs(first[MATCHER] - second[MATCHER]).max()
+        )
+    return figures
+
+
+def _asked(release: Release, sample: Sample) -> Iterator[tuple[str, Iterator[Inputs]]]:
+    models = (IMAGE_ENCODER, TEXT_ENCODER, *((MATCHER,) if release.has_matcher else ()))
+    return ((model, sample.calls(model)) for model in models)
+
+
+def _examples(examples: Sample | None, model: str) -> Iterator[Inputs]:
+    return examples.calls(model) if examples else iter(())
+
+
+def _sample(release: Release, signals: Signal, texts: Sequence[str]) -> Sample:
+    spec = release.spec()
+    windows = np.stack([window_of(signal, spec) for signal in signals])
+    return Sample(draw(windows, spec), ReportTokenizer(release.tokenizer).encode(texts))

@@ -1,0 +1,228 @@
+"""A model version into service and out of it, while requests flow.
+
+Both versions are loaded side by side. Which one answers is a property of the index: a report index is
+made for the new version from the reports that answer now, and the switch to it is one step in Milvus.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cardex.domain.errors import CardexError, ConfigurationError, Unavailable
+from cardex.inference.control import Replica
+from cardex.inference.repository import Release, newest, releases
+from cardex.models.install import ORDER, install, serve, served_numbers, uninstall
+
+logger = logging.getLogger(__name__)
+
+QUIET_S = 3.0
+"""A version that nobody asked for so long is not in use: workers look at the index every second."""
+PATIENCE_S = 60.0
+
+Progress = Callable[[int, int], None]
+
+
+class Indexes(Protocol):
+    """The gateway's side of a deployment."""
+
+    def answering(self) -> str:
+        """Return the model version that answers, "" where there is no index."""
+
+    def migrate(self, model_version: str, *, shadow: bool) -> Iterator[tuple[int, int]]:
+        """Make the index of a version, and unless `shadow` switch to it; yields (stored, total)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """One version of a model repository.
+
+    Attributes:
+        number: Triton's.
+        version: of the models.
+        served: whether the configurations say so.
+        answering: whether the index in force is of this version.
+    """
+
+    number: int
+    version: str
+    served: bool
+    answering: bool
+
+
+class Deployment:
+    """Deploys into one live model repository and the servers that read it."""
+
+    def __init__(
+        self,
+        repository: Path,
+        servers: Sequence[Replica],
+        indexes: Indexes,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Work on `repository`, `servers` and `indexes`."""
+        self._repository = repository
+        self._servers = servers
+        self._indexes = indexes
+        self._clock = clock
+        self._sleep = sleep
+
+    def states(self) -> list[VersionState]:
+        """Return the versions in the repository, the oldest first."""
+        served, answering = served_numbers(self._repository), self._indexes.answering()
+        return [
+            VersionState(
+                release.number,
+                release.version(),
+                release.number in served,
+                release.version() == answering,
+            )
+            for release in releases(self._repository)
+        ]
+
+    def deploy(self, source: Path, progress: Progress, *, shadow: bool = False) -> VersionState:
+        """Install the newest version of another repository, load it, and let it answer.
+
+        Args:
+            source: a model repository, as `cardex train` writes it.
+            progress: told the reports in the new index, and how many there will be.
+            shadow: stop before it answers; a second call goes on from there.
+
+        Raises:
+            CardexError: if it does not fit, does not load or answers wrongly; what served goes on
+                serving, and nothing of the new version is served.
+        """
+        known = releases(self._repository)
+        try:
+            release = install(newest(source), self._repository)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot copy {source} into the model repository {self._repository}: {error}; give it room and"
+                " the right to write, and deploy again"
+            ) from error
+        try:
+            self._load(release)
+        except CardexError:
+            if release not in known:
+                uninstall(release)
+            raise
+        self._migrate(release.version(), progress, shadow=shadow)
+        return VersionState(release.number, release.version(), True, not shadow)
+
+    def rollback(self, progress: Progress, version: str = "") -> VersionState:
+        """Let another loaded version answer again, and take the one that answered out of service.
+
+        Args:
+            progress: as for `deploy`; where no report changed since, there is nothing to embed.
+            version: to go back to; "" for the newest served one below that which answers.
+
+        Raises:
+            CardexError: if there is nothing to go back to, or its index cannot be made; all stays as it is.
+        """
+        states = self.states()
+        left = next((state for state in states if state.answering), None)
+        if left is None:
+            raise ConfigurationError(
+                "no version of this repository answers: deploy one, or build the index"
+            )
+        back = _way_back(states, left, version)
+        self._migrate(back.version, progress, shadow=False)
+        try:
+            self.retire(left.number)
+        except CardexError as error:
+            # The way back is done: a second rollback would go one version further.
+            logger.warning("%s; later: cardex models retire %d", error.message, left.number)
+        return VersionState(back.number, back.version, True, True)
+
+    def retire(self, number: int) -> None:
+        """Take a version out of service when nobody asks for it any more; its folders stay.
+
+        Raises:
+            ConfigurationError: if it answers, is not served, or is the only one.
+            Unavailable: if it is still asked after a minute.
+        """
+        state = next((state for state in self.states() if state.number == number), None)
+        if state is None or not state.served or state.answering:
+            why = "answers" if state and state.answering else "is not served"
+            raise ConfigurationError(f"version {number} {why}: see `cardex models list`")
+        kept = [one for one in served_numbers(self._repository) if one != number]
+        if not kept:
+            raise ConfigurationError(f"version {number} is the only one that is served")
+        self._wait_quiet(number)
+        if self._indexes.answering() == state.version:
+            raise ConfigurationError(f"version {number} answers again: nothing was unloaded")
+        serve(self._repository, kept)
+        self._load_all()
+
+    def _load(self, release: Release) -> None:
+        """Serve a version beside the others; undone if it does not load or answers wrongly."""
+        numbers = served_numbers(self._repository)
+        if release.number in numbers and self._lacks(release) is None:
+            return
+        others = [number for number in numbers if number != release.number]
+        serve(self._repository, [*others, release.number])
+        try:
+            self._load_all()
+            if (server := self._lacks(release)) is not None:
+                raise ConfigurationError(
+                    f"Triton at {server.address} loaded {release.version()} as version {release.number},"
+                    " but it cannot be used: the warning above says why"
+                )
+        except CardexError:
+            serve(self._repository, numbers)
+            self._load_all()
+            raise
+
+    def _lacks(self, release: Release) -> Replica | None:
+        """Return a server on which the version cannot be used, None where all have it."""
+        version = release.version()
+        lacking = (one for one in self._servers if not one.serves(version, self._repository))
+        return next(lacking, None)
+
+    def _load_all(self) -> None:
+        for server in self._servers:
+            for model in ORDER:
+                if (self._repository / model).is_dir():
+                    server.load(model)
+
+    def _migrate(self, version: str, progress: Progress, *, shadow: bool) -> None:
+        for stored, total in self._indexes.migrate(version, shadow=shadow):
+            progress(stored, total)
+
+    def _wait_quiet(self, number: int) -> None:
+        """Wait until no worker has the old index in its hands."""
+        give_up = self._clock() + PATIENCE_S
+        asked, since = -1, self._clock()
+        while self._clock() - since < QUIET_S:
+            release = Release(self._repository, number)
+            models = [model for model in ORDER if release.folder(model).is_dir()]
+            now = sum(server.asked(model, number) for server in self._servers for model in models)
+            if now != asked:
+                asked, since = now, self._clock()
+            if self._clock() > give_up:
+                raise Unavailable(
+                    f"version {number} is still asked for: something else than this Cardex uses it",
+                    retry_after_s=PATIENCE_S,
+                )
+            self._sleep(0.25)
+
+
+def _way_back(states: Sequence[VersionState], left: VersionState, version: str) -> VersionState:
+    loaded = [state for state in states if state.served and not state.answering]
+    wanted = [
+        state
+        for state in loaded
+        if (state.version == version if version else state.number < left.number)
+    ]
+    if not wanted:
+        names = ", ".join(f"{state.version} (version {state.number})" for state in loaded)
+        raise ConfigurationError(
+            f"there is no way back from {left.version}"
+            f"{f' to {version}' if version else ''}: beside it Triton serves {names or 'nothing'};"
+            " deploy the version to go back to"
+        )
+    return wanted[-1]

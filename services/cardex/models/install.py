@@ -1,0 +1,155 @@
+"""A new version in a model repository: its folders, its parameters, and what is served of them."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import (
+    IMAGE_ENCODER,
+    MATCHER,
+    MODELS,
+    PLAN,
+    STAT_LANE,
+    TEXT_ENCODER,
+    Release,
+    releases,
+)
+from cardex.models.config import (
+    config_files,
+    parameters,
+    remove_parameters,
+    set_parameters,
+    set_versions,
+    versions,
+)
+
+# The encoder that makes a version complete comes last, so that nobody sees half of one.
+ORDER = (MATCHER, STAT_LANE, TEXT_ENCODER, IMAGE_ENCODER)
+
+
+def lay_out(repository: Path, template: Path, *, matcher: bool) -> None:
+    """Give a folder the configurations of another repository, for a version 1 that is still to be written.
+
+    Args:
+        repository: left as it is where it has configurations.
+        template: whose configurations and CPU backend are taken.
+        matcher: whether there will be one.
+    """
+    if (repository / IMAGE_ENCODER / "configs").is_dir():
+        return
+    for model in MODELS:
+        if model == MATCHER and not matcher:
+            continue
+        shutil.copytree(
+            template / model / "configs", repository / model / "configs", dirs_exist_ok=True
+        )
+        (repository / model / "config.pbtxt").symlink_to("configs/onnxruntime.pbtxt")
+        folder = repository / model / "1"
+        if model == STAT_LANE:
+            folder.symlink_to(f"../{IMAGE_ENCODER}/1")
+        else:
+            folder.mkdir(exist_ok=True)
+            shutil.copy(template / model / "1" / "model.py", folder / "model.py")
+        for config in config_files(repository, model):
+            set_versions(config, [1])
+
+
+def install(source: Release, repository: Path) -> Release:
+    """Copy a version into another model repository, under the next number; nothing serves it yet.
+
+    Returns:
+        The version there; the one that is there already, if it is the same model.
+
+    Raises:
+        ConfigurationError: if it does not fit beside the versions that are there.
+    """
+    version = source.version()
+    there = releases(repository)
+    target = next((release for release in there if release.version() == version), None)
+    if target is None:
+        _check_fits(source, there)
+        target = Release(repository, 1 + _last_number(repository))
+        for model in ORDER:
+            if source.folder(model).exists() and (repository / model).exists():
+                _copy(source, target, model)
+    # Also where it is there already: who installed it may have been stopped before this.
+    if target != source:
+        for model in ORDER:
+            _configure(source, target, model)
+    return target
+
+
+def uninstall(release: Release) -> None:
+    """Remove a version that nothing serves, as if it had never been installed."""
+    for model in ORDER:
+        folder = release.folder(model)
+        if folder.is_symlink():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        for config in config_files(release.repository, model):
+            remove_parameters(config, release.number)
+
+
+def serve(repository: Path, numbers: Sequence[int]) -> None:
+    """Say in every configuration which versions are served, of those that a model has."""
+    for model in MODELS:
+        there = [number for number in numbers if Release(repository, number).folder(model).exists()]
+        for config in config_files(repository, model) if there else ():
+            set_versions(config, there)
+
+
+def served_numbers(repository: Path) -> list[int]:
+    """Return the versions that the configurations say are served; raises ConfigurationError."""
+    said = {tuple(versions(config)): config for config in config_files(repository, IMAGE_ENCODER)}
+    if len(said) != 1:
+        raise ConfigurationError(
+            f"the configurations of {repository / IMAGE_ENCODER} do not agree on the versions that are"
+            f" served: {', '.join(f'{config.name} {list(n)}' for n, config in said.items())}"
+        )
+    return list(next(iter(said)))
+
+
+def _check_fits(source: Release, there: Sequence[Release]) -> None:
+    """Refuse what the configurations, which are of all versions, cannot say."""
+    for release in there:
+        taken, wanted = release.spec().shape, source.spec().shape
+        if taken != wanted:
+            raise ConfigurationError(
+                f"{source.version()} takes images of {wanted}, the versions in {release.repository} of"
+                f" {taken}: serve it from a model repository of its own"
+            )
+        lacking = [model for model in _planned(release) if model not in _planned(source)]
+        if lacking:
+            raise ConfigurationError(
+                f"{source.repository} has no {PLAN} for {', '.join(lacking)}, as version"
+                f" {release.number} has: run `cardex models build --repository {source.repository}` on"
+                " this kind of GPU first"
+            )
+
+
+def _planned(release: Release) -> list[str]:
+    return [model for model in MODELS if (release.folder(model) / PLAN).is_file()]
+
+
+def _last_number(repository: Path) -> int:
+    folders = (path for model in MODELS for path in (repository / model).glob("[0-9]*"))
+    return max((int(path.name) for path in folders if path.name.isdigit()), default=0)
+
+
+def _copy(source: Release, target: Release, model: str) -> None:
+    folder = target.folder(model)
+    if source.folder(model).is_symlink():
+        folder.symlink_to(source.folder(model).readlink().parent / str(target.number))
+        return
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source.folder(model), partial, ignore=shutil.ignore_patterns("__pycache__"))
+    partial.rename(folder)
+
+
+def _configure(source: Release, target: Release, model: str) -> None:
+    for config in config_files(target.repository, model):
+        said = parameters(source.repository / model / "configs" / config.name, source.number)
+        set_parameters(config, target.number, said)

@@ -1,0 +1,57 @@
+"""The engines of a model repository: one for each graph, as its configuration for TensorRT says."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cardex.domain.errors import ConfigurationError
+from cardex.inference.repository import GRAPHS, IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
+from cardex.models.builders import Api
+from cardex.models.comparison import Sample
+from cardex.models.config import max_batch_size
+from cardex.models.engine import Built, build
+from cardex.models.precision import Precision, convert
+from cardex.models.profiles import profiles_of
+
+TYPICAL = {IMAGE_ENCODER: 16, TEXT_ENCODER: 32, MATCHER: 1}
+"""Batches that engines are fastest at: the worker's micro-batch, the indexer's chunk, one ECG re-ranked."""
+
+
+def build_plans(
+    release: Release,
+    api: Api,
+    gpu: str | None,
+    precision: Precision,
+    *,
+    timing_cache: Path | None = None,
+    examples: Sample | None = None,
+    tell: Callable[[str, Built], None] = lambda _model, _built: None,
+) -> dict[str, Built]:
+    """Compile every graph of a version for one kind of GPU.
+
+    Args:
+        release: whose graphs.
+        api: of `load_api`.
+        gpu: as in "sm_89"; None for the GPU at hand.
+        precision: of the engines.
+        timing_cache: file that makes the next build faster.
+        examples: what int8 is calibrated on.
+        tell: told of each engine when it is made.
+
+    Raises:
+        ConfigurationError: if a graph cannot be built for this GPU, or int8 has no examples.
+    """
+    if precision is Precision.INT8 and examples is None:
+        raise ConfigurationError(
+            "int8 is calibrated on real ECGs and reports: give --ptbxl DIR or --manifest CSV"
+        )
+    plans = {}
+    for model in GRAPHS:
+        graph = release.graph(model)
+        if not graph.is_file():
+            continue
+        converted = convert(graph, precision, examples.calls(model) if examples else ())
+        largest = max_batch_size(release.repository / model / "configs" / "tensorrt.pbtxt")
+        profiles = profiles_of(converted, largest, min(TYPICAL[model], largest))
+        plans[model] = build(api, converted, profiles, gpu, timing_cache)
+        tell(model, plans[model])
+    return plans

@@ -1,0 +1,200 @@
+"""The PTB-XL tables: one row a record, and the distinct reports behind them."""
+
+import ast
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from cardex.domain.errors import InvalidReport
+from cardex.domain.reports import Report, Statement
+from cardex.reports.language import language_of
+
+TABLE = "ptbxl_database.csv"
+STATEMENTS = "scp_statements.csv"
+
+DUPLICATES = frozenset(
+    {
+        137, 139, 140, 141, 142, 143, 145, 456, 458, 459, 461, 462, 2506, 2511, 3795, 3798, 3800,
+        3801, 3832, 5817, 7777, 7779, 7782, 9821, 9825, 9888, 11810, 11814, 11815, 11817, 11838,
+        13791, 13793, 13796, 13797, 13799, 15742, 18150,
+    }
+)  # fmt: skip
+"""Records that PTB-XL v1.0.3 dropped because they repeat others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of the table.
+
+    Attributes:
+        ecg_id: PTB-XL's record number.
+        patient_id: PTB-XL's pseudonymous patient number.
+        fold: official stratified fold, 1 to 10.
+        text: the report, white space normalised.
+        codes: SCP code to likelihood in per cent; 0 means that none was given.
+        path: the 100 Hz waveform relative to the data set's folder, without suffix.
+    """
+
+    ecg_id: int
+    patient_id: int
+    fold: int
+    text: str
+    codes: dict[str, float]
+    path: str
+
+
+def read_records(folder: Path) -> list[Record]:
+    """Read every record of `folder`'s table.
+
+    Raises:
+        InvalidReport: if the table is missing, lacks a column or has an unreadable row.
+    """
+    table = folder / TABLE
+    if not table.is_file():
+        raise InvalidReport(f"{table} does not exist: give the folder that holds PTB-XL's {TABLE}")
+    with table.open(newline="", encoding="utf-8") as lines:
+        rows = csv.DictReader(lines)
+        return [_record(row, rows.line_num) for row in rows]
+
+
+def _record(row: dict[str, str], line: int) -> Record:
+    try:
+        codes = ast.literal_eval(row["scp_codes"])
+        return Record(
+            ecg_id=int(float(row["ecg_id"])),
+            patient_id=int(float(row["patient_id"])),
+            fold=int(row["strat_fold"]),
+            text=normalise(row["report"]),
+            codes={str(code): float(value) for code, value in codes.items()},
+            path=row["filename_lr"],
+        )
+    except (KeyError, ValueError, OverflowError, SyntaxError, TypeError, AttributeError) as error:
+        raise InvalidReport(f"{TABLE}, line {line}: {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class StatementKind:
+    """One row of the table of statements.
+
+    Attributes:
+        description: the statement in words.
+        superclass: of a diagnostic statement, else "".
+        subclass: of a diagnostic statement, else "".
+        form: True where it says something of the form.
+        rhythm: True where it says something of the rhythm.
+    """
+
+    description: str
+    superclass: str
+    subclass: str
+    form: bool
+    rhythm: bool
+
+    def classes(self, level: str, code: str) -> tuple[str, ...]:
+        """Return the class of statement `code` at a level ("superclass" to "rhythm"), if it has one."""
+        if level in ("form", "rhythm"):
+            return (code,) if getattr(self, level) else ()
+        label: str = getattr(self, level)
+        return (label,) if label else ()
+
+
+def read_kinds(folder: Path) -> dict[str, StatementKind]:
+    """Return SCP code to kind from `scp_statements.csv`; empty where the file is missing.
+
+    Raises:
+        InvalidReport: if the table is damaged.
+    """
+    path = folder / STATEMENTS
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as lines:
+        rows = csv.DictReader(lines)
+        try:
+            code = (rows.fieldnames or [""])[0]
+            if "description" not in (rows.fieldnames or ()):
+                raise KeyError("description")
+            return {row[code]: _kind(row) for row in rows}
+        except (KeyError, TypeError, AttributeError, csv.Error) as error:
+            raise InvalidReport(
+                f"{path}, line {rows.line_num}: needs a code and the column description"
+            ) from error
+
+
+def _kind(row: dict[str, str]) -> StatementKind:
+    return StatementKind(
+        description=row["description"].strip(),
+        superclass=row.get("diagnostic_class", "").strip(),
+        subclass=row.get("diagnostic_subclass", "").strip(),
+        form=row.get("form", "").strip() == "1.0",
+        rhythm=row.get("rhythm", "").strip() == "1.0",
+    )
+
+
+def read_descriptions(folder: Path) -> dict[str, str]:
+    """Return SCP code to description from `scp_statements.csv`; empty where the file is missing.
+
+    Raises:
+        InvalidReport: if the table is damaged.
+    """
+    return {code: kind.description for code, kind in read_kinds(folder).items()}
+
+
+def distinct_reports(folder: Path) -> list[Report]:
+    """Read the distinct reports of all records, each with the records and statements behind it."""
+    return reports_of(read_records(folder), read_descriptions(folder))
+
+
+def reports_of(records: Iterable[Record], descriptions: Mapping[str, str]) -> list[Report]:
+    """Return the distinct reports of records, each with the records and statements behind it."""
+    by_text: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.text:
+            by_text[record.text].append(record)
+    return [
+        Report(
+            report_id=report_id(text),
+            text=text,
+            language=language_of(text),
+            record_ids=tuple(str(record.ecg_id) for record in own),
+            record_count=len(own),
+            statements=merge_statements((record.codes for record in own), descriptions),
+        )
+        for text, own in by_text.items()
+    ]
+
+
+def merge_statements(
+    records: Iterable[dict[str, float]], descriptions: Mapping[str, str]
+) -> tuple[Statement, ...]:
+    """Merge the codes of the records behind one report, the most supported first."""
+    every = list(records)
+    likelihoods: dict[str, list[float]] = defaultdict(list)
+    for codes in every:
+        for code, likelihood in codes.items():
+            likelihoods[code].append(likelihood)
+    merged = []
+    for code, values in likelihoods.items():
+        given = [value for value in values if value > 0]
+        merged.append(
+            Statement(
+                code=code,
+                description=descriptions.get(code, ""),
+                likelihood=round(fmean(given), 1) if given else None,
+                support=max(1e-4, round(len(values) / len(every), 4)),
+            )
+        )
+    return tuple(sorted(merged, key=lambda s: (-s.support, -(s.likelihood or 0.0), s.code)))
+
+
+def normalise(text: str) -> str:
+    """Collapse white space; the words stay as they were written."""
+    return " ".join(text.split())
+
+
+def report_id(text: str) -> str:
+    """Return the stable id of a report text: 16 hex digits of its SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,84 @@
+"""The parts of one process, made from its settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from cardex.domain.settings import Settings
+from cardex.inference.regions import memory_of
+from cardex.inference.statements import served_calibration
+from cardex.inference.triton_client import TritonServer
+from cardex.inference.triton_encoder import TritonEncoder
+from cardex.retrieval.active_index import Catalogue
+from cardex.retrieval.retriever import Retriever
+from cardex.stores.answer_cache import Cache
+from cardex.stores.index_lock import Lease
+from cardex.stores.job_queue import JobLimits, JobStore
+from cardex.stores.redis import connect
+from cardex.stores.report_index import ReportStore
+
+INDEX_LEASE_S = 15.0
+"""How long a gateway that died in the midst of writing the index keeps others from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that a gateway or a worker talks to.
+
+    Attributes:
+        jobs: the job records.
+        encoder: Triton's models.
+        reports: the report index.
+        catalogue: which index answers, with which model.
+        retriever: ECGs and texts to answers.
+        index_lease: makes the lock that a writer of the index takes.
+    """
+
+    jobs: JobStore
+    encoder: TritonEncoder
+    reports: ReportStore
+    catalogue: Catalogue
+    retriever: Retriever
+    index_lease: Callable[[], Lease]
+
+
+def assemble(settings: Settings) -> Parts:
+    """Make the parts; nothing is connected until it is used, so that a process starts while one is down.
+
+    Raises:
+        ConfigurationError: if the libraries that a setting needs are not there.
+    """
+    repository = settings.model_repository
+    encoder = TritonEncoder(triton_server(settings), repository)
+    reports = ReportStore(
+        settings.milvus_uri, token=settings.milvus_token, kind=settings.milvus_index
+    )
+    catalogue = Catalogue(encoder, reports, partial(served_calibration, repository))
+    cache = Cache(connect(settings.cache_url), settings.cache_ttl_s)
+    limits = JobLimits(
+        max_backlog=settings.max_backlog,
+        max_attempts=settings.max_attempts,
+        lease_s=settings.lease_s,
+        latch_s=settings.latch_s,
+        payload_ttl_s=settings.payload_ttl_s,
+        job_ttl_s=settings.job_ttl_s,
+    )
+    state = connect(settings.state_url)
+    return Parts(
+        jobs=JobStore(state, limits),
+        encoder=encoder,
+        reports=reports,
+        catalogue=catalogue,
+        retriever=Retriever(encoder, reports, cache, catalogue),
+        index_lease=partial(Lease, state, "index", INDEX_LEASE_S),
+    )
+
+
+def triton_server(settings: Settings) -> TritonServer:
+    """Return a connection to the Triton of these settings."""
+    return TritonServer(
+        settings.triton_url,
+        timeout_s=settings.triton_timeout_s,
+        in_flight=settings.triton_in_flight,
+        memory=memory_of(settings.triton_memory),
+    )

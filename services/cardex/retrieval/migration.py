@@ -1,0 +1,127 @@
+"""The reports that answer now, embedded by another served model: what a new model version needs."""
+
+from collections.abc import Iterator, Sequence
+
+from cardex.domain.errors import Unavailable, VersionMismatch
+from cardex.domain.index import IndexInfo
+from cardex.domain.jobs import Priority
+from cardex.domain.reports import Report
+from cardex.inference.encoder import Encoder, ModelInfo, served_model
+from cardex.retrieval.active_index import Catalogue
+from cardex.stores.report_index import ReportStore
+
+PASSES = 5
+"""How often changes of the old index are followed before it is said to be too busy."""
+
+
+class Migration:
+    """Makes an index of another model with the same reports, while the old one answers."""
+
+    def __init__(
+        self, encoder: Encoder, store: ReportStore, catalogue: Catalogue, model_version: str
+    ) -> None:
+        """Find the model; nothing is made yet.
+
+        Raises:
+            VersionMismatch: if the model is not served; names what is.
+            IndexMissing: if there is no index to take the reports from.
+            Unavailable: if Triton or Milvus is down.
+        """
+        self._encoder = encoder
+        self._store = store
+        self._catalogue = catalogue
+        self._model = _served(encoder, model_version)
+        self._made: IndexInfo | None = None
+        self.stored = 0
+        self.total = store.count(store.current())
+
+    def run(self) -> Iterator[int]:
+        """Embed what the new index lacks; yields how many reports it has so far.
+
+        An index of this model with the same reports is taken as it is. Reports that come and go
+        meanwhile are followed, until a pass finds the old index as it was before it.
+
+        Raises:
+            Unavailable: if Triton or Milvus is down, or the reports change faster than they are followed.
+        """
+        source = self._store.current()
+        self.index = self._ready(source) or self._create()
+        for place in range(PASSES + 1):
+            if self.index.same_reports(source):
+                yield self.stored
+                return
+            if place == PASSES:
+                break
+            yield from self._follow(source)
+            self.index = self._store.pair(self._store.touch(self.index), source)
+            source = self._store.current()
+        raise _too_fast()
+
+    def commit(self) -> IndexInfo:
+        """Make the new index answer.
+
+        Raises:
+            Unavailable: if reports changed since the last pass; nothing was switched.
+        """
+        source = self._store.current()
+        if not self.index.same_reports(source):
+            raise _too_fast()
+        self._made = None  # from here on it may answer: it is no longer to be dropped
+        self._store.switch(self.index)
+        self._catalogue.forget()
+        return self.index
+
+    def abandon(self) -> None:
+        """Remove an unfinished index."""
+        if self._made is not None:
+            self._store.drop(self._made)
+
+    def _ready(self, source: IndexInfo) -> IndexInfo | None:
+        for index in self._store.of_model(self._model.version):
+            if index.same_reports(source):
+                self.stored = self.total
+                return index
+        return None
+
+    def _create(self) -> IndexInfo:
+        self._made = self._store.create(self._model.version, self._model.dimension)
+        return self._made
+
+    def _follow(self, source: IndexInfo) -> Iterator[int]:
+        """Bring the new index to what the old one has, page by page."""
+        seen: set[str] = set()
+        for page in self._store.pages(source):
+            ids = [report.report_id for report in page]
+            seen.update(ids)
+            there = self._store.get(self.index, ids)
+            self._embed([report for report in page if there.get(report.report_id) != report])
+            self.stored = len(seen)
+            yield self.stored
+        for page in self._store.pages(self.index):
+            gone = [report.report_id for report in page if report.report_id not in seen]
+            self._store.delete(self.index, gone)
+
+    def _embed(self, reports: Sequence[Report]) -> None:
+        if reports:
+            texts = [report.text for report in reports]
+            embeddings = self._encoder.embed_texts(self._model, texts, Priority.ROUTINE)
+            self._store.upsert(self.index, reports, embeddings)
+
+
+def _too_fast() -> Unavailable:
+    return Unavailable(
+        "the reports change faster than they can be embedded again: stop the imports, and try again",
+        reason="INDEX_BUSY",
+        retry_after_s=60.0,
+    )
+
+
+def _served(encoder: Encoder, version: str) -> ModelInfo:
+    model = served_model(encoder, version)
+    if model is None:
+        served = ", ".join(model.version for model in encoder.models())
+        raise VersionMismatch(
+            f"Triton does not serve model {version!r}: it serves {served}; deploy it with `cardex models"
+            " deploy`"
+        )
+    return model

@@ -1,0 +1,106 @@
+"""One ECG on its way to an answer, as far as its image."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import EcgInput, Embedding, Image, Signal
+from cardex.domain.errors import CardexError
+from cardex.domain.index import Match
+from cardex.domain.jobs import Answer, Question
+from cardex.domain.quality import SignalQuality
+from cardex.retrieval.active_index import Edition
+from cardex.retrieval.reranking import check_matcher
+from cardex.signals.cleaning import MONITORING, clean
+from cardex.signals.image_spec import ImageSpec
+from cardex.signals.images import draw, window_of
+from cardex.signals.quality import RATE_HZ, assess
+from cardex.signals.readers import read
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One ECG with its question.
+
+    Attributes:
+        sha256: of the payload that the ECG was decoded from.
+        ecg: the ECG.
+        question: what is asked.
+        queued_s: how long it waited for a worker.
+    """
+
+    sha256: str
+    ecg: EcgInput = field(repr=False)
+    question: Question
+    queued_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Work:
+    """What is known of one ECG so far."""
+
+    asked: Asked
+    stages: dict[str, float]
+    vector: Embedding | None = None
+    window: Signal | None = None
+    image: Image | None = None
+    matches: list[Match] = field(default_factory=list)
+    log_odds: NDArray[np.float32] | None = None
+    quality: SignalQuality | None = None
+    outcome: Answer | CardexError | None = None
+
+    @property
+    def open(self) -> bool:
+        """True where it is not answered yet."""
+        return self.outcome is None
+
+    @property
+    def needs_image(self) -> bool:
+        """True where one of the models has to see the ECG."""
+        return self.vector is None or self.asked.question.rerank > 0
+
+
+def prepare(works: list[Work], edition: Edition) -> None:
+    """Read and clean each ECG; one that cannot be answered gets its error."""
+    for work in works:
+        try:
+            check_matcher(work.asked.question, edition)
+            _prepare_one(work, edition.model.image_spec)
+        except CardexError as error:
+            work.outcome = error
+
+
+def _prepare_one(work: Work, spec: ImageSpec) -> None:
+    with timed(work.stages, "read"):
+        waveform = read(work.asked.ecg)
+    with timed(work.stages, "clean"):
+        cleaned = clean(waveform, spec.rate, spec.filter)
+        usual = (spec.rate, spec.filter) == (RATE_HZ, MONITORING)
+        judged = cleaned if usual else clean(waveform, RATE_HZ)
+        work.quality = assess(waveform, judged, spec.window_s)
+        work.window = window_of(cleaned, spec)
+
+
+def draw_images(works: list[Work], edition: Edition) -> None:
+    """Draw all windows at once."""
+    if not works:
+        return
+    stages: dict[str, float] = {}
+    with timed(stages, "encode"):
+        windows = np.stack([work.window for work in works if work.window is not None])
+        images = draw(windows, edition.model.image_spec)
+    for work, image in zip(works, images, strict=True):
+        work.image = image
+        work.stages |= stages
+
+
+@contextmanager
+def timed(stages: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the time of a block to the stages."""
+    start = time.perf_counter()
+    yield
+    stages[stage] = time.perf_counter() - start

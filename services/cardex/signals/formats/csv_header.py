@@ -1,0 +1,160 @@
+"""The head of a table: what its comments say, what its columns are called, and what parts them."""
+
+import codecs
+import csv
+import re
+from dataclasses import dataclass
+
+from cardex.domain.errors import InvalidEcg
+from cardex.signals.formats.ecgdatakit_adapter import MILLIVOLTS
+from cardex.signals.formats.limits import FILE, MAX_CHANNELS
+
+HEAD_BYTES = 16 * 1024
+DELIMITERS = ";\t,"
+
+_RATE_KEYS = ("rate", "fs", "samplingrate", "samplerate", "samplingfrequency", "samplefrequency")
+_UNIT_KEYS = ("unit", "units")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LONGEST_NAME = 80
+_STATEMENT = re.compile(r"([A-Za-z][\w \t()\[\]/-]{0,40})[:=]\s{0,40}(\d+,\d+|[^\s,;\"]{1,40})")
+_NO_LETTERS = re.compile(r"[^a-z]+")
+_SEPARATOR = re.compile(rf'"?sep=([{DELIMITERS}])"?[{DELIMITERS}]*')
+_COLUMN = re.compile(r"(.{1,60}?)\s*[(\[]\s*(\S{1,12})\s*[)\]]")
+_TIME = re.compile(r"(?:time|timestamp|t)(?:[_ ](m?s(?:ec)?))?", re.IGNORECASE)
+_TIME_UNITS = {
+    "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0,
+    "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands above the numbers.
+
+    Attributes:
+        size: bytes up to the first row of numbers.
+        lines: lines up to there.
+        names: column names without their units.
+        units: the unit of each column, or "".
+        comments: what the comment lines say, by key in small letters, without "hz".
+        delimiter: what parts the columns.
+    """
+
+    size: int
+    lines: int
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    comments: dict[str, str]
+    delimiter: str
+
+    @property
+    def times(self) -> int | None:
+        """The column of times, where there is one."""
+        return next((n for n, name in enumerate(self.names) if _TIME.fullmatch(name)), None)
+
+    @property
+    def seconds_per(self) -> float | None:
+        """How many s a unit of the times has; None where there are none, or of no known unit."""
+        if self.times is None:
+            return None
+        named = _TIME.fullmatch(self.names[self.times])
+        said = self.units[self.times] or (named[1] if named else "") or ""
+        return _TIME_UNITS.get(said.lower())
+
+    @property
+    def rate(self) -> float | None:
+        """The sampling rate that a comment says, Hz.
+
+        Raises:
+            InvalidEcg: if the comment says no number.
+        """
+        said = self._said(_RATE_KEYS)
+        if not said:
+            return None
+        try:
+            return float(said.lower().removesuffix("hz").replace(",", "."))
+        except ValueError:
+            raise InvalidEcg(
+                'the sampling rate in the comment is no number: write "# rate_hz: 500"',
+                reason="SAMPLING_RATE",
+                field=FILE,
+            ) from None
+
+    def scale(self, column: int) -> float:
+        """Return the mV that one unit of a column has.
+
+        Raises:
+            InvalidEcg: if neither column nor comment says a unit of voltage.
+        """
+        scale = MILLIVOLTS.get((self.units[column] or self._said(_UNIT_KEYS)).lower())
+        if scale is None:
+            raise InvalidEcg(
+                "the table does not say its unit, or another than V, mV, uV and nV: add a first"
+                ' line such as "# unit: mV", or name the columns "I (mV)", "II (mV)"',
+                reason="UNIT",
+                field=FILE,
+            )
+        return scale
+
+    def _said(self, keys: tuple[str, ...]) -> str:
+        return next((self.comments[key] for key in keys if key in self.comments), "")
+
+
+def plain(content: bytes) -> bytes:
+    """Return text in UTF-16, which its byte order mark tells, as UTF-8; any other as it is."""
+    if content.startswith(_UTF16):
+        return content.decode("utf-16", "replace").encode()
+    return content
+
+
+def parse(content: bytes) -> Head | None:
+    """Parse comments and column names; None where the bytes are no text of that form."""
+    start = content[:HEAD_BYTES]
+    if b"\0" in start:
+        return None
+    comments: dict[str, str] = {}
+    size, delimiter = 0, ""
+    for number, raw in enumerate(start.splitlines(keepends=True), start=1):
+        size += len(raw)
+        line = _text(raw).strip("\r\n")
+        separator = _SEPARATOR.fullmatch(line) if number == 1 else None
+        bare = line.strip(f' "{DELIMITERS}')  # a spreadsheet quotes lines and fills them up
+        if separator:
+            delimiter = separator[1]
+        elif bare.startswith("#"):
+            for key, value in _STATEMENT.findall(bare):
+                letters = _NO_LETTERS.sub("", key.lower()).removesuffix("hz")
+                comments.setdefault(letters, value.strip("()[]"))
+        elif bare:
+            return _columns(line.strip(" "), size, number, comments, delimiter)
+    return None
+
+
+def _columns(
+    line: str, size: int, lines: int, comments: dict[str, str], delimiter: str
+) -> Head | None:
+    delimiter = delimiter or max(DELIMITERS, key=line.count)
+    try:
+        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
+    except csv.Error:
+        return None
+    while cells and not cells[-1]:
+        cells.pop()
+    if not 2 <= len(cells) <= 2 * MAX_CHANNELS or max(map(len, cells)) > _LONGEST_NAME:
+        return None
+    named = [(_COLUMN.fullmatch(cell), cell) for cell in cells]
+    return Head(
+        size,
+        lines,
+        tuple(found[1] if found else cell for found, cell in named),
+        tuple(found[2] if found else "" for found, _ in named),
+        comments,
+        delimiter,
+    )
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -1,0 +1,192 @@
+"""`ImageSpec`: everything that makes an image out of a cleaned ECG. A model carries its own."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from cardex.domain.ecg import LEADS
+from cardex.signals.cleaning import MONITORING, Filter, seconds_to_samples
+
+Layout = Literal["all-grid", "all-concat", "simple-plot", "raster"]
+Source = Literal["rhythm", "median-beat"]
+Encoding = Literal["gasf", "gadf", "rp", "mtf"]
+Scaling = Literal["lead", "record", "deviation", "millivolt"]
+Dtype = Literal["uint8", "float32"]
+
+MAX_PIXELS = 4096
+MAX_BEAT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """What an encoder sees.
+
+    Attributes:
+        layout: "all-grid": each lead is one tile, its encodings are the channels (P1, section 3).
+            "all-concat": the leads joined end to end are one tile. "simple-plot": each lead is
+            drawn as a curve in its tile. "raster": one row of pixels for each lead, one column for
+            each sample.
+        source: "rhythm": the best window of the record. "median-beat": its median beat.
+        encodings: one to three channels of "all-grid" and "all-concat".
+        rate: Hz to which the record is resampled.
+        window_s: seconds that are seen.
+        filter: what is taken out of the record before.
+        tile: side of a tile in pixels; "raster" has none.
+        columns: tiles in a row of "all-grid" and "simple-plot".
+        bins: quantile bins of the MTF.
+        dimension: embedding dimension m of the RP.
+        delay: time delay tau of the RP, in pixels.
+        threshold: of the RP, as a share of the largest distance; 0 shows the distances themselves.
+        scaling: what becomes -1 and 1: each "lead"'s own extremes, the "record"'s, 8 standard
+            deviations of each lead about its mean ("deviation", which one spike does not
+            squeeze), or the fixed range of `full_scale_mv` ("millivolt").
+        full_scale_mv: amplitude at the end of the scale "millivolt".
+        dtype: "uint8" for pixels of 0 to 255, "float32" for the values themselves.
+    """
+
+    layout: Layout = "all-grid"
+    source: Source = "rhythm"
+    encodings: tuple[Encoding, ...] = ("gasf", "rp", "mtf")
+    rate: float = 100.0
+    window_s: float = 10.0
+    filter: Filter = MONITORING
+    tile: int = 64
+    columns: int = 4
+    bins: int = 8
+    dimension: int = 1
+    delay: int = 1
+    threshold: float = 0.0
+    scaling: Scaling = "lead"
+    full_scale_mv: float = 2.0
+    dtype: Dtype = "uint8"
+
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ValueError: naming the field and what it may be.
+        """
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise ValueError(
+                    f"{field} {getattr(self, field)!r}: must be {' or '.join(allowed)}"
+                )
+        known = get_args(Encoding)
+        distinct = set(self.encodings)
+        if not 1 <= len(distinct) == len(self.encodings) <= 3 or not distinct <= set(known):
+            raise ValueError(
+                f"encodings {self.encodings}: must be one to three of {', '.join(known)}"
+            )
+        for field, (low, high) in _RANGES.items():
+            if not low <= getattr(self, field) <= high:
+                raise ValueError(f"{field} {getattr(self, field)}: must be {low} to {high}")
+        for field in ("rate", "window_s", "threshold", "full_scale_mv"):
+            # equal specifications are to have one JSON form, and so one id
+            object.__setattr__(self, field, float(getattr(self, field)) + 0.0)
+        if self.rate <= 2 * max(self.filter.band_hz):
+            raise ValueError(
+                f"rate {self.rate:g}: must be over twice the band's {self.filter.band_hz}"
+            )
+        if self.source == "median-beat" and self.window_s > MAX_BEAT_S:
+            raise ValueError(f"window_s {self.window_s:g}: a beat has at most {MAX_BEAT_S:g} s")
+        if self.layout != "raster" and self._needed > self._drawn:
+            raise ValueError(
+                f"tile {self.tile}: {self._drawn} samples cannot fill the {self._needed} it needs; "
+                "make rate or window_s larger or tile smaller"
+            )
+
+    @property
+    def window(self) -> int:
+        """Samples in the window."""
+        return seconds_to_samples(self.window_s, self.rate)
+
+    @property
+    def points(self) -> int:
+        """Points to which a series is reduced, so that each encoding fills its tile."""
+        return self.tile + (self.dimension - 1) * self.delay
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the image."""
+        if self.layout == "raster":
+            return len(LEADS), self.window, 1
+        if self.layout == "all-concat":
+            return self.tile, self.tile, len(self.encodings)
+        rows = -(-len(LEADS) // self.columns)
+        channels = 1 if self.layout == "simple-plot" else len(self.encodings)
+        return rows * self.tile, self.columns * self.tile, channels
+
+    @property
+    def id(self) -> str:
+        """Stable short id of this specification."""
+        canonical = msgspec.json.encode(asdict(self), order="sorted")
+        return f"{self.layout}-{hashlib.sha256(canonical).hexdigest()[:12]}"
+
+    @property
+    def _needed(self) -> int:
+        return self.tile if self.layout == "simple-plot" else self.points
+
+    @property
+    def _drawn(self) -> int:
+        return self.window * (len(LEADS) if self.layout == "all-concat" else 1)
+
+    def to_json(self) -> str:
+        """Return the JSON form that travels in a model's configuration."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "ImageSpec":
+        """Read the JSON form.
+
+        Raises:
+            msgspec.ValidationError: if a field is missing, unknown, of another type or out of range.
+        """
+        found = msgspec.json.decode(text, type=dict[str, Any])
+        spec = cls.from_fields(found)
+        if lacking := _paths(msgspec.to_builtins(spec)) - _paths(found):
+            raise msgspec.ValidationError(f"missing fields: {', '.join(sorted(lacking))}")
+        return spec
+
+    @classmethod
+    def from_fields(cls, found: Mapping[str, Any]) -> "ImageSpec":
+        """Make a specification of some fields; the others keep their defaults.
+
+        Raises:
+            msgspec.ValidationError: if a field is unknown, of another type or out of range.
+        """
+        spec = msgspec.convert(found, cls)
+        if odd := _paths(found) - _paths(msgspec.to_builtins(spec)):
+            raise msgspec.ValidationError(f"unknown fields: {', '.join(sorted(odd))}")
+        return spec
+
+
+_CHOICES = {
+    "layout": get_args(Layout),
+    "source": get_args(Source),
+    "scaling": get_args(Scaling),
+    "dtype": get_args(Dtype),
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "rate": (50.0, 1000.0),
+    "window_s": (0.1, 60.0),
+    "tile": (4, MAX_PIXELS // len(LEADS)),
+    "columns": (1, len(LEADS)),
+    "bins": (2, 100),
+    "dimension": (1, 32),
+    "delay": (1, 100),
+    "threshold": (0.0, 1.0),
+    "full_scale_mv": (0.1, 50.0),
+}
+
+
+def _paths(fields: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """Return the names of all fields, inner ones as "outer.inner"."""
+    found = set()
+    for name, value in fields.items():
+        found |= (
+            _paths(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name}
+        )
+    return found

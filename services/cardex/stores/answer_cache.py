@@ -1,0 +1,124 @@
+"""The cache Redis: answers and embeddings. Losing it loses time, never data."""
+
+import hashlib
+import logging
+import zlib
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import msgspec
+import numpy as np
+import redis as redis_py
+
+from cardex.domain.ecg import Embedding
+from cardex.domain.jobs import Answer, Question
+from cardex.domain.quality import SignalQuality
+from cardex.stores.job_queue import packed, unpacked
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "cardex:cache:"
+T = TypeVar("T")
+
+
+def answer_key(
+    payload_sha256: str, question: Question, model_version: str, index_generation: str
+) -> str:
+    """Return the key of an answer: everything that the answer depends on."""
+    parts = (
+        payload_sha256,
+        msgspec.json.encode(question).decode(),
+        model_version,
+        index_generation,
+    )
+    return f"{PREFIX}answer:{hashlib.sha256('|'.join(parts).encode()).hexdigest()}"
+
+
+class EmbeddedEcg(msgspec.Struct, frozen=True):
+    """What is known of one ECG: its embedding as float32 bytes, and how good its signal is."""
+
+    vector: bytes
+    quality: SignalQuality
+
+
+class Cache:
+    """Answers by question, embeddings by ECG. A cache that is down is an empty cache."""
+
+    def __init__(self, client: redis_py.Redis, ttl_s: float = 7 * 86_400.0) -> None:
+        """Use `client`; entries live for `ttl_s` seconds unless evicted before."""
+        self._client = client
+        self._ttl_ms = int(ttl_s * 1000)
+
+    def answers(self, keys: list[str]) -> list[Answer | None]:
+        """Return the stored answers, None where there is none."""
+        return [_decoded(stored, _answer) for stored in self._get(keys)]
+
+    def put_answers(self, answers: dict[str, Answer]) -> None:
+        """Store answers by key."""
+        self._put({key: packed(answer) for key, answer in answers.items()})
+
+    def embeddings(
+        self, payloads: list[str], model_version: str
+    ) -> list[tuple[Embedding, SignalQuality] | None]:
+        """Return embedding and signal quality of each payload, None where there is none."""
+        found = self._get([_embedding_key(sha256, model_version) for sha256 in payloads])
+        return [_decoded(stored, _embedding) for stored in found]
+
+    def put_embeddings(
+        self,
+        embedded: dict[str, tuple[Embedding, SignalQuality]],
+        model_version: str,
+    ) -> None:
+        """Store embedding and signal quality by payload."""
+        self._put(
+            {
+                _embedding_key(sha256, model_version): msgspec.msgpack.encode(
+                    EmbeddedEcg(vector.astype(np.float32).tobytes(), quality)
+                )
+                for sha256, (vector, quality) in embedded.items()
+            }
+        )
+
+    def _get(self, keys: list[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        try:
+            found = self._client.mget(keys)
+        except redis_py.exceptions.RedisError as error:
+            logger.warning("the cache does not answer: %s", type(error).__name__)
+            return [None] * len(keys)
+        return cast("list[bytes | None]", found)
+
+    def _put(self, entries: dict[str, bytes]) -> None:
+        if not entries:
+            return
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for key, value in entries.items():
+                    pipeline.set(key, value, px=self._ttl_ms)
+                pipeline.execute()
+        except redis_py.exceptions.RedisError as error:
+            logger.warning("the cache does not take entries: %s", type(error).__name__)
+
+
+def _decoded(stored: bytes | None, decode: Callable[[bytes], T]) -> T | None:
+    """Decode an entry; one that another release wrote, or that is damaged, is none."""
+    try:
+        return decode(stored) if stored else None
+    except (msgspec.DecodeError, zlib.error, ValueError) as error:
+        logger.warning("an entry of the cache cannot be read: %s", type(error).__name__)
+        return None
+
+
+def _answer(stored: bytes) -> Answer:
+    return unpacked(stored).cached()
+
+
+def _embedding(stored: bytes) -> tuple[Embedding, SignalQuality]:
+    ecg = msgspec.msgpack.decode(stored, type=EmbeddedEcg)
+    return np.frombuffer(ecg.vector, dtype=np.float32), ecg.quality
+
+
+def _embedding_key(payload_sha256: str, model_version: str) -> str:
+    digest = hashlib.sha256(f"{payload_sha256}|{model_version}".encode()).hexdigest()
+    return f"{PREFIX}embedding:{digest}"

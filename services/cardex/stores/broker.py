@@ -1,0 +1,59 @@
+"""Celery as the doorbell: its messages only wake a worker, the job records say what to do."""
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from cardex.domain.errors import Unavailable
+from cardex.domain.jobs import Priority
+
+TASK = "cardex.drain"
+
+
+def celery_app(broker_url: str) -> Celery:
+    """Return the Celery application that gateway and worker share."""
+    app = Celery("cardex", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=False,  # a lost wake-up is found by the sweeper, a repeated one does nothing
+        task_routes={TASK: {"queue": Priority.ROUTINE.value}},
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "global_keyprefix": "cardex:celery:",
+            "socket_timeout": 5.0,
+            "socket_connect_timeout": 2.0,
+            "socket_keepalive": True,
+            "max_connections": 32,
+        },
+    )
+    return app
+
+
+class Doorbell:
+    """Wakes a worker of a queue."""
+
+    def __init__(self, app: Celery) -> None:
+        """Ring through `app`'s broker."""
+        self._app = app
+
+    def ring(self, priority: Priority) -> None:
+        """Send one wake-up.
+
+        Raises:
+            Unavailable: if the broker is down; the sweeper rings again.
+        """
+        try:
+            self._app.send_task(
+                TASK, args=[priority.value], queue=priority.value, retry=False, ignore_result=True
+            )
+        except (OperationalError, RedisError, OSError) as error:
+            raise Unavailable(
+                f"the broker does not take a wake-up ({type(error).__name__})", retry_after_s=2.0
+            ) from error

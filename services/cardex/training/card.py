@@ -1,0 +1,133 @@
+"""What a model says of itself: the card for programs, the card for people, the calibrated statements."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cardex.evaluation.calibration import Curve
+from cardex.inference.repository import Release
+from cardex.reports.ptbxl import StatementKind
+from cardex.reports.snomed import snomed_code
+
+if TYPE_CHECKING:
+    from cardex.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a model says of itself beside its weights.
+
+    Attributes:
+        kinds: what each statement is.
+        curves: statement code to how its similarity becomes a probability.
+        match_weight: of the matcher's logit beside the similarity.
+        figures: measured on held-out ECGs.
+        data: what it was trained on, in words.
+    """
+
+    kinds: Mapping[str, StatementKind]
+    curves: Mapping[str, Curve]
+    match_weight: float
+    figures: Mapping[str, Any]
+    data: str
+
+
+def write_statements(path: Path, version: str, card: Card) -> None:
+    """Write how an ECG's likeness to each statement's description becomes a probability."""
+    rows = []
+    for code, curve in sorted(card.curves.items()):
+        rows.append(
+            {
+                "code": code,
+                "description": card.kinds[code].description,
+                "prompt": card.kinds[code].description,
+                "snomed_code": snomed_code(code),
+                "slope": round(curve.slope, 4),
+                "intercept": round(curve.intercept, 4),
+            }
+        )
+    content = {"model_version": version, "match_weight": card.match_weight, "statements": rows}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def write_card(release: Release, version: str, recipe: "Recipe", card: Card) -> None:
+    """Write both cards of a model."""
+    spec = msgspec.to_builtins(recipe.spec)
+    fields = {
+        "model_version": version,
+        "use": "RESEARCH USE ONLY",
+        "data": card.data,
+        "recipe": {**msgspec.to_builtins(recipe), "spec": spec},
+        "figures": dict(card.figures),
+    }
+    release.card.write_text(json.dumps(fields, indent=1) + "\n")
+    release.page.write_text(page(version, card))
+
+
+def page(version: str, card: Card) -> str:
+    """Return the card for people, in Markdown."""
+    figures = card.figures
+    return f"""# Model card: {version}
+
+**RESEARCH USE ONLY.** Not a medical device. No diagnosis, triage or treatment may rest on its answers.
+
+## What it is
+An image encoder (ViT over a picture of the 12-lead ECG), a report encoder (BERT-style) and, where there is one, a
+matcher, which share one space of 256 dimensions: ECGs lie near reports that state what they show.
+
+## What it was trained on
+{card.data}
+
+## Figures
+On {figures["ecgs"]} held-out ECGs of patients that it has not seen, in a gallery of {figures["gallery"]} reports
+({figures["distinct texts"]} distinct texts). In brackets the 95 % bootstrap interval over patients. The majority
+baseline always answers the commonest training reports.
+
+{_table(figures)}
+
+Zero-shot macro AUROC, from the statements' descriptions alone:
+
+{_zero_shot(figures["zero-shot"])}
+
+## Limits
+- Few ECGs, of one country, one vendor's carts and two decades ago; adults. Other carts, other populations,
+  children, paced rhythms and rare findings are not tested, and it is weakest where training ECGs were few.
+- It sees ten seconds at 100 Hz between 0.5 and 40 Hz: fine pacing spikes and late potentials are out of its sight.
+- Amplitudes are scaled lead by lead: what is told by millivolts alone (hypertrophy, low voltage) is told worse.
+- Reports are German, English and some Swedish; other languages are read as unknown words.
+- Probabilities are calibrated on the same hospital's ECGs: with another share of sick people they are off.
+"""
+
+
+def _table(figures: Mapping[str, Any]) -> str:
+    rows = ["| | model | majority | chance |", "|---|---|---|---|"]
+    names = {"strict": "own report", "strict back": "report to own ECG", "distinct": "same text"}
+    for key, words in names.items():
+        for rank in ("R@1", "R@5", "R@10"):
+            cells = [
+                _bracket(figures[key][who][rank], 1) for who in ("model", "majority", "chance")
+            ]
+            rows.append(f"| {words}, {rank}, per cent | {' | '.join(cells)} |")
+    for figure in ("jaccard@5", "nDCG@10"):
+        cells = [
+            _bracket(figures["clinical"][who][figure], 3) for who in ("model", "majority", "chance")
+        ]
+        rows.append(f"| statements, {figure} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _zero_shot(levels: Mapping[str, Any]) -> str:
+    rows = ["| level | classes | AUROC |", "|---|---|---|"]
+    for name, found in levels.items():
+        if found["AUROC"]:
+            rows.append(f"| {name} | {found['classes']} | {_bracket(found['AUROC'], 3)} |")
+    return "\n".join(rows)
+
+
+def _bracket(values: list[float], digits: int) -> str:
+    mean, low, high = values
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -1,0 +1,133 @@
+"""What `cardex train` and `cardex table` do."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cardex.domain.errors import InvalidReport
+from cardex.evaluation.calibration import Curve, fit
+from cardex.evaluation.dataset import Dataset, carried, open_dataset
+from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
+from cardex.evaluation.probabilities import calibrated, likeness
+from cardex.reports.ptbxl import Record
+from cardex.training.card import Card
+from cardex.training.corpora import Corpus
+from cardex.training.distributed import Machine
+from cardex.training.embedder import TorchEmbedder
+from cardex.training.experiments import run_all, runs_of, table
+from cardex.training.export import export
+from cardex.training.models import ImageEncoder
+from cardex.training.recipe import read_recipe
+from cardex.training.run import (
+    CALIBRATION_FOLD,
+    Place,
+    Reports,
+    Trained,
+    sibling,
+    train,
+)
+
+logger = logging.getLogger(__name__)
+
+TEST_FOLD = 9
+MATCH_WEIGHT = 0.001
+"""Of the matcher's log-odds beside the cosine: together they reach over what tells near reports apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How `cardex train` computes.
+
+    Attributes:
+        bf16: matrix products in bfloat16.
+        compiled: models through `torch.compile`.
+        tensorboard: also write its event files.
+    """
+
+    bf16: bool = False
+    compiled: bool = False
+    tensorboard: bool = False
+
+
+def run_train(
+    data: Path, work: Path, repository: Path, recipe_file: Path, options: Options
+) -> None:
+    """Train a recipe, measure it on the test fold, export it, and print the figures.
+
+    Raises:
+        CardexError: if the recipe or the data cannot be used, a loss is not finite, the training was
+            interrupted, or the export differs.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    recipe = read_recipe(recipe_file)
+    machine = Machine.here(bf16=options.bf16, compiled=options.compiled)
+    place = Place(work, machine, options.tensorboard)
+    dataset = open_dataset(data, work)
+    corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
+    ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
+    if not ecgs.records:
+        raise InvalidReport(f"{data} has no waveform in folds 1 to 8, which train the models")
+    logger.info("%d reports and %d waveforms to train on", len(corpus.records), len(ecgs.records))
+    reports = Reports(corpus, dataset.descriptions, recipe, place)
+    trained = train(reports, ecgs, recipe, place)
+    twin = sibling(reports, ecgs, recipe, place)
+    machine.leave()
+    if not machine.first:
+        return
+    curves = calibrate(trained, twin, dataset, machine)
+    task = task_of(dataset, TEST_FOLD)
+    embedder = TorchEmbedder(trained, machine)
+    figures = evaluate(embedder, task)
+    prompts = {code: dataset.kinds[code].description for code in curves}
+    figures["calibration"] = calibrated(embedder, task, curves, prompts)
+    card = Card(
+        dataset.kinds, curves, MATCH_WEIGHT, figures, _described(data, corpus, ecgs.records)
+    )
+    version = export(trained, repository, card)
+    print(json.dumps({"model_version": version, **figures}, indent=1))
+
+
+def calibrate(
+    trained: Trained, twin: ImageEncoder, dataset: Dataset, machine: Machine
+) -> dict[str, Curve]:
+    """Fit each statement's curve on the calibration fold, by an encoder that has not seen it.
+
+    Raises:
+        InvalidReport: if that fold has no waveform.
+    """
+    fold = dataset.ecgs.of_folds([CALIBRATION_FOLD])
+    if not fold.records:
+        raise InvalidReport(f"fold {CALIBRATION_FOLD}, which calibrates, has no waveform")
+    codes = [code for code in trained.codes if code in dataset.kinds]
+    embedder = TorchEmbedder(replace(trained, image=twin), machine)
+    prompts = {code: dataset.kinds[code].description for code in codes}
+    similarity = likeness(embedder, fold.signals, prompts)
+    return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
+
+
+def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:
+    source = (
+        "PTB-XL 1.0.1 (Wagner et al. 2020, PhysioNet, CC BY 4.0)" if data.is_dir() else data.name
+    )
+    return (
+        f"{source}, folds 1 to 8: {len(corpus.records)}"
+        f" reports ({len(corpus.texts)} distinct) and the {len(records)} ECGs of them that were at hand,"
+        f" with {len(corpus.codes)} SCP-ECG statements."
+    )
+
+
+def run_table(
+    recipes: Sequence[Path], data: Path, work: Path, results: Path, *, seeds: int, jobs: int
+) -> None:
+    """Train and measure recipes alike, and print their table.
+
+    Raises:
+        CardexError: if a recipe or the data cannot be used.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    runs = runs_of(recipes, range(seeds), TEST_FOLD)
+    known = run_all(runs, data, work, results, jobs)
+    for row in table(known, [path.stem for path in recipes]):
+        print("| " + " | ".join(row) + " |")

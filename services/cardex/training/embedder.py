@@ -1,0 +1,36 @@
+"""Trained models as an evaluation sees them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from cardex.domain.ecg import Embedding, Image
+from cardex.reports.normalise import clean_report
+from cardex.training.distributed import Machine
+from cardex.training.run import Trained
+from cardex.training.text import read_texts
+from cardex.training.tokens import token_ids
+
+
+class TorchEmbedder:
+    """The encoders of `Trained`, before they are exported."""
+
+    def __init__(self, trained: Trained, machine: Machine) -> None:
+        """Embed with `trained` on `machine`."""
+        self.spec = trained.recipe.spec
+        self._trained, self._machine = trained, machine
+        self._image = trained.image.to(machine.device).eval()
+
+    @torch.inference_mode()
+    def images(self, images: Image) -> Embedding:
+        """Embed (B, H, W, C) uint8 images: (B, E) float32."""
+        found = self._image(torch.from_numpy(images).to(self._machine.device))
+        return np.asarray(found.cpu().numpy(), dtype=np.float32)
+
+    def texts(self, texts: Sequence[str]) -> Embedding:
+        """Embed reports: (B, E) float32."""
+        if self._trained.recipe.text.clean:
+            texts = [clean_report(text) for text in texts]
+        ids = token_ids(self._trained.tokenizer, texts)
+        return np.asarray(read_texts(self._trained.text, ids, self._machine)[0].numpy())

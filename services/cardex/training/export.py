@@ -1,0 +1,135 @@
+"""From trained towers to the model repository: graphs, tokenizer, parameters, model card."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from cardex.domain.errors import CardexError
+from cardex.domain.settings import ROOT
+from cardex.inference.probe import SHOWN, probe_image, probe_tokens
+from cardex.inference.repository import (
+    GRAPHS,
+    IMAGE_ENCODER,
+    MATCHER,
+    MODELS,
+    STAT_LANE,
+    TEXT_ENCODER,
+    Release,
+    releases,
+)
+from cardex.models.config import config_files, set_image_shape, set_parameters
+from cardex.models.install import lay_out
+from cardex.training.card import Card, write_card, write_statements
+from cardex.training.run import Trained
+from cardex.training.tokens import LENGTH
+
+OPSET = 18
+PARITY = 1e-4
+CANDIDATES = 3
+"""Reports in the example by which the matcher is traced; its graph takes any number."""
+
+
+def export(trained: Trained, repository: Path, card: Card) -> str:
+    """Write the models into a model repository, as its version 1; returns the model version.
+
+    A folder that is none yet gets its configurations from the project's own.
+
+    Raises:
+        CardexError: if ONNX Runtime and torch differ by more than `PARITY`, the repository has a matcher and
+            the recipe none, or other versions, or the recipe cleans reports, which the service does not.
+    """
+    spec = trained.recipe.spec
+    if trained.recipe.text.clean:
+        raise CardexError(
+            "text.clean: the service reads reports as they are: train without it to export"
+        )
+    release = Release(repository, 1)
+    if others := [one.number for one in releases(repository) if one != release]:
+        raise CardexError(
+            f"{repository} also holds version {others[-1]}: export into a repository of its own, and bring it"
+            " into service by `cardex models deploy`"
+        )
+    lay_out(repository, ROOT / "model_repository", matcher=trained.matcher is not None)
+    graphs = {name: release.graph(name) for name in GRAPHS}
+    if trained.matcher is None and (repository / MATCHER).exists():
+        raise CardexError(
+            f"the recipe has no [matcher], and {repository / MATCHER} is one of another model: add one"
+            " to the recipe, or remove that folder"
+        )
+    pixels, tokens = probe_image(spec.shape), probe_tokens(LENGTH)
+    image_probe = _write_graph(
+        trained.image, {"image": torch.from_numpy(pixels)}, "embedding", graphs[IMAGE_ENCODER]
+    )
+    text_probe = _write_graph(
+        trained.text, {"token_ids": torch.from_numpy(tokens)}, "embedding", graphs[TEXT_ENCODER]
+    )
+    if trained.matcher:
+        both = {
+            "image": torch.from_numpy(pixels),
+            "token_ids": torch.from_numpy(np.repeat(tokens[:, None], CANDIDATES, axis=1)),
+        }
+        _write_graph(trained.matcher, both, "match", graphs[MATCHER])
+    trained.tokenizer.save(str(release.tokenizer))
+    version = _version(*(path for path in graphs.values() if path.is_file()), release.tokenizer)
+    fingerprint = hashlib.sha256(release.tokenizer.read_bytes()).hexdigest()
+    image = {"image_spec": spec.to_json(), "probe": json.dumps(image_probe)}
+    text = {
+        "tokenizer_sha256": fingerprint, "length": str(LENGTH), "probe": json.dumps(text_probe),
+    }  # fmt: skip
+    values = {IMAGE_ENCODER: image, STAT_LANE: image, TEXT_ENCODER: text, MATCHER: {}}
+    for model in MODELS:
+        for config in config_files(repository, model):
+            set_parameters(config, release.number, {"model_version": version, **values[model]})
+            if model != TEXT_ENCODER:
+                set_image_shape(config, spec.shape)
+    write_statements(release.statements, version, card)
+    write_card(release, version, trained.recipe, card)
+    return version
+
+
+def _write_graph(
+    model: nn.Module, example: dict[str, Tensor], output: str, path: Path
+) -> list[float]:
+    """Export one model, check it against torch, and return the answer to its known input.
+
+    The first axis of every tensor is the batch; the second of "token_ids" and "match", where there is one
+    more, the candidate reports.
+    """
+    model.cpu().eval()
+    batch = tuple(tensor.repeat(3, *[1] * (tensor.dim() - 1)) for tensor in example.values())
+    axes = {name: {0: "batch"} for name in (*example, output)}
+    if output == "match":
+        axes |= {name: {0: "batch", 1: "candidates"} for name in ("token_ids", output)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(
+        model,
+        batch,
+        str(path),
+        input_names=list(example),
+        output_names=[output],
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in example.items()})
+    with torch.no_grad():
+        expected = model(*example.values()).numpy()
+    difference = float(np.abs(found - expected).max())
+    if not difference <= PARITY:
+        raise CardexError(
+            f"{path.parent.parent.name}: ONNX Runtime differs from torch by {difference:.2g}"
+        )
+    return [round(float(value), 5) for value in found[0, :SHOWN]]
+
+
+def _version(*files: Path) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return f"cardex-{digest.hexdigest()[:12]}"

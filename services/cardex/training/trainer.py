@@ -1,0 +1,274 @@
+"""The optimisation loop of every stage. It can be stopped after any step and goes on to the same result.
+
+Nothing random outlives a step: batches follow from seed and epoch, augmentation and dropout from seed and
+step. A checkpoint therefore needs weights, optimiser and step number, and nothing else.
+"""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cardex.domain.errors import CardexError
+from cardex.training import checkpoint
+from cardex.training.distributed import Machine
+from cardex.training.metric_logger import Journal
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 60.0
+Prepared = tuple[Tensor, ...]
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long and how fast a stage trains.
+
+    Attributes:
+        epochs: passes over the samples.
+        batch: samples of one step, over all processes.
+        rate: peak learning rate of AdamW, reached linearly over `warmup` of all steps, then to zero
+            by a cosine.
+        decay: weight decay.
+        warmup: share of the steps.
+    """
+
+    epochs: int
+    batch: int = 32
+    rate: float = 1e-3
+    decay: float = 0.05
+    warmup: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One step's samples and its source of chance.
+
+    Attributes:
+        samples: (batch,) int64.
+        random: seeded by training and step.
+    """
+
+    samples: NDArray[np.int64]
+    random: np.random.Generator
+
+
+class Stopped(CardexError):
+    """Training was interrupted; its checkpoint is on disk."""
+
+
+class Trainer:
+    """Trains one model, which returns its losses by name when it is called with a prepared batch."""
+
+    def __init__(
+        self, name: str, plan: Plan, *, seed: int, machine: Machine, folder: Path | None = None,
+        tensorboard: bool = False, stop_after: int | None = None,
+    ) -> None:  # fmt: skip
+        """Prepare stage `name`.
+
+        Args:
+            name: of checkpoint and log.
+            plan: how long and how fast.
+            seed: of batches, augmentation and dropout.
+            machine: where.
+            folder: for checkpoint and log; None keeps neither.
+            tensorboard: also write TensorBoard's event files.
+            stop_after: steps of this call, as if it were interrupted then.
+        """
+        self._name, self._plan, self._seed, self._machine = name, plan, seed, machine
+        self._folder = folder
+        self._tensorboard = tensorboard
+        self._stop_after = stop_after
+
+    def train(
+        self,
+        model: nn.Module,
+        prepare: Callable[[Batch], Prepared],
+        lengths: Sequence[int] | int,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Train `model` in place.
+
+        Args:
+            model: maps what `prepare` returned to named losses, of which the sum is minimised.
+            prepare: makes the input of a step; runs in a thread, one step ahead.
+            lengths: number of samples, or the length of each, by which samples of one batch are alike.
+            after_step: called after every step of the optimiser.
+
+        Raises:
+            CardexError: if a loss is not finite; names it, and the checkpoint that stands.
+            Stopped: if SIGINT or SIGTERM came; the checkpoint holds the last step.
+        """
+        if self._plan.batch % self._machine.world:
+            raise CardexError(
+                f"a batch of {self._plan.batch} cannot be shared by {self._machine.world} processes"
+                " equally: choose a multiple"
+            )
+        sizes = np.zeros(lengths) if isinstance(lengths, int) else np.asarray(lengths)
+        if len(sizes) < self._plan.batch:
+            raise CardexError(
+                f"{len(sizes)} samples are fewer than a batch of {self._plan.batch}: give more, or a"
+                " smaller batch"
+            )
+        wrapped = self._machine.wrap(model)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=self._plan.rate, weight_decay=self._plan.decay
+        )
+        fingerprint = self._fingerprint(len(sizes))
+        begun = self._restore(model, optimizer, fingerprint)
+        journal = Journal(self._folder, self._name, self._machine.first, begun, self._tensorboard)
+        total = self._steps(len(sizes))
+        saved = time.monotonic()
+        with journal, _interruption() as interrupted:
+            for step, inputs in self._inputs(sizes, prepare, begun, total):
+                model.train()
+                losses = self._step(step, wrapped, optimizer, inputs, total)
+                after_step()
+                journal.write(step + 1, total, self._rate(step, total), losses)
+                enough = self._stop_after is not None and step + 1 - begun >= self._stop_after
+                # at the last step too: a signal that came then is not to be forgotten
+                stop = self._machine.any(interrupted.is_set()) or (enough and step + 1 < total)
+                if stop or time.monotonic() - saved > SAVE_EVERY_S:
+                    self._save(model, optimizer, fingerprint, step + 1)
+                    saved = time.monotonic()
+                if stop:
+                    raise Stopped(
+                        f"{self._name} stopped after step {step + 1} of {total}: the same command"
+                        " goes on from there"
+                    )
+        model.eval()
+
+    def _inputs(
+        self,
+        sizes: NDArray[np.float64],
+        prepare: Callable[[Batch], Prepared],
+        begun: int,
+        total: int,
+    ) -> Iterator[tuple[int, Prepared]]:
+        each = total // self._plan.epochs
+
+        @lru_cache(1)
+        def of_epoch(epoch: int) -> NDArray[np.int64]:
+            return batches(sizes, self._plan.batch, self._seed, epoch)
+
+        def ready(step: int) -> Prepared:
+            samples = of_epoch(step // each)[step % each]
+            random = np.random.default_rng([self._seed, step, 1 + self._machine.rank])
+            mine = samples[self._machine.share(len(samples))]
+            return prepare(Batch(mine, random))
+
+        with ThreadPoolExecutor(1) as ahead:
+            waiting: Future[Prepared] | None = ahead.submit(ready, begun) if begun < total else None
+            for step in range(begun, total):
+                assert waiting is not None
+                inputs = tuple(self._machine.put(tensor) for tensor in waiting.result())
+                waiting = ahead.submit(ready, step + 1) if step + 1 < total else None
+                yield step, inputs
+
+    def _step(
+        self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Prepared,
+        total: int,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        torch.manual_seed(hash((self._seed, step, self._machine.rank)) & 0x7FFFFFFF)
+        for group in optimizer.param_groups:
+            group["lr"] = self._rate(step, total)
+        with self._machine.autocast():
+            losses: dict[str, Tensor] = model(*inputs)
+        loss = torch.stack([value.float() for value in losses.values()]).sum()
+        if self._machine.any(not torch.isfinite(loss)):
+            self._refuse(step + 1, losses)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return losses
+
+    def _refuse(self, step: int, losses: dict[str, Tensor]) -> None:
+        bad = [name for name, value in losses.items() if not torch.isfinite(value)]
+        stands = self._path
+        where = f"the last good checkpoint is {stands}" if stands and stands.is_file() else (
+            "no checkpoint was written yet"
+        )  # fmt: skip
+        raise CardexError(
+            f"{self._name}, step {step}: the loss {', '.join(bad) or 'of another process'} is not finite: lower the"
+            f" learning rate; {where}"
+        )
+
+    def _rate(self, step: int, total: int) -> float:
+        warm = max(1, round(total * self._plan.warmup))
+        return (
+            self._plan.rate
+            * min(1.0, (step + 1) / warm)
+            * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / total)))
+        )
+
+    def _steps(self, samples: int) -> int:
+        return self._plan.epochs * (samples // self._plan.batch)
+
+    def _fingerprint(self, samples: int) -> str:
+        plan = msgspec.json.encode(self._plan).decode()
+        return f"{self._name} {self._seed} {samples} {self._machine.world} {plan}"
+
+    @property
+    def _path(self) -> Path | None:
+        return self._folder / f"{self._name}.checkpoint" if self._folder else None
+
+    def _restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
+        state = checkpoint.load(self._path, fingerprint) if self._path else None
+        if state is None:
+            return 0
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        logger.info("%s goes on after step %d", self._name, state["step"])
+        return int(state["step"])
+
+    def _save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
+    ) -> None:
+        if self._path and self._machine.first:
+            checkpoint.save(
+                self._path,
+                {"fingerprint": fingerprint, "step": step, "model": model.state_dict(),
+                 "optimizer": optimizer.state_dict()},
+            )  # fmt: skip
+
+
+def batches(sizes: NDArray[np.float64], batch: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return an epoch's batches, (steps, batch) int64: samples of like size together, shuffled anew."""
+    random = np.random.default_rng([seed, epoch, 0])
+    order = random.permutation(len(sizes))[: len(sizes) // batch * batch]
+    if sizes.any():
+        order = order[np.argsort(sizes[order], kind="stable")]
+    return np.asarray(random.permutation(order.reshape(-1, batch), axis=0), dtype=np.int64)
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into an event; outside the main thread, where none arrives, do nothing."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        event.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,89 @@
+"""The worker process: Celery with a thread pool.
+
+Threads, not forks: gRPC clients do not survive a fork, and numpy, Triton and Milvus release the GIL.
+More throughput comes from more processes.
+"""
+
+import logging
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+
+from cardex.domain.errors import Unavailable
+from cardex.domain.jobs import Priority
+from cardex.domain.settings import Settings
+from cardex.inference.encoder import Encoder
+from cardex.retrieval.dependencies import assemble
+from cardex.signals.readers import warm_up
+from cardex.stores.broker import TASK, Doorbell, celery_app
+from cardex.telemetry import mark_ready, serve_metrics
+from cardex.worker.consumer import Drain
+
+logger = logging.getLogger(__name__)
+
+
+def run_worker(settings: Settings, queue: Priority, name: str) -> None:
+    """Serve one queue until SIGTERM; jobs in hand are finished first."""
+    app = worker_app(settings)
+    serve_metrics(settings)
+    app.worker_main(
+        [
+            "worker", "--pool=threads", f"--concurrency={settings.worker_threads}",
+            f"--queues={queue.value}", f"--hostname={name}@%h", "--without-gossip",
+            "--without-mingle", "--disable-prefetch", f"--loglevel={settings.log_level}",
+        ]
+    )  # fmt: skip
+
+
+def check_models(encoder: Encoder) -> None:
+    """Look at what is served before any job is taken; a server that is down may come later.
+
+    Raises:
+        ConfigurationError: if names, types or shapes are not what this process sends and reads.
+        VersionMismatch: if models and tokenizer do not belong together.
+    """
+    try:
+        models = encoder.models()
+    except Unavailable as error:
+        logger.warning("%s; jobs wait until it is there", error.message)
+    else:
+        logger.info("served: %s", ", ".join(model.version for model in models))
+
+
+def worker_app(settings: Settings) -> Celery:
+    """Return a Celery application whose task drains a queue.
+
+    Raises:
+        ConfigurationError: if a setting or what Triton serves is wrong.
+        VersionMismatch: if Triton's models do not belong together.
+    """
+    warm_up()
+    parts = assemble(settings)
+    check_models(parts.encoder)
+    app = celery_app(settings.state_url)
+    drain = Drain(
+        parts.jobs,
+        parts.retriever,
+        parts.catalogue,
+        Doorbell(app),
+        {Priority.STAT: settings.stat_batch, Priority.ROUTINE: settings.routine_batch},
+    )
+
+    @app.task(name=TASK)
+    def take(queue: str) -> None:
+        try:
+            drain.run(Priority(queue))
+        except (
+            Unavailable
+        ) as error:  # the state store: leases end, and the sweep hands the jobs out again
+            logger.warning("drain stopped: %s", error.message)
+
+    @worker_ready.connect(weak=False)
+    def ready(**_: object) -> None:
+        mark_ready(settings)
+
+    @worker_shutting_down.connect(weak=False)
+    def stop(**_: object) -> None:
+        drain.stopping.set()
+
+    return app

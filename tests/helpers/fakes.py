@@ -1,0 +1,369 @@
+"""Stand-ins for the remote parts, that keep what they are given and can be made to fail."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cardex.domain.errors import CardexError, IndexMissing, Unavailable
+from cardex.domain.index import IndexInfo, Match
+from cardex.domain.jobs import (
+    Answer,
+    Claim,
+    Job,
+    JobError,
+    JobState,
+    Priority,
+    Question,
+)
+from cardex.domain.reports import Report
+from cardex.inference.encoder import ModelInfo
+from cardex.inference.statements import CalibratedStatement, Calibration
+from cardex.retrieval.active_index import Catalogue
+from cardex.retrieval.retriever import Retriever
+from cardex.signals.image_spec import ImageSpec
+from cardex.stores.job_queue import Claimed, Swept
+
+DIMENSION = 8
+VERSION = "model-1"
+
+
+def unit(vectors) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def text_vector(text: str, version: str = VERSION) -> np.ndarray:
+    """One direction for each text and model, the same in every process."""
+    space = [] if version == VERSION else list(version.encode())
+    return unit(np.random.default_rng(space + list(text.encode())).standard_normal(DIMENSION))
+
+
+def model_info(version: str = VERSION, **changes) -> ModelInfo:
+    return replace(ModelInfo(version, ImageSpec(), DIMENSION), **changes)
+
+
+class FakeEncoder:
+    """The Encoder; `images` and `texts` keep each batch that it was given, `asked` who was asked.
+
+    A version in `arriving` is served from the next fresh look on.
+    """
+
+    def __init__(self, *versions: str) -> None:
+        self.served = tuple(model_info(version) for version in versions or (VERSION,))
+        self.arriving: tuple[ModelInfo, ...] = ()
+        self.error: CardexError | None = None
+        self.looks = 0
+        self.asked: list[str] = []
+        self.images: list[np.ndarray] = []
+        self.priorities: list[Priority] = []
+        self.texts: list[list[str]] = []
+        self.matched: list[list[list[str]]] = []
+
+    def ping(self) -> None:
+        self.models()
+
+    def models(self, *, fresh: bool = False) -> tuple[ModelInfo, ...]:
+        if self.error is not None:
+            raise self.error
+        if fresh:
+            self.looks += 1
+            self.served, self.arriving = self.arriving + self.served, ()
+        return self.served
+
+    def _ask(self, model: ModelInfo) -> None:
+        if model not in self.models():
+            raise Unavailable(f"{model.version} is served no more", reason="MODEL_GONE")
+        self.asked.append(model.version)
+
+    def embed_images(self, model: ModelInfo, images: np.ndarray, priority: Priority) -> np.ndarray:
+        self._ask(model)
+        self.images.append(images)
+        self.priorities.append(priority)
+        means = images.reshape(len(images), DIMENSION, -1).mean(axis=-1)
+        return unit(means - means.mean(axis=1, keepdims=True))
+
+    def embed_texts(self, model: ModelInfo, texts: Sequence[str], priority: Priority) -> np.ndarray:
+        self._ask(model)
+        self.texts.append(list(texts))
+        self.priorities.append(priority)
+        return np.stack([text_vector(text, model.version) for text in texts])
+
+    def match(
+        self,
+        model: ModelInfo,
+        images: np.ndarray,
+        reports: Sequence[Sequence[str]],
+        priority: Priority,
+    ) -> list[np.ndarray]:
+        """Match by the length of the text: the longer, the better."""
+        self._ask(model)
+        assert len(images) == len(reports)
+        self.matched.append([list(texts) for texts in reports])
+        return [np.array([len(text) for text in texts], dtype=np.float32) for texts in reports]
+
+
+class FakeStore:
+    """The ReportStore: exact search in memory; `calls` tells what was asked of it, in order."""
+
+    page = 2
+
+    def __init__(self, model_version: str = VERSION) -> None:
+        first = IndexInfo("reports_1", "g1", model_version, 1.0, DIMENSION, "FLAT")
+        self.indexes = {first.name: first}
+        self.contents: dict[str, dict[str, tuple[Report, np.ndarray]]] = {first.name: {}}
+        self.answering: str | None = first.name
+        self.error: CardexError | None = None
+        self.calls: list[str] = []
+        self.top_ks: list[int] = []
+        self._made = 1
+
+    @property
+    def index(self) -> IndexInfo | None:
+        """The index that answers, None where there is none."""
+        return self.indexes.get(self.answering or "")
+
+    @index.setter
+    def index(self, index: IndexInfo | None) -> None:
+        self.answering = index.name if index else None
+        if index:
+            self.indexes[index.name] = index
+
+    def fill(self, *reports: Report) -> None:
+        for report in reports:
+            self.contents["reports_1"][report.report_id] = (report, text_vector(report.text))
+
+    def reports(self, name: str) -> dict[str, Report]:
+        return {report_id: report for report_id, (report, _) in self.contents[name].items()}
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if self.error is not None:
+            raise self.error
+
+    def current(self) -> IndexInfo:
+        self._called("current")
+        if self.index is None:
+            raise IndexMissing("there is no report index yet")
+        return self.index
+
+    def named(self, name: str) -> IndexInfo:
+        self._called("named")
+        return self.indexes[name]
+
+    def of_model(self, model_version: str) -> list[IndexInfo]:
+        self._called("of_model")
+        found = [one for one in self.indexes.values() if one.model_version == model_version]
+        return sorted(found, key=lambda index: -index.created)
+
+    def count(self, index: IndexInfo) -> int:
+        self._called("count")
+        return len(self.contents[index.name])
+
+    def search(self, index: IndexInfo, embeddings: np.ndarray, top_k: int) -> list[list[Match]]:
+        self._called("search")
+        self.top_ks.append(top_k)
+        found = []
+        for embedding in embeddings:
+            scores = {
+                report_id: float(embedding @ vector)
+                for report_id, (_, vector) in self.contents[index.name].items()
+            }
+            nearest = sorted(scores, key=lambda report_id: -scores[report_id])[:top_k]
+            found.append([Match(report_id, scores[report_id]) for report_id in nearest])
+        return found
+
+    def get(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, Report]:
+        self._called("get")
+        there = self.contents[index.name]
+        return {report_id: there[report_id][0] for report_id in report_ids if report_id in there}
+
+    def pages(self, index: IndexInfo) -> Iterator[list[Report]]:
+        """Yield the reports as they are when their page is read."""
+        self._called("pages")
+        ids = list(self.contents[index.name])
+        for first in range(0, len(ids), self.page):
+            there = self.reports(index.name)
+            yield [there[one] for one in ids[first : first + self.page] if one in there]
+
+    def create(self, model_version: str, dimension: int) -> IndexInfo:
+        self._called("create")
+        self._made += 1
+        made = IndexInfo(
+            f"reports_{self._made}", "new", model_version, float(self._made), dimension, "FLAT"
+        )
+        self.indexes[made.name], self.contents[made.name] = made, {}
+        return made
+
+    def upsert(self, index: IndexInfo, reports: Sequence[Report], embeddings: np.ndarray) -> None:
+        self._called("upsert")
+        for report, vector in zip(reports, embeddings, strict=True):
+            self.contents[index.name][report.report_id] = (report, vector)
+
+    def delete(self, index: IndexInfo, report_ids: Sequence[str]) -> int:
+        self._called("delete")
+        there = self.contents[index.name]
+        return sum(there.pop(report_id, None) is not None for report_id in set(report_ids))
+
+    def touch(self, index: IndexInfo) -> IndexInfo:
+        self._called("touch")
+        return self._change(index, generation=f"{self.indexes[index.name].generation}+")
+
+    def pair(self, index: IndexInfo, source: IndexInfo) -> IndexInfo:
+        self._called("pair")
+        return self._change(index, twin=(*source.contents, index.generation))
+
+    def _change(self, index: IndexInfo, **changes) -> IndexInfo:
+        self.indexes[index.name] = replace(self.indexes[index.name], **changes)
+        return self.indexes[index.name]
+
+    def switch(self, index: IndexInfo) -> IndexInfo:
+        self._called("switch")
+        self.answering = index.name
+        return index
+
+    def drop(self, index: IndexInfo) -> None:
+        self._called("drop")
+        self.indexes.pop(index.name, None)
+        self.contents.pop(index.name, None)
+
+
+class FakeCache:
+    """The Cache in memory."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Answer] = {}
+        self.vectors: dict[tuple[str, str], tuple] = {}
+
+    def answers(self, keys: list[str]) -> list[Answer | None]:
+        return [self.stored[key].cached() if key in self.stored else None for key in keys]
+
+    def put_answers(self, answers: dict[str, Answer]) -> None:
+        self.stored.update(answers)
+
+    def embeddings(self, payloads: list[str], model_version: str) -> list[tuple | None]:
+        return [self.vectors.get((sha256, model_version)) for sha256 in payloads]
+
+    def put_embeddings(self, embedded: dict[str, tuple], model_version: str) -> None:
+        self.vectors.update({(sha, model_version): value for sha, value in embedded.items()})
+
+
+def calibration(
+    *codes: str, version: str = VERSION, match_weight: float = 1.0, slope: float = 0.0
+) -> Calibration:
+    """Statements whose prompt is their code; without a slope each has a probability of one half."""
+    statements = tuple(CalibratedStatement(code, code, code, slope, 0.0, "1") for code in codes)
+    return Calibration(version, match_weight, statements, "fingerprint")
+
+
+class House:
+    """A retriever with everything behind it; each look-up of the edition is a fresh one."""
+
+    def __init__(self, *reports: Report, calibration: Calibration | None = None) -> None:
+        self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
+        self.store.fill(*reports)
+        self.catalogue = Catalogue(self.encoder, self.store, lambda _: calibration, ttl_s=-1.0)
+        self.retriever = Retriever(self.encoder, self.store, self.cache, self.catalogue)
+
+
+class FakeDoorbell:
+    def __init__(self) -> None:
+        self.rung: list[Priority] = []
+        self.error: CardexError | None = None
+
+    def ring(self, priority: Priority) -> None:
+        self.rung.append(priority)
+        if self.error is not None:
+            raise self.error
+
+
+def a_job(job_id: str, *, payload: str = "", state: JobState = JobState.RUNNING) -> Job:
+    return Job(job_id, "tests", state, Priority.ROUTINE, payload or job_id, Question(), 1, 0.0, 0.0)
+
+
+class FakeJobs:
+    """The JobStore's side that a worker sees: a queue of payloads, and what became of each job."""
+
+    def __init__(self, **payloads: bytes | None) -> None:
+        self.limits = SimpleNamespace(lease_s=3600.0)
+        self.waiting = [a_job(job_id) for job_id in payloads]
+        self._payloads = payloads
+        self.claimed: list[list[str]] = []
+        self.results: dict[str, Answer | JobError] = {}
+        self.returned: dict[str, tuple[JobError, bool]] = {}
+        self.lost: set[str] = set()
+        self.wake = False
+
+    def claim(self, priority: Priority, count: int) -> Claimed:
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        self.claimed.append([job.job_id for job in taken])
+        return Claimed(tuple(Claim(job, "token") for job in taken), self.wake)
+
+    def payloads(self, jobs: Sequence[Job]) -> list[bytes | None]:
+        return [self._payloads[job.job_id] for job in jobs]
+
+    def finish(self, results) -> list[bool]:
+        done = []
+        for claim, result in results:
+            done.append(claim.job.job_id not in self.lost)
+            if done[-1]:
+                self.results[claim.job.job_id] = result
+        return done
+
+    def give_back(self, claims, error: JobError, *, counted: bool) -> list[str]:
+        for claim in claims:
+            self.returned[claim.job.job_id] = (error, counted)
+        return ["QUEUED"] * len(self.returned)
+
+    def extend(self, claims: Sequence[Claim]) -> None:
+        raise AssertionError("no lease of an hour needs to be extended in a test")
+
+    def sweep(self, priority: Priority) -> Swept:
+        return Swept(0, 0, self.wake)
+
+
+class FakeLease:
+    """A lock in this process; all that share `held` are the same one."""
+
+    def __init__(self, held: "list[FakeLease]", lease_s: float = 15.0) -> None:
+        self.held, self.lease_s = held, lease_s
+        self.renewals = 0
+        self.error: CardexError | None = None
+
+    def take(self) -> bool:
+        if self.held:
+            return False
+        self.held.append(self)
+        return True
+
+    def renew(self) -> bool:
+        self.renewals += 1
+        if self.error is not None:
+            raise self.error
+        return self in self.held
+
+    def release(self) -> None:
+        if self in self.held:
+            self.held.remove(self)
+
+
+class FakeClock:
+    """In place of the module `time`: it passes only while someone sleeps, or sets it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    @classmethod
+    def installed(cls, monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> "FakeClock":
+        """Put a new one into a module that imports `time`."""
+        clock = cls()
+        monkeypatch.setattr(module, "time", clock)
+        return clock
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds

@@ -1,0 +1,49 @@
+"""A second model version for tests of several: same answers, another space."""
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+
+from cardex.inference.repository import (
+    IMAGE_ENCODER,
+    MATCHER,
+    STAT_LANE,
+    TEXT_ENCODER,
+    Release,
+)
+from cardex.models.config import config_files, parameters, set_parameters
+
+MIRRORED = "cardex-mirrored"
+
+
+def mirrored(source: Path, folder: Path) -> Path:
+    """Return a copy of a model repository whose encoders give the negative of every embedding.
+
+    Within the copy everything is as near as before; an ECG of one and a report of the other are as far
+    apart as they were near, so an answer that mixes versions shows.
+    """
+    shutil.copytree(source, folder, symlinks=True)
+    release = Release(folder, 1)
+    for model in (IMAGE_ENCODER, TEXT_ENCODER):
+        _negate(release.graph(model))
+    for model in (IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER, MATCHER):
+        for config in config_files(folder, model):
+            values = parameters(config, 1) | {"model_version": MIRRORED}
+            if "probe" in values:
+                values["probe"] = json.dumps([-value for value in json.loads(values["probe"])])
+            set_parameters(config, 1, values)
+    for path in (release.card, release.statements):
+        fields = json.loads(path.read_bytes())
+        path.write_text(json.dumps(fields | {"model_version": MIRRORED}))
+    return folder
+
+
+def _negate(path: Path) -> None:
+    graph = onnx.load(path)
+    (output,) = graph.graph.output
+    maker = next(node for node in graph.graph.node if output.name in node.output)
+    maker.output[list(maker.output).index(output.name)] = "straight"
+    graph.graph.node.append(onnx.helper.make_node("Neg", ["straight"], [output.name]))
+    onnx.save(graph, path)

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from cardex.api.convert.ecg import from_payload, to_payload
+from cardex.api.pb.internal.v1 import payload_pb2
+from cardex.api.pb.v1 import ecg_pb2
+from cardex.domain.ecg import LEADS, FilePart, TypedSamples
+from cardex.domain.errors import InvalidEcg
+
+
+def file(content: bytes = b"bytes", name: str = "", **companions: bytes) -> ecg_pb2.Ecg:
+    others = [ecg_pb2.CompanionFile(name=n, content=c) for n, c in companions.items()]
+    return ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=content, name=name, companions=others))
+
+
+def samples(unit: int = ecg_pb2.VOLTAGE_UNIT_MICROVOLT, rate: float = 500.0) -> ecg_pb2.Ecg:
+    leads = [ecg_pb2.Lead(name=lead, values=[0.5, -1.0, float(n)]) for n, lead in enumerate(LEADS)]
+    return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=leads, rate_hz=rate, unit=unit))
+
+
+def test_the_name_of_a_single_file_is_dropped():
+    payload = to_payload(file(name="Doe_John_1970.dcm"))
+    assert b"Doe" not in payload
+    assert payload == to_payload(file())
+
+
+def test_the_names_of_several_files_are_kept():
+    ecg = file(b"header", "a.hea", **{"a.dat": b"signals"})
+    assert from_payload(to_payload(ecg)) == (
+        FilePart("a.hea", b"header"),
+        FilePart("a.dat", b"signals"),
+    )
+
+
+def test_the_same_bytes_are_the_same_payload():
+    assert to_payload(file()) == to_payload(file())
+    assert to_payload(file()) != to_payload(file(b"other"))
+
+
+def test_the_request_is_left_as_it_was():
+    ecg = file(name="a.dcm")
+    to_payload(ecg)
+    assert ecg.file.name == "a.dcm"
+
+
+def test_a_file_comes_back():
+    assert from_payload(to_payload(file(name="a.dcm"))) == (FilePart("", b"bytes"),)
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"),
+    [
+        (ecg_pb2.VOLTAGE_UNIT_MICROVOLT, "uV"),
+        (ecg_pb2.VOLTAGE_UNIT_MILLIVOLT, "mV"),
+        (ecg_pb2.VOLTAGE_UNIT_UNSPECIFIED, "unspecified"),
+        (7, "unspecified"),
+    ],
+)
+def test_typed_samples_come_back(unit, name):
+    found = from_payload(to_payload(samples(unit)))
+    assert isinstance(found, TypedSamples)
+    assert (found.leads, found.rate, found.unit) == (LEADS, 500.0, name)
+    assert all(values.dtype == np.float32 for values in found.values)
+    assert found.values[3].tolist() == [0.5, -1.0, 3.0]
+
+
+def test_the_bytes_of_an_ecg_are_not_shown_in_logs():
+    (part,) = from_payload(to_payload(file(b"secret")))
+    assert "secret" not in repr(part)
+
+
+def test_a_message_without_an_ecg_is_refused():
+    with pytest.raises(InvalidEcg) as caught:
+        to_payload(ecg_pb2.Ecg())
+    assert (caught.value.reason, caught.value.field) == ("EMPTY_PAYLOAD", "ecg")
+
+
+@pytest.mark.parametrize("ecg", [file(b""), file(b"", "a.hea", **{"a.dat": b"signals"})])
+def test_an_empty_file_is_refused(ecg):
+    with pytest.raises(InvalidEcg) as caught:
+        to_payload(ecg)
+    assert (caught.value.reason, caught.value.field) == ("EMPTY_PAYLOAD", "ecg.file.content")
+
+
+HALF_A_SAMPLE = payload_pb2.StoredEcg(
+    samples=payload_pb2.StoredSamples(leads=[payload_pb2.StoredLead(name="I", values=b"\0\0")])
+).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"\xff", b"\x12\x7f", to_payload(file())[:-2], to_payload(samples())[:-2], HALF_A_SAMPLE],
+    ids=["no message", "no content", "half a file", "half the leads", "half a sample"],
+)
+def test_a_damaged_payload_is_refused(payload):
+    with pytest.raises(InvalidEcg, match="damaged"):
+        from_payload(payload)

@@ -1,0 +1,62 @@
+from types import SimpleNamespace
+
+import pytest
+
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.domain.errors import Unavailable
+from cardex.domain.jobs import QueueState
+from cardex.domain.settings import Settings
+from cardex.gateway.ecg_retrieval import EcgRetrieval
+from cardex.signals.image_spec import ImageSpec
+from tests.helpers.fakes import House, model_info
+
+OTHER = ImageSpec(tile=32)
+
+
+class Jobs:
+    def queue(self, priority) -> QueueState:
+        return QueueState(priority, 1, 2.0, 0)
+
+
+@pytest.fixture
+def house():
+    """The index of model-1; a newer model with another image is served beside it."""
+    house = House()
+    house.encoder.served = (model_info("model-2", image_spec=OTHER), model_info("model-1"))
+    return house
+
+
+@pytest.fixture
+def info(house):
+    parts = SimpleNamespace(jobs=Jobs(), encoder=house.encoder, reports=house.store)
+    service = EcgRetrieval(Settings(), parts, desk=None, events=None)
+    return lambda: service.GetServerInfo(pb.GetServerInfoRequest(), None)
+
+
+async def test_every_served_model_is_named(info):
+    assert list((await info()).served_model_versions) == ["model-2", "model-1"]
+
+
+async def test_the_model_is_the_one_that_answers(info):
+    found = await info()
+    assert (found.model_version, found.image_spec) == ("model-1", ImageSpec().id)
+    assert found.index_model_version == "model-1"
+
+
+async def test_without_an_index_the_newest_model_is_named(info, house):
+    house.store.index = None
+    found = await info()
+    assert (found.model_version, found.image_spec) == ("model-2", OTHER.id)
+    assert found.index_name == ""
+
+
+async def test_a_model_that_was_deployed_just_now_is_named(info, house):
+    house.encoder.arriving = (model_info("model-3"),)
+    assert "model-3" in (await info()).served_model_versions
+
+
+async def test_what_is_down_is_left_empty(info, house):
+    house.encoder.error = Unavailable("Triton is down")
+    found = await info()
+    assert found.model_version == ""
+    assert len(found.queues) == 2

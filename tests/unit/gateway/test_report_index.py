@@ -1,0 +1,226 @@
+from types import SimpleNamespace
+
+import pytest
+
+from cardex.api.pb.v1 import report_index_pb2 as pb
+from cardex.api.pb.v1 import report_pb2
+from cardex.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
+from cardex.domain.reports import Report
+from cardex.gateway.index_lease import Writer
+from cardex.gateway.report_index import ReportIndex
+from cardex.retrieval.index_writer import MAX_CHUNK
+from tests.helpers.fakes import FakeLease, House, model_info
+
+
+class Pulse:
+    beats = 0
+
+    async def beat(self) -> None:
+        self.beats += 1
+
+
+@pytest.fixture
+def house():
+    return House(Report("old", "old infarct"))
+
+
+@pytest.fixture
+def service(house):
+    held: list[FakeLease] = []
+    parts = SimpleNamespace(
+        encoder=house.encoder,
+        reports=house.store,
+        catalogue=house.catalogue,
+        index_lease=lambda: FakeLease(held),
+    )
+    return ReportIndex(parts, Pulse())
+
+
+def chunk(*texts: str, mode: int = pb.UPSERT_MODE_MERGE) -> pb.UpsertReportsRequest:
+    reports = [report_pb2.Report(report_id=f"n{i}", text=text) for i, text in enumerate(texts)]
+    return pb.UpsertReportsRequest(mode=mode, reports=reports)
+
+
+def rebuild(*texts: str) -> pb.UpsertReportsRequest:
+    return chunk(*texts, mode=pb.UPSERT_MODE_REBUILD)
+
+
+async def stream(*requests):
+    for request in requests:
+        if isinstance(request, Exception):
+            raise request
+        yield request
+
+
+async def upsert(service, *requests) -> list[pb.UpsertReportsResponse]:
+    return [response async for response in service.UpsertReports(stream(*requests), None)]
+
+
+async def test_each_chunk_is_acknowledged_and_the_last_message_has_the_index(service, house):
+    first, second, last = await upsert(service, rebuild("a", "b"), rebuild("c"))
+    assert [first.stored, second.stored, last.stored] == [2, 3, 3]
+    assert [first.committed, second.committed, last.committed] == [False, False, True]
+    assert last.index.name == house.store.current().name == "reports_2"
+
+
+async def test_a_merge_keeps_what_is_there(service, house):
+    await upsert(service, chunk("new"))
+    assert set(house.store.contents["reports_1"]) == {"old", "n0"}
+
+
+async def test_the_mode_is_read_from_the_first_message_only(service, house):
+    await upsert(service, rebuild("a"), chunk("b"))
+    assert set(house.store.contents["reports_1"]) == {"old"}
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        (rebuild(""), InvalidReport),
+        (Unavailable("gone"), Unavailable),
+        (RuntimeError("the client went away"), RuntimeError),
+    ],
+    ids=["bad report", "part down", "client gone"],
+)
+async def test_a_broken_rebuild_changes_nothing(service, house, broken, error):
+    with pytest.raises(error):
+        await upsert(service, rebuild("a"), broken)
+    assert house.store.current().name == "reports_1"
+    assert set(house.store.contents) == {"reports_1"}
+
+
+async def test_a_stream_without_messages_is_refused(service):
+    with pytest.raises(InvalidReport, match="no reports were sent"):
+        await upsert(service)
+
+
+async def test_a_rebuild_of_no_reports_is_refused_and_changes_nothing(service, house):
+    with pytest.raises(InvalidReport, match="no reports were sent"):
+        await upsert(service, rebuild())
+    assert set(house.store.contents) == {"reports_1"}
+
+
+async def test_a_chunk_that_is_too_long_is_refused(service):
+    with pytest.raises(InvalidReport, match=f"at most {MAX_CHUNK}"):
+        await upsert(service, chunk(*["text"] * (MAX_CHUNK + 1)))
+
+
+async def test_only_one_stream_writes_at_a_time(service):
+    writing = service.UpsertReports(stream(chunk("a"), chunk("b")), None)
+    await anext(writing)
+    with pytest.raises(Overloaded) as caught:
+        await upsert(service, chunk("c"))
+    assert caught.value.reason == "INDEX_BUSY"
+    assert [response.committed async for response in writing] == [False, True]
+    assert (await upsert(service, chunk("c")))[-1].committed
+
+
+async def test_a_writer_that_lost_its_right_changes_nothing_more(service, house, monkeypatch):
+    writing = service.UpsertReports(stream(chunk("a"), chunk("b"), chunk("c")), None)
+    await anext(writing)
+    monkeypatch.setattr(Writer, "require", _lost)
+    with pytest.raises(Unavailable, match="lost"):
+        await anext(writing)
+    assert house.store.contents["reports_1"]["n0"][0].text == "a"
+
+
+def _lost(_: Writer) -> None:
+    raise Unavailable("lost")
+
+
+async def test_the_gateway_looks_again_after_a_commit(service):
+    await upsert(service, chunk("a"))
+    assert service._pulse.beats == 1
+
+
+async def test_deleting_tells_how_many_were_there_and_changes_the_generation(service):
+    request = pb.DeleteReportsRequest(report_ids=["old", "never"])
+    response = await service.DeleteReports(request, None)
+    assert (response.deleted, response.index.generation) == (1, "g1+")
+    assert response.index.report_count == 0
+
+
+async def test_deleting_nothing_leaves_the_generation(service):
+    response = await service.DeleteReports(pb.DeleteReportsRequest(report_ids=["never"]), None)
+    assert (response.deleted, response.index.generation) == (0, "g1")
+
+
+async def test_the_index_is_described(service):
+    index = (await service.GetIndex(pb.GetIndexRequest(), None)).index
+    assert (index.name, index.generation, index.model_version) == ("reports_1", "g1", "model-1")
+    assert (index.report_count, index.create_time.seconds) == (1, 1)
+
+
+# Migration to another model.
+
+
+@pytest.fixture
+def beside(house):
+    """A second model, served beside the one in force."""
+    house.store.fill(Report("r1", "sinus rhythm"), Report("r2", "paced"))
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+
+
+async def migrate(service, version: str = "model-2", **options) -> list[pb.MigrateIndexResponse]:
+    request = pb.MigrateIndexRequest(model_version=version, **options)
+    return [response async for response in service.MigrateIndex(request, None)]
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_migration_tells_its_progress_and_last_the_new_index(service, house):
+    *progress, last = await migrate(service)
+    assert [(step.stored, step.total) for step in progress] == [(2, 3), (3, 3), (3, 3)]
+    assert not any(step.committed for step in progress)
+    assert (last.stored, last.total, last.committed) == (3, 3, True)
+    assert (last.index.model_version, last.index.report_count) == ("model-2", 3)
+    assert house.store.current().name == last.index.name
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_shadow_is_made_and_does_not_answer(service, house):
+    *_, last = await migrate(service, shadow=True)
+    assert last.index.model_version == "model-2"
+    assert last.index.report_count == 3
+    assert house.store.current().name == "reports_1"
+
+
+@pytest.mark.usefixtures("beside")
+async def test_the_gateway_looks_again_after_a_migration(service):
+    await migrate(service)
+    assert service._pulse.beats == 1
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_broken_migration_changes_nothing(service, house):
+    migrating = service.MigrateIndex(pb.MigrateIndexRequest(model_version="model-2"), None)
+    await anext(migrating)
+    house.encoder.error = Unavailable("Triton is down")
+    with pytest.raises(Unavailable):
+        await anext(migrating)
+    assert house.store.current().name == "reports_1"
+    assert set(house.store.indexes) == {"reports_1"}
+
+
+@pytest.mark.usefixtures("beside")
+async def test_a_client_that_goes_away_leaves_no_unfinished_index(service, house):
+    migrating = service.MigrateIndex(pb.MigrateIndexRequest(model_version="model-2"), None)
+    await anext(migrating)
+    await migrating.aclose()
+    assert set(house.store.indexes) == {"reports_1"}
+    assert (await migrate(service))[-1].committed
+
+
+@pytest.mark.usefixtures("beside")
+async def test_nobody_else_writes_during_a_migration(service):
+    migrating = service.MigrateIndex(pb.MigrateIndexRequest(model_version="model-2"), None)
+    await anext(migrating)
+    for other in (upsert(service, chunk("c")), migrate(service)):
+        with pytest.raises(Overloaded) as caught:
+            await other
+        assert caught.value.reason == "INDEX_BUSY"
+    await migrating.aclose()
+
+
+async def test_a_migration_to_a_model_that_is_not_served_is_refused(service):
+    with pytest.raises(VersionMismatch, match="model-9"):
+        await migrate(service, "model-9")

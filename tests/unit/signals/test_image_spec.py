@@ -1,0 +1,141 @@
+import msgspec
+import pytest
+
+from cardex.signals.cleaning import Filter
+from cardex.signals.image_spec import ImageSpec
+
+
+def test_the_id_is_the_same_in_every_process_and_release():
+    spec = ImageSpec("all-grid", rate=100.0, window_s=10.0, tile=64, columns=4, bins=8)
+    assert spec.id == "all-grid-c137201ce882"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        ImageSpec(rate=100, window_s=10, full_scale_mv=2, threshold=0),
+        ImageSpec(threshold=-0.0),
+        ImageSpec(filter=Filter((0.5, 40), 0, 1)),
+    ],
+)
+def test_equal_specifications_have_one_id(same):
+    assert same == ImageSpec() and same.id == ImageSpec().id
+    assert ImageSpec.from_json(same.to_json()).id == same.id
+
+
+def test_the_id_names_the_layout():
+    assert ImageSpec().id.startswith("all-grid-")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ImageSpec(rate=200.0),
+        ImageSpec(window_s=5.0),
+        ImageSpec(tile=128),
+        ImageSpec(columns=3),
+        ImageSpec(bins=16),
+        ImageSpec(encodings=("rp", "gasf", "mtf")),
+        ImageSpec(filter=Filter(points=3)),
+        ImageSpec(dimension=2),
+        ImageSpec(dimension=2, delay=2),
+        ImageSpec(threshold=0.1),
+        ImageSpec(scaling="record"),
+        ImageSpec(full_scale_mv=5.0),
+        ImageSpec(dtype="float32"),
+        ImageSpec(layout="raster"),
+        ImageSpec(source="median-beat", window_s=1.0),
+    ],
+)
+def test_every_field_is_part_of_the_id(other):
+    assert other.id != ImageSpec().id
+
+
+@pytest.mark.parametrize(
+    "spec", [ImageSpec(), ImageSpec(rate=250.0, tile=128, columns=6, bins=5, encodings=("gadf",))]
+)
+def test_a_specification_survives_its_json(spec):
+    assert ImageSpec.from_json(spec.to_json()) == spec
+
+
+def without(field: str) -> str:
+    fields = msgspec.json.decode(ImageSpec().to_json())
+    del fields[field]
+    return msgspec.json.encode(fields).decode()
+
+
+def changed(**values: object) -> str:
+    fields = msgspec.json.decode(ImageSpec().to_json())
+    return msgspec.json.encode(fields | values).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{}", "bins"),
+        (without("columns"), "columns"),
+        (without("filter"), "filter"),
+        (changed(filter={"band_hz": [0.5, 40.0]}), "filter.notch_hz"),
+        (changed(tyle=64), "tyle"),
+        (changed(tile="big"), "tile"),
+        (changed(layout="strip"), "layout"),
+        (changed(filter={"band_hz": [0.5, 40.0], "notch_hz": 0.0, "points": 2}), "points"),
+        (changed(filter={"band_hz": [0.5, 40.0], "notch": 0.0}), "filter.notch"),
+    ],
+)
+def test_a_specification_that_is_not_whole_is_refused_by_name(text, named):
+    with pytest.raises(msgspec.ValidationError, match=named):
+        ImageSpec.from_json(text)
+
+
+def test_some_fields_make_a_specification_with_the_defaults_of_the_others():
+    assert ImageSpec.from_fields({"tile": 128}) == ImageSpec(tile=128)
+    with pytest.raises(msgspec.ValidationError, match="tyle"):
+        ImageSpec.from_fields({"tyle": 128})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("layout", "strip"),
+        ("source", "echo"),
+        ("scaling", "none"),
+        ("dtype", "int8"),
+        ("encodings", ()),
+        ("encodings", ("gasf", "gasf")),
+        ("encodings", ("gasf", "gadf", "rp", "mtf")),
+        ("encodings", ("fft",)),
+        ("rate", 10.0),
+        ("rate", 80.0),
+        ("window_s", 0.0),
+        ("tile", 3),
+        ("tile", 10_000),
+        ("columns", 0),
+        ("columns", 13),
+        ("bins", 1),
+        ("dimension", 0),
+        ("delay", 0),
+        ("threshold", 1.5),
+        ("full_scale_mv", 0.0),
+    ],
+)
+def test_a_field_out_of_range_is_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        ImageSpec(**{field: value})
+
+
+def test_a_tile_that_the_samples_cannot_fill_is_refused():
+    with pytest.raises(ValueError, match="tile 128: 100 samples cannot fill the 128"):
+        ImageSpec(tile=128, window_s=1.0)
+    with pytest.raises(ValueError, match="tile 96"):
+        ImageSpec(tile=96, window_s=1.0, dimension=3, delay=4)
+    assert ImageSpec(layout="all-concat", tile=128, window_s=1.0).shape == (128, 128, 3)
+
+
+def test_a_plot_needs_no_trajectories():
+    ImageSpec(layout="simple-plot", dimension=32, delay=100)
+
+
+def test_a_beat_does_not_last_ten_seconds():
+    with pytest.raises(ValueError, match="window_s"):
+        ImageSpec(source="median-beat")

@@ -1,0 +1,166 @@
+import zlib
+
+import msgspec
+import numpy as np
+import pytest
+import redis
+
+from cardex.domain.jobs import Answer, Question, StageTime
+from cardex.domain.quality import SignalQuality, SignalWarning
+from cardex.domain.reports import (
+    Draft,
+    DraftSentence,
+    Finding,
+    Hit,
+    Prediction,
+    Report,
+    Statement,
+)
+from cardex.stores.answer_cache import Cache, answer_key
+
+REPORT = Report("r1", "sinus rhythm", "en", ("1",), 1, (Statement("SR", "sinus rhythm"),))
+QUALITY = SignalQuality(0.9, 66.0, (SignalWarning("LEAD_FLAT", "no signal", ("V1",)),))
+ANSWER = Answer(
+    hits=(Hit(REPORT, 0.5, 1, -0.25),),
+    findings=(Finding("SR", "sinus rhythm", 1.0, ("r1",)),),
+    model_version="m",
+    index_name="i",
+    index_generation="g",
+    stages=(StageTime("read", 0.25),),
+    quality=QUALITY,
+    predictions=(Prediction("AFIB", "atrial fibrillation", "164889003", 0.75),),
+    draft=Draft((DraftSentence("sinus rhythm", ("r1",)),)),
+)
+
+
+class FakeRedis:
+    """The commands that the cache uses."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+        self.ttl_ms: set[int] = set()
+        self.error: redis.RedisError | None = None
+
+    def mget(self, keys):
+        if self.error:
+            raise self.error
+        return [self.stored.get(key) for key in keys]
+
+    def pipeline(self, *, transaction):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def set(self, key, value, px):
+        self.stored[key] = value
+        self.ttl_ms.add(px)
+
+    def execute(self):
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def client():
+    return FakeRedis()
+
+
+@pytest.fixture
+def cache(client):
+    return Cache(client, ttl_s=60.0)
+
+
+def test_a_stored_answer_comes_back_marked_as_cached(cache):
+    cache.put_answers({"a": ANSWER})
+    assert cache.answers(["a", "b"]) == [ANSWER.cached(), None]
+
+
+def test_a_stored_embedding_comes_back_with_its_signal_quality(cache):
+    vector = np.linspace(-1, 1, 16, dtype=np.float32)
+    cache.put_embeddings({"sha": (vector, QUALITY)}, "m")
+    ((found, quality), missing) = cache.embeddings(["sha", "other"], "m")
+    np.testing.assert_array_equal(found, vector)
+    assert quality == QUALITY
+    assert missing is None
+
+
+def test_an_embedding_belongs_to_its_model(cache):
+    cache.put_embeddings({"sha": (np.ones(4, np.float32), ())}, "m")
+    assert cache.embeddings(["sha"], "m2") == [None]
+
+
+def test_entries_expire(cache, client):
+    cache.put_answers({"a": ANSWER})
+    assert client.ttl_ms == {60_000}
+
+
+@pytest.mark.parametrize("error", [redis.ConnectionError("x"), redis.TimeoutError("x")])
+def test_a_cache_that_is_down_is_an_empty_cache(cache, client, error):
+    cache.put_answers({"a": ANSWER})
+    client.error = error
+    assert cache.answers(["a"]) == [None]
+    assert cache.embeddings(["sha"], "m") == [None]
+
+
+def test_a_cache_that_is_full_loses_only_time(cache, client):
+    client.error = redis.OutOfMemoryError("x")
+    cache.put_answers({"a": ANSWER})
+    cache.put_embeddings({"sha": (np.ones(4, np.float32), ())}, "m")
+
+
+def test_nothing_is_sent_for_nothing(cache, client):
+    client.error = redis.ConnectionError("x")
+    assert cache.answers([]) == []
+    assert cache.embeddings([], "m") == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"{}", zlib.compress(b"{"), zlib.compress(b"null"), zlib.compress(b'{"hits":[]}')],
+    ids=["not deflated", "half", "null", "fields missing"],
+)
+def test_an_answer_of_another_release_is_no_answer(cache, client, damage):
+    cache.put_answers({"a": ANSWER})
+    client.stored["a"] = damage
+    assert cache.answers(["a"]) == [None]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"\x82", b"\xc0", msgspec.msgpack.encode({"vector": b"odd", "quality": {"index": 1.0}})],
+    ids=["half", "null", "odd bytes"],
+)
+def test_an_embedding_of_another_release_is_no_embedding(cache, client, damage):
+    cache.put_embeddings({"sha": (np.ones(4, np.float32), ())}, "m")
+    client.stored = dict.fromkeys(client.stored, damage)
+    assert cache.embeddings(["sha"], "m") == [None]
+
+
+KEY = ("sha", Question(3), "m", "g")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("sha2", Question(3), "m", "g"),
+        ("sha", Question(4), "m", "g"),
+        ("sha", Question(3, 8), "m", "g"),
+        ("sha", Question(3), "m2", "g"),
+        ("sha", Question(3), "m", "g2"),
+    ],
+    ids=["payload", "question", "re-ranking", "model", "generation"],
+)
+def test_everything_that_an_answer_depends_on_is_in_its_key(other):
+    assert answer_key(*other) != answer_key(*KEY)
+
+
+def test_the_same_question_has_the_same_key():
+    assert answer_key(*KEY) == answer_key("sha", Question(top_k=3), "m", "g")
+
+
+def test_a_key_shows_nothing_of_the_ecg():
+    assert "sha" not in answer_key(*KEY).removeprefix("cardex:cache:answer:")

@@ -1,0 +1,222 @@
+import logging
+
+import pytest
+
+from cardex.api.convert.ecg import to_payload
+from cardex.api.pb.v1 import ecg_pb2
+from cardex.domain.errors import (
+    ConfigurationError,
+    IndexMissing,
+    InvalidEcg,
+    Unavailable,
+    VersionMismatch,
+)
+from cardex.domain.jobs import Answer, JobError, Priority
+from cardex.worker.consumer import Drain
+from tests.helpers.fakes import FakeDoorbell, FakeJobs
+
+ANSWER = Answer((), (), "m", "i", "g")
+BATCH = 4
+
+
+def payload(content: str) -> bytes:
+    return to_payload(ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=content.encode())))
+
+
+class Retriever:
+    """Answers every ECG but those whose content says otherwise."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.error: Exception | None = None
+
+    def by_ecg(self, batch, priority):
+        contents = [asked.ecg[0].content.decode() for asked in batch]
+        self.batches.append(contents)
+        if self.error is not None:
+            raise self.error
+        if "poison" in contents:
+            raise ZeroDivisionError("of this ECG")
+        bad = InvalidEcg("too short", reason="DURATION", field="ecg.file.content")
+        return [bad if content == "bad" else ANSWER for content in contents]
+
+
+class Catalogue:
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.forgotten = 0
+
+    def current(self):
+        if self.error is not None:
+            raise self.error
+
+    def forget(self):
+        self.forgotten += 1
+
+
+class World:
+    def __init__(self, **payloads: bytes | None) -> None:
+        self.jobs = FakeJobs(**payloads)
+        self.retriever, self.catalogue, self.bell = Retriever(), Catalogue(), FakeDoorbell()
+        self.drain = Drain(
+            self.jobs,
+            self.retriever,
+            self.catalogue,
+            self.bell,
+            {Priority.ROUTINE: BATCH, Priority.STAT: 1},
+        )
+
+    def run(self, priority: Priority = Priority.ROUTINE) -> int:
+        return self.drain.run(priority)
+
+
+def good(*names: str) -> dict[str, bytes]:
+    return {name: payload(name) for name in names}
+
+
+def test_waiting_jobs_are_answered_until_none_is_left():
+    world = World(**good("a", "b", "c", "d", "e"))
+    assert world.run() == 5
+    assert world.jobs.results == dict.fromkeys("abcde", ANSWER)
+    assert world.retriever.batches == [["a", "b", "c", "d"], ["e"]]
+
+
+def test_an_empty_queue_is_nothing_to_do():
+    assert World().run() == 0
+
+
+@pytest.mark.parametrize(("priority", "size"), [(Priority.ROUTINE, BATCH), (Priority.STAT, 1)])
+def test_a_batch_is_as_large_as_its_queue_allows(priority, size):
+    world = World(**good("a", "b", "c", "d", "e"))
+    world.run(priority)
+    assert max(map(len, world.retriever.batches)) == size
+
+
+def test_an_ecg_at_fault_fails_and_the_others_are_answered():
+    world = World(**good("a", "bad", "c"))
+    world.run()
+    assert world.jobs.results == {
+        "a": ANSWER,
+        "bad": JobError("DURATION", "too short", "ecg.file.content"),
+        "c": ANSWER,
+    }
+
+
+def test_a_poisonous_ecg_does_not_take_its_batch_with_it():
+    world = World(**good("a", "poison", "c"))
+    world.run()
+    assert world.jobs.results == {"a": ANSWER, "c": ANSWER}
+
+
+def test_a_poisonous_ecg_goes_back_counted_with_a_reason():
+    world = World(**good("a", "poison"))
+    world.run()
+    ((name, (error, counted)),) = world.jobs.returned.items()
+    assert (name, counted) == ("poison", True)
+    assert error.reason == "PROCESSING_FAILED"
+
+
+def test_after_a_poisonous_ecg_the_queue_is_drained_on():
+    world = World(**good("poison", "b", "c", "d", "e", "f"))
+    assert world.run() == 6
+    assert set(world.jobs.results) == {"b", "c", "d", "e", "f"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("Triton is down"),
+        VersionMismatch("model m1, index m0"),
+        IndexMissing("there is no report index yet"),
+        ConfigurationError("ecg_image_encoder returned an empty tensor"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_part_that_is_down_or_does_not_fit_gives_the_jobs_back_uncounted(error):
+    world = World(**good("a", "b"))
+    world.retriever.error = error
+    world.run()
+    assert world.jobs.returned == {name: (JobError.of(error), False) for name in ("a", "b")}
+    assert not world.jobs.results
+
+
+def test_a_part_that_fails_is_looked_at_again_before_the_next_batch():
+    world = World(**good("a"))
+    world.retriever.error = Unavailable("Triton is down")
+    world.run()
+    assert world.catalogue.forgotten == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("Triton is down"),
+        VersionMismatch("model m1, index m0"),
+        IndexMissing("there is no report index yet"),
+        ConfigurationError("ecg_image_encoder answers its known input with []"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_job_is_taken_while_none_could_be_answered(error):
+    world = World(**good("a"))
+    world.catalogue.error = error
+    assert world.run() == 0
+    assert world.jobs.claimed == []
+
+
+def test_a_payload_that_has_expired_fails_its_job_alone():
+    world = World(a=payload("a"), gone=None, c=payload("c"))
+    world.run()
+    assert world.jobs.results["gone"].reason == "PAYLOAD_EXPIRED"
+    assert "CARDEX_PAYLOAD_TTL_S" in world.jobs.results["gone"].message
+    assert [world.jobs.results[name] for name in "ac"] == [ANSWER, ANSWER]
+
+
+def test_a_payload_that_is_damaged_fails_its_job_alone():
+    world = World(a=payload("a"), damaged=b"\xff", c=payload("c"))
+    world.run()
+    assert world.jobs.results["damaged"].reason == "INVALID_ECG"
+    assert [world.jobs.results[name] for name in "ac"] == [ANSWER, ANSWER]
+
+
+def test_a_batch_of_which_nothing_can_be_asked_is_finished():
+    world = World(gone=None, damaged=b"\xff")
+    world.run()
+    assert set(world.jobs.results) == {"gone", "damaged"}
+
+
+def test_the_result_of_a_lost_claim_is_dropped():
+    world = World(**good("a", "b"))
+    world.jobs.lost = {"a"}
+    assert world.run() == 2
+    assert world.jobs.results == {"b": ANSWER}
+
+
+def test_another_worker_is_woken_where_the_store_asks_for_it():
+    world = World(**good("a"))
+    world.jobs.wake = True
+    world.run(Priority.STAT)
+    assert set(world.bell.rung) == {Priority.STAT}
+
+
+def test_a_broker_that_is_down_stops_no_worker():
+    world = World(**good("a"))
+    world.jobs.wake, world.bell.error = True, Unavailable("the broker is down")
+    world.run()
+    assert world.jobs.results == {"a": ANSWER}
+
+
+def test_a_worker_that_is_stopping_takes_no_job():
+    world = World(**good("a"))
+    world.drain.stopping.set()
+    assert world.run() == 0
+    assert world.jobs.claimed == []
+
+
+def test_no_log_shows_what_an_unforeseen_error_says_of_the_ecg(caplog):
+    caplog.set_level(logging.DEBUG)
+    world = World(**good("a"))
+    world.retriever.error = ValueError("cannot open Doe_John_1970.dcm")
+    world.run()
+    assert "ValueError" in caplog.text
+    assert "Doe_John" not in caplog.text
