@@ -20,7 +20,7 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import load, recordings
 from cardex.domain.ecg import LEADS
 from cardex.domain.settings import Settings, load_settings
-from cardex.inference.repository import IMAGE_ENCODER, STAT_LANE, newest
+from cardex.inference.repository import IMAGE_ENCODER, STAT_INSTANCE, newest
 from cardex.local_stack.dataset import DemoData, fetch
 from cardex.local_stack.stack import Stack
 from cardex.reports.ptbxl import distinct_reports
@@ -108,7 +108,7 @@ def mean_batch(client: GatewayClient, ecgs: list[ecg_pb2.Ecg], metrics_url: str)
 def _triton_counts(url: str) -> tuple[float, float]:
     with urllib.request.urlopen(url, timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    model = f'{{model="{STAT_LANE}",version="1"}} '
+    model = f'{{model="{STAT_INSTANCE}",version="1"}} '
     values = {
         name: float(line.removeprefix(name + model))
         for name in ("nv_inference_count", "nv_inference_exec_count")

@@ -17,9 +17,9 @@ from rich.console import Console
 from cardex.domain.errors import CardexError
 from cardex.domain.settings import Settings, load_settings
 from cardex.evaluation.dataset import open_dataset
-from cardex.inference.repository import IMAGE_ENCODER, Release, newest
+from cardex.inference.repository import IMAGE_ENCODER, ModelVersion, newest
 from cardex.inference.served_model import IMAGE_INPUT, OUTPUT
-from cardex.inference.triton_client import Call, TritonServer
+from cardex.inference.triton_client import InferenceRequest, TritonClient
 from cardex.local_stack.dataset import fetch
 from cardex.local_stack.ports import HOST
 from cardex.models.comparison import Sample, examples_of
@@ -28,7 +28,7 @@ from cardex.models.precision import Precision
 from cardex.models.profiles import Profile
 from loadtest import gpu_parity, gpu_triton
 from loadtest.gpu_findings import NAME, Findings, keep
-from loadtest.gpu_machine import Machine, Nvidia
+from loadtest.gpu_machine import DistributedContext, Nvidia
 from loadtest.gpu_parity import AIMS, Reference
 from loadtest.gpu_runners import CpuRunner, Runner
 from loadtest.gpu_sample import demo_sample, fold_sample
@@ -91,7 +91,7 @@ def parse(argv: Sequence[str] | None = None) -> Wish:
     return Wish(given.ptbxl, given.fold, given.int8)
 
 
-def check(wish: Wish, settings: Settings, machine: Machine, folder: Path) -> Findings:
+def check(wish: Wish, settings: Settings, machine: DistributedContext, folder: Path) -> Findings:
     """Run every step, and keep what was found, whatever happens to the later ones.
 
     Args:
@@ -123,7 +123,7 @@ def check(wish: Wish, settings: Settings, machine: Machine, folder: Path) -> Fin
     return found
 
 
-def main(argv: Sequence[str] | None = None, machine: Machine | None = None) -> int:
+def main(argv: Sequence[str] | None = None, machine: DistributedContext | None = None) -> int:
     """Check the GPU at hand; returns the exit status."""
     wish = parse(argv)
     try:
@@ -144,14 +144,16 @@ def _noted(found: Findings, step: str) -> Iterator[None]:
         found.failed.append(f"{step}: {error.message}")
 
 
-def _sample(wish: Wish, settings: Settings, release: Release) -> Sample:
+def _sample(wish: Wish, settings: Settings, release: ModelVersion) -> Sample:
     console.print("reading ECGs and reports")
     if wish.ptbxl is not None:
         return fold_sample(release, wish.ptbxl, wish.fold)
     return demo_sample(release, fetch(settings.data_dir / "data", console.print))
 
 
-def _build(wish: Wish, machine: Machine, release: Release, found: Findings) -> Engines:
+def _build(
+    wish: Wish, machine: DistributedContext, release: ModelVersion, found: Findings
+) -> Engines:
     examples = None
     if wish.int8 and wish.ptbxl is not None:
         examples = examples_of(release, open_dataset(wish.ptbxl))
@@ -170,7 +172,9 @@ def _profiles(engines: Engines) -> dict[str, dict[str, Profile]]:
     return {model: built.report.profiles for model, built in engines[Precision.FP32].items()}
 
 
-def _compare(machine: Machine, engines: Engines, reference: Reference, found: Findings) -> None:
+def _compare(
+    machine: DistributedContext, engines: Engines, reference: Reference, found: Findings
+) -> None:
     """Compare each precision's engines with the reference."""
     for precision, plans in engines.items():
         console.print(f"comparing {precision} engines with ONNX Runtime")
@@ -184,7 +188,7 @@ def _compare(machine: Machine, engines: Engines, reference: Reference, found: Fi
 
 
 def _race(
-    wish: Wish, machine: Machine, release: Release, engines: Engines, sample: Sample,
+    wish: Wish, machine: DistributedContext, release: ModelVersion, engines: Engines, sample: Sample,
     found: Findings,
 ) -> None:  # fmt: skip
     """Time each model's engines and the CPU in turn."""
@@ -199,7 +203,7 @@ def _race(
 
 
 def _serve(
-    wish: Wish, release: Release, engines: Engines, sample: Sample, reference: Reference,
+    wish: Wish, release: ModelVersion, engines: Engines, sample: Sample, reference: Reference,
     folder: Path, found: Findings,
 ) -> None:  # fmt: skip
     """Measure the fp16 engines in Triton, where there is one."""
@@ -211,13 +215,13 @@ def _serve(
     served = gpu_triton.install(release, engines[Precision.FP16], folder)
     with gpu_triton.serving(program, served, folder) as (_, port, metrics):
         url = f"{HOST}:{port}"
-        figures = gpu_triton.check(TritonServer(url), served, reference)
+        figures = gpu_triton.check(TritonClient(url), served, reference)
         found.add_figures("fp16 in Triton", figures, AIMS[Precision.FP16])
         server = Server(port, metrics, served.spec().shape)
         found.add_figures("Triton", gpu_triton.loads(server, wish.load))
         found.targets |= {f"Triton: {name}": words for name, words in gpu_triton.TARGETS.items()}
-        call = Call(
-            IMAGE_ENCODER, served.number, {IMAGE_INPUT: sample.images[:MICRO_BATCH]}, OUTPUT
+        call = InferenceRequest(
+            IMAGE_ENCODER, served.triton_version, {IMAGE_INPUT: sample.images[:MICRO_BATCH]}, OUTPUT
         )
         pace = wish.load
         kinds = memories(url, call, pace.rounds, pace.seconds, found.left_out.append)

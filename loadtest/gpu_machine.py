@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cardex.domain.errors import ConfigurationError
-from cardex.inference.repository import Release
+from cardex.inference.repository import ModelVersion
 from cardex.models.builders import TENSORRT, gpu_at_hand, load_api
 from cardex.models.comparison import Sample
 from cardex.models.engine import Built
@@ -45,14 +45,14 @@ class Hardware:
     cpu: str
 
 
-class Machine(Protocol):
+class DistributedContext(Protocol):
     """Builds engines and runs them."""
 
     def hardware(self) -> Hardware:
         """Return what is there; raises ConfigurationError where no engine can be built or run."""
 
     def build(
-        self, release: Release, precision: Precision, examples: Sample | None, tell: Tell
+        self, release: ModelVersion, precision: Precision, examples: Sample | None, tell: Tell
     ) -> dict[str, Built]:
         """Return an engine for every graph of a version; raises ConfigurationError."""
 
@@ -82,7 +82,7 @@ class Nvidia:
         return Hardware(gpu, capability, driver, builder, processor())
 
     def build(
-        self, release: Release, precision: Precision, examples: Sample | None, tell: Tell
+        self, release: ModelVersion, precision: Precision, examples: Sample | None, tell: Tell
     ) -> dict[str, Built]:
         """Build for the GPU at hand; a second build finds the first one's kernel timings."""
         return build_plans(

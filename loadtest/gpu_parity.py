@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardex.domain.errors import ConfigurationError
-from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion
 from cardex.inference.served_model import IMAGE_INPUT, TEXT_INPUT
 from cardex.models.agreement import cosines, overlap
 from cardex.models.comparison import AIM, Sample
@@ -70,7 +70,7 @@ class Reference:
 
 
 def refer(
-    release: Release,
+    release: ModelVersion,
     sample: Sample,
     profiles: Mapping[str, Mapping[str, Profile]],
     matched: int = MATCHED,

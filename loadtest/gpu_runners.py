@@ -13,7 +13,7 @@ from polygraphy.logger import G_LOGGER
 from cardex.domain.errors import ConfigurationError
 from cardex.inference.repository import MATCHER
 from cardex.inference.served_model import MATCH_OUTPUT, OUTPUT
-from cardex.inference.triton_client import Call, TritonServer
+from cardex.inference.triton_client import InferenceRequest, TritonClient
 from cardex.models.precision import Inputs
 
 Answer = NDArray[np.float32]
@@ -72,16 +72,16 @@ class EngineRunner:
 class ServedRunner:
     """A model of a running Triton."""
 
-    def __init__(self, server: TritonServer, model: str, number: int) -> None:
+    def __init__(self, server: TritonClient, model: str, number: int) -> None:
         """Ask `server` for one version of a model."""
         self._server = server
         self._model = model
         self._number = number
 
     def answer(self, inputs: Inputs) -> Answer:
-        """Send one request; raises as `TritonServer.infer`."""
+        """Send one request; raises as `TritonClient.infer`."""
         output = MATCH_OUTPUT if self._model == MATCHER else OUTPUT
-        return self._server.infer(Call(self._model, self._number, inputs, output))
+        return self._server.infer(InferenceRequest(self._model, self._number, inputs, output))
 
 
 def _translated(function: Callable[[], T]) -> T:

@@ -9,7 +9,7 @@ import numpy as np
 from cardex.api.recordings import load, recordings
 from cardex.domain.ecg import Waveform
 from cardex.evaluation.dataset import open_dataset
-from cardex.inference.repository import Release
+from cardex.inference.repository import ModelVersion
 from cardex.inference.served_model import IMAGE_INPUT
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.local_stack.dataset import DemoData
@@ -28,7 +28,7 @@ PART = 0.8
 REPORTS = 2000
 
 
-def demo_sample(release: Release, data: DemoData) -> Sample:
+def demo_sample(release: ModelVersion, data: DemoData) -> Sample:
     """Return about 100 ECGs, `CUTS` windows of each record of the demo, and `REPORTS` distinct reports."""
     spec = release.spec()
     images = [
@@ -42,7 +42,7 @@ def demo_sample(release: Release, data: DemoData) -> Sample:
     return Sample(np.stack(images), tokens)
 
 
-def fold_sample(release: Release, folder: Path, fold: int) -> Sample:
+def fold_sample(release: ModelVersion, folder: Path, fold: int) -> Sample:
     """Return the ECGs and the gallery of reports that `cardex evaluate` measures; raises InvalidReport."""
     return sample_of(release, open_dataset(folder), fold)
 

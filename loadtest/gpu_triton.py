@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from cardex.domain.errors import ConfigurationError
-from cardex.inference.repository import MODELS, Release
-from cardex.inference.triton_client import TritonServer
+from cardex.inference.repository import MODELS, ModelVersion
+from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.models.config import set_versions
 from cardex.models.engine import Built, write
@@ -43,18 +43,18 @@ def find_program() -> Path | None:
     return Path(found) if found else None
 
 
-def models_of(release: Release) -> list[str]:
+def models_of(release: ModelVersion) -> list[str]:
     """Return the models that came with a version."""
     return [model for model in MODELS if release.folder(model).is_dir()]
 
 
-def install(release: Release, plans: Mapping[str, Built], folder: Path) -> Release:
+def install(release: ModelVersion, plans: Mapping[str, Built], folder: Path) -> ModelVersion:
     """Return a copy of a version's model repository that has the plans, and serves this version alone."""
     repository = folder / "models"
     for model in models_of(release):
         shutil.copytree(release.repository / model, repository / model, symlinks=True)
-        set_versions(repository / model / "configs" / f"{TARGET}.pbtxt", [release.number])
-    copy = Release(repository, release.number)
+        set_versions(repository / model / "configs" / f"{TARGET}.pbtxt", [release.triton_version])
+    copy = ModelVersion(repository, release.triton_version)
     for model, built in plans.items():
         write(built, copy.folder(model))
     return copy
@@ -76,7 +76,7 @@ def server_argv(program: Path, repository: Path, ports: Ports) -> list[str]:
 
 
 @contextmanager
-def serving(program: Path, release: Release, folder: Path) -> Iterator[Ports]:
+def serving(program: Path, release: ModelVersion, folder: Path) -> Iterator[Ports]:
     """Run Triton on a model repository, and stop it; its log is in `folder`.
 
     Raises:
@@ -84,7 +84,7 @@ def serving(program: Path, release: Release, folder: Path) -> Iterator[Ports]:
     """
     http, grpc, metrics = free_ports(3)
     ports = (http, grpc, metrics)
-    part = Part(
+    part = ManagedProcess(
         name="Triton",
         argv=server_argv(program, release.repository, ports),
         log=folder / "triton.log",
@@ -100,7 +100,7 @@ def serving(program: Path, release: Release, folder: Path) -> Iterator[Ports]:
         part.stop()
 
 
-def check(server: TritonServer, release: Release, reference: Reference) -> Figures:
+def check(server: TritonClient, release: ModelVersion, reference: Reference) -> Figures:
     """Let the client check and probe every model, and compare what they answer with the reference.
 
     Raises:
@@ -109,7 +109,7 @@ def check(server: TritonServer, release: Release, reference: Reference) -> Figur
     (info,) = TritonEncoder(server, release.repository).models()
     if info.matcher != release.has_matcher:
         raise ConfigurationError("Triton serves no matcher, which this version has")
-    runners = {m: ServedRunner(server, m, release.number) for m in reference.calls}
+    runners = {m: ServedRunner(server, m, release.triton_version) for m in reference.calls}
     return compare(runners, reference)
 
 
@@ -136,13 +136,13 @@ def _images_per_s(load: Load) -> float:
     return load.images_per_s
 
 
-def _ready(port: int, release: Release) -> bool:
+def _ready(port: int, release: ModelVersion) -> bool:
     """Return whether every model can be called: "ready" alone, not strict, does not mean that."""
     base = f"http://{HOST}:{port}/v2/models"
     try:
         for model in models_of(release):
             with urllib.request.urlopen(
-                f"{base}/{model}/versions/{release.number}/ready", timeout=1
+                f"{base}/{model}/versions/{release.triton_version}/ready", timeout=1
             ):
                 pass
     except OSError:  # URLError too: refused, or 400 for a model that is not ready

@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cardex.inference.regions import memory_of
-from cardex.inference.triton_client import Call, TritonServer
+from cardex.inference.triton_client import InferenceRequest, TritonClient
 from loadtest.tritons import WORKERS
 
 MEMORIES = ("inline", "system", "cuda")
 
 
 def memories(
-    url: str, call: Call, rounds: int, seconds: float, say: Callable[[str], None]
+    url: str, call: InferenceRequest, rounds: int, seconds: float, say: Callable[[str], None]
 ) -> dict[str, float]:
     """Compare how a worker's micro-batches reach the server: in the request, or in shared memory.
 
@@ -55,7 +55,7 @@ def memories(
 
 
 @contextmanager
-def _client(url: str, kind: str) -> Iterator[TritonServer]:
+def _client(url: str, kind: str) -> Iterator[TritonClient]:
     """Yield a connection; its regions are given back while the server still knows them."""
     made: list[Any] = []
 
@@ -64,13 +64,13 @@ def _client(url: str, kind: str) -> Iterator[TritonServer]:
         return made[0]
 
     try:
-        yield TritonServer(url, in_flight=WORKERS, memory=memory)
+        yield TritonClient(url, in_flight=WORKERS, memory=memory)
     finally:
         for one in made:
             getattr(one, "close", lambda: None)()
 
 
-def _rate(server: TritonServer, call: Call, seconds: float) -> float:
+def _rate(server: TritonClient, call: InferenceRequest, seconds: float) -> float:
     """Return images/s of `WORKERS` threads that call one after another."""
     start = time.perf_counter()
     until = start + seconds

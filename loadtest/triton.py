@@ -171,7 +171,7 @@ def main() -> None:
         shipped = servers.enter_context(serving(settings, as_shipped))
         off = servers.enter_context(serving(settings, no_batching))
         figures = saturation(shipped, bare) | batching(shipped, off) | priority(shipped)
-        call = shipped.call(MICRO_BATCH, release.number)
+        call = shipped.call(MICRO_BATCH, release.triton_version)
         figures |= memories(shipped.url, call, ROUNDS, 4.0, print)
     points = sweep(settings)
     show(points)

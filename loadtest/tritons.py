@@ -16,9 +16,9 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from cardex.domain.settings import Settings
-from cardex.inference.repository import IMAGE_ENCODER, MODELS, STAT_LANE, newest
+from cardex.inference.repository import IMAGE_ENCODER, MODELS, STAT_INSTANCE, newest
 from cardex.inference.served_model import IMAGE_INPUT, OUTPUT
-from cardex.inference.triton_client import Call
+from cardex.inference.triton_client import InferenceRequest
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.local_stack.triton import inspect_runtime, triton_part
 
@@ -88,9 +88,9 @@ class Server:
         made.outputs.add(name=OUTPUT)
         return made
 
-    def call(self, images: int, number: int) -> Call:
+    def call(self, images: int, number: int) -> InferenceRequest:
         """Return the same call for the workers' client, of one version."""
-        return Call(IMAGE_ENCODER, number, {IMAGE_INPUT: self._pixels[:images]}, OUTPUT)
+        return InferenceRequest(IMAGE_ENCODER, number, {IMAGE_INPUT: self._pixels[:images]}, OUTPUT)
 
     def load(self, clients: int, images: int, seconds: float = 4.0) -> Load:
         """Keep `clients` calls of `images` in flight for some seconds."""
@@ -117,7 +117,7 @@ class Server:
         return Load(images * len(took) / elapsed, took, (after[0] - before[0]) / executions)
 
     async def _stat(self, clients: int, images: int, calls: int) -> tuple[list[float], Load | None]:
-        one, took = self.request(1, STAT_LANE), list[float]()
+        one, took = self.request(1, STAT_INSTANCE), list[float]()
         routine = (
             asyncio.create_task(self._load(clients, images, calls * 0.04 + 2)) if clients else None
         )

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from cardex.api.recordings import load, recordings
 from cardex.cli.main import app
 from cardex.domain.errors import ConfigurationError
-from cardex.inference.repository import GRAPHS, Release
+from cardex.inference.repository import GRAPHS, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.models.builders import RTX, load_api
 from cardex.models.comparison import AIM, Sample, compare
@@ -25,7 +25,7 @@ SHIFTS = 12
 
 @pytest.fixture(scope="module")
 def release(root):
-    return Release(root / "model_repository", 1)
+    return ModelVersion(root / "model_repository", 1)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Parts are killed while jobs run: every job ends once, whatever dies."""
+"""Dependencies are killed while jobs run: every job ends once, whatever dies."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def settings(running):
 @pytest.fixture
 def ecgs(settings):
     with grpc.insecure_channel(settings.gateway_target) as channel:
-        yield ecg_retrieval_pb2_grpc.EcgRetrievalStub(channel)
+        yield ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(channel)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -213,7 +213,7 @@ def _health(settings) -> str:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     with grpc.insecure_channel(settings.gateway_target) as channel:
-        request = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrieval")
+        request = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrievalService")
         status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
     return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
 

@@ -21,7 +21,7 @@ from cardex.domain.jobs import (
 from cardex.domain.reports import Report
 from cardex.inference.encoder import ModelInfo
 from cardex.inference.statements import CalibratedStatement, Calibration
-from cardex.retrieval.active_index import Catalogue
+from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.retriever import Retriever
 from cardex.signals.image_spec import ImageSpec
 from cardex.stores.job_queue import Claimed, Swept
@@ -106,7 +106,7 @@ class FakeEncoder:
 
 
 class FakeStore:
-    """The ReportStore: exact search in memory; `calls` tells what was asked of it, in order."""
+    """The ReportIndex: exact search in memory; `calls` tells what was asked of it, in order."""
 
     page = 2
 
@@ -231,7 +231,7 @@ class FakeStore:
 
 
 class FakeCache:
-    """The Cache in memory."""
+    """The AnswerCache in memory."""
 
     def __init__(self) -> None:
         self.stored: dict[str, Answer] = {}
@@ -264,7 +264,7 @@ class House:
     def __init__(self, *reports: Report, calibration: Calibration | None = None) -> None:
         self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
         self.store.fill(*reports)
-        self.catalogue = Catalogue(self.encoder, self.store, lambda _: calibration, ttl_s=-1.0)
+        self.catalogue = ActiveIndex(self.encoder, self.store, lambda _: calibration, ttl_s=-1.0)
         self.retriever = Retriever(self.encoder, self.store, self.cache, self.catalogue)
 
 
@@ -284,7 +284,7 @@ def a_job(job_id: str, *, payload: str = "", state: JobState = JobState.RUNNING)
 
 
 class FakeJobs:
-    """The JobStore's side that a worker sees: a queue of payloads, and what became of each job."""
+    """The JobQueue's side that a worker sees: a queue of payloads, and what became of each job."""
 
     def __init__(self, **payloads: bytes | None) -> None:
         self.limits = SimpleNamespace(lease_s=3600.0)

@@ -17,7 +17,7 @@ import numpy as np
 
 from cardex.domain.ecg import LEADS, FilePart
 
-Parts = tuple[FilePart, ...]
+Dependencies = tuple[FilePart, ...]
 NUMBERS = (b"0", b"-1", b"1", b"255", b"65535", b"99999999", b"2147483648", b"1e308", b"nan", b"x")
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -35,14 +35,18 @@ class Outcome:
 # Reading, in a process that does nothing else.
 
 
-def read_apart(work: Callable[[], Iterator[tuple[str, Parts]]]) -> tuple[list[Outcome], float]:
+def read_apart(
+    work: Callable[[], Iterator[tuple[str, Dependencies]]],
+) -> tuple[list[Outcome], float]:
     """Read files in one spawned process; returns the outcomes and its peak memory in MB."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(_read_all, work).result()
 
 
-def _read_all(work: Callable[[], Iterator[tuple[str, Parts]]]) -> tuple[list[Outcome], float]:
+def _read_all(
+    work: Callable[[], Iterator[tuple[str, Dependencies]]],
+) -> tuple[list[Outcome], float]:
     import traceback
 
     from cardex.domain.errors import InvalidEcg
@@ -78,7 +82,7 @@ class Files:
 
     folder: Path
 
-    def __call__(self) -> Iterator[tuple[str, Parts]]:
+    def __call__(self) -> Iterator[tuple[str, Dependencies]]:
         for folder in sorted(self.folder.iterdir()):
             yield (
                 folder.name,
@@ -86,7 +90,7 @@ class Files:
             )
 
 
-def save(folder: Path, name: str, parts: Parts) -> None:
+def save(folder: Path, name: str, parts: Dependencies) -> None:
     place = folder / name
     place.mkdir(parents=True)
     for part in parts:
@@ -100,10 +104,10 @@ def save(folder: Path, name: str, parts: Parts) -> None:
 class Mutants:
     """Seeded mutants of originals: (name, parts, how many)."""
 
-    originals: tuple[tuple[str, Parts, int], ...]
+    originals: tuple[tuple[str, Dependencies, int], ...]
     seed: int
 
-    def __call__(self) -> Iterator[tuple[str, Parts]]:
+    def __call__(self) -> Iterator[tuple[str, Dependencies]]:
         rng = np.random.default_rng(self.seed)
         for name, parts, count in self.originals:
             for number in range(count):

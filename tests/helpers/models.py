@@ -9,9 +9,9 @@ import onnx
 from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
+    ModelVersion,
 )
 from cardex.models.config import config_files, parameters, set_parameters
 
@@ -25,10 +25,10 @@ def mirrored(source: Path, folder: Path) -> Path:
     apart as they were near, so an answer that mixes versions shows.
     """
     shutil.copytree(source, folder, symlinks=True)
-    release = Release(folder, 1)
+    release = ModelVersion(folder, 1)
     for model in (IMAGE_ENCODER, TEXT_ENCODER):
         _negate(release.graph(model))
-    for model in (IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER, MATCHER):
+    for model in (IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER, MATCHER):
         for config in config_files(folder, model):
             values = parameters(config, 1) | {"model_version": MIRRORED}
             if "probe" in values:

@@ -16,7 +16,7 @@ from cardex.api.recordings import recordings
 from cardex.domain.ecg import LEADS
 from cardex.domain.reports import Report
 from cardex.domain.settings import Settings
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.local_stack.stack import Stack
 from cardex.local_stack.triton import inspect_runtime, triton_part
@@ -62,7 +62,7 @@ def running_stack(folder: Path, **settings: object) -> Iterator[tuple[Stack, Set
 
 
 @contextmanager
-def running_triton(folder: Path, repository: Path) -> Iterator[tuple[Part, str]]:
+def running_triton(folder: Path, repository: Path) -> Iterator[tuple[ManagedProcess, str]]:
     """Run Triton alone on a folder of its own; yields it and its gRPC address."""
     folder.mkdir(parents=True, exist_ok=True)
     runtime = inspect_runtime(Settings().triton_python)

@@ -11,9 +11,9 @@ from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     MODELS,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
+    ModelVersion,
     newest,
     parameter_key,
 )
@@ -26,7 +26,7 @@ FINGERPRINT = ReportTokenizer(TOKENIZER).fingerprint
 LENGTH = 64
 SPEC = ImageSpec(tile=4)
 PROBE = [0.5, 0.5, -0.5, -0.5]
-LARGEST = {IMAGE_ENCODER: 32, STAT_LANE: 4, TEXT_ENCODER: 16, MATCHER: 4}
+LARGEST = {IMAGE_ENCODER: 32, STAT_INSTANCE: 4, TEXT_ENCODER: 16, MATCHER: 4}
 
 _PIXELS = ", ".join(map(str, SPEC.shape))
 _IMAGE = f'input {{ name: "image" data_type: TYPE_UINT8 dims: [ {_PIXELS} ] }}'
@@ -35,7 +35,7 @@ _EMBEDDING = 'output { name: "embedding" data_type: TYPE_FP32 dims: [ 4 ] }'
 _MATCH = 'output { name: "match" data_type: TYPE_FP32 dims: [ -1 ] }'
 _TENSORS = {
     IMAGE_ENCODER: (_IMAGE, _EMBEDDING),
-    STAT_LANE: (_IMAGE, _EMBEDDING),
+    STAT_INSTANCE: (_IMAGE, _EMBEDDING),
     TEXT_ENCODER: (_TOKENS.format(LENGTH), _EMBEDDING),
     MATCHER: (_IMAGE, _TOKENS.format(f"-1, {LENGTH}"), _MATCH),
 }
@@ -55,7 +55,7 @@ def add_version(configs: dict[str, ModelConfig], number: int, version: str) -> N
     """Write the parameters of one version into each configuration."""
     for model in configs:
         change(configs, model, number, model_version=version)
-    for model in configs.keys() & {IMAGE_ENCODER, STAT_LANE}:
+    for model in configs.keys() & {IMAGE_ENCODER, STAT_INSTANCE}:
         change(configs, model, number, image_spec=SPEC.to_json(), probe=json.dumps(PROBE))
     change(
         configs, TEXT_ENCODER, number,
@@ -69,9 +69,9 @@ def change(configs: dict[str, ModelConfig], model: str, number: int, **values: s
         configs[model].parameters[parameter_key(number, name)].string_value = value
 
 
-def install(repository: Path, number: int) -> Release:
+def install(repository: Path, number: int) -> ModelVersion:
     """Give this process the tokenizer of a version."""
-    release = Release(repository, number)
+    release = ModelVersion(repository, number)
     release.tokenizer.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(TOKENIZER, release.tokenizer)
     return release

@@ -39,13 +39,13 @@ def channel(settings: Settings) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture(scope="session")
-def ecgs(channel: grpc.Channel) -> ecg_retrieval_pb2_grpc.EcgRetrievalStub:
-    return ecg_retrieval_pb2_grpc.EcgRetrievalStub(channel)
+def ecgs(channel: grpc.Channel) -> ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub:
+    return ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(channel)
 
 
 @pytest.fixture(scope="session")
-def index(channel: grpc.Channel) -> report_index_pb2_grpc.ReportIndexStub:
-    return report_index_pb2_grpc.ReportIndexStub(channel)
+def index(channel: grpc.Channel) -> report_index_pb2_grpc.ReportIndexServiceStub:
+    return report_index_pb2_grpc.ReportIndexServiceStub(channel)
 
 
 @pytest.fixture(scope="module")

@@ -150,8 +150,8 @@ HOLDERS = {"submit": "bedside", "search": "reader", "index": "librarian"}
 def test_each_scope_opens_its_calls_only(secure, as_key, name):
     scope, make = CALLS[name]
     call, request = make(
-        ecg_retrieval_pb2_grpc.EcgRetrievalStub(secure),
-        report_index_pb2_grpc.ReportIndexStub(secure),
+        ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(secure),
+        report_index_pb2_grpc.ReportIndexServiceStub(secure),
     )
     assert refusal(call, request, timeout=10).reason == "API_KEY_MISSING"
     wrong = [("authorization", "Bearer cdx_wrong")]
@@ -169,8 +169,8 @@ def test_each_scope_opens_its_calls_only(secure, as_key, name):
 
 
 def test_streams_are_guarded_too(secure, as_key):
-    ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalStub(secure)
-    index = report_index_pb2_grpc.ReportIndexStub(secure)
+    ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(secure)
+    index = report_index_pb2_grpc.ReportIndexServiceStub(secure)
     for call, request in (
         (ecgs.WatchJobs, pb.WatchJobsRequest()),
         (ecgs.SubmitBatch, iter([pb.SubmitBatchRequest(ecg=dicom_ecg())])),
@@ -181,7 +181,7 @@ def test_streams_are_guarded_too(secure, as_key):
 
 
 def test_a_job_is_its_owners_and_the_administrators(secure, as_key):
-    ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalStub(secure)
+    ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(secure)
     request = pb.SubmitEcgRequest(ecg=variant(30))
     job = ecgs.SubmitEcg(request, timeout=10, metadata=as_key("bedside")).job
     ask = pb.GetJobRequest(job_id=job.job_id)
@@ -192,7 +192,7 @@ def test_a_job_is_its_owners_and_the_administrators(secure, as_key):
 
 
 def test_health_needs_no_key(secure):
-    request = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrieval")
+    request = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrievalService")
     status = health_pb2_grpc.HealthStub(secure).Check(request, timeout=10).status
     assert status == health_pb2.HealthCheckResponse.SERVING
 

@@ -18,10 +18,10 @@ from cardex.cli.main import app
 from cardex.cli.model_commands import GatewayIndexes
 from cardex.domain.errors import CardexError
 from cardex.inference.control import replicas
-from cardex.inference.repository import IMAGE_ENCODER, newest, releases
+from cardex.inference.repository import IMAGE_ENCODER, model_versions, newest
 from cardex.models.deploy import Deployment
 from cardex.models.files import alone
-from cardex.models.install import served_numbers
+from cardex.models.install import served_versions
 from cardex.retrieval.dependencies import triton_server
 from tests.helpers.models import MIRRORED, mirrored
 from tests.helpers.real import ROOT, reports
@@ -62,7 +62,7 @@ class Traffic:
 
     def __init__(self, settings) -> None:
         self._channel = grpc.insecure_channel(settings.gateway_target)
-        self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalStub(self._channel)
+        self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(self._channel)
         self._next = 0
         self._lock = threading.Lock()
         self.answers = []
@@ -115,10 +115,10 @@ def test_1000_requests_flow_while_a_version_is_deployed_and_rolled_back(
     with Traffic(settings) as traffic:
         assert traffic.next_version() == before
         state = deployment.deploy(mirror, quietly)
-        assert (state.number, state.version, state.answering) == (2, MIRRORED, True)
+        assert (state.triton_version, state.version, state.answering) == (2, MIRRORED, True)
         traffic.wait_for(MIRRORED)
         state = deployment.rollback(quietly)
-        assert (state.number, state.version, state.answering) == (1, before, True)
+        assert (state.triton_version, state.version, state.answering) == (1, before, True)
         assert traffic.next_version() == before
     assert traffic.errors == []
     assert len(traffic.answers) >= REQUESTS
@@ -126,7 +126,7 @@ def test_1000_requests_flow_while_a_version_is_deployed_and_rolled_back(
     assert set(versions) == {before, MIRRORED}
     # An ECG of one version among the reports of the other would be far from its nearest.
     assert min(answer.hits[0].score for answer in traffic.answers) > 0
-    assert served_numbers(settings.model_repository) == [1]
+    assert served_versions(settings.model_repository) == [1]
     assert triton_server(settings).ready_versions()[IMAGE_ENCODER] == {1}
 
 
@@ -137,11 +137,13 @@ def test_a_version_that_answers_wrongly_never_serves(settings, deployment, mirro
     shutil.copy(graph, broken / IMAGE_ENCODER / "1" / "model.onnx")
     card = newest(broken).card
     card.write_text(card.read_text().replace(MIRRORED, "cardex-broken"))
-    there = [release.number for release in releases(settings.model_repository)]
+    there = [release.triton_version for release in model_versions(settings.model_repository)]
     with pytest.raises(CardexError, match="cardex-broken"):
         deployment.deploy(broken, quietly)
-    assert served_numbers(settings.model_repository) == [1]
-    assert [release.number for release in releases(settings.model_repository)] == there
+    assert served_versions(settings.model_repository) == [1]
+    assert [
+        release.triton_version for release in model_versions(settings.model_repository)
+    ] == there
     with GatewayClient(settings) as client:
         assert client.search("sinus rhythm", 3).hits
 

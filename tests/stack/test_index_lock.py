@@ -6,7 +6,7 @@ import pytest
 
 from cardex.domain.errors import Unavailable
 from cardex.local_stack.ports import free_ports
-from cardex.stores.index_lock import Lease
+from cardex.stores.index_lock import IndexLock
 from cardex.stores.redis import connect
 
 
@@ -18,17 +18,17 @@ def client(valkey):
 
 
 def test_one_holds_it_and_another_has_it_afterwards(client):
-    mine, other = Lease(client, "index", 30.0), Lease(client, "index", 30.0)
+    mine, other = IndexLock(client, "index", 30.0), IndexLock(client, "index", 30.0)
     assert mine.take()
     assert not other.take()
-    assert Lease(client, "something else", 30.0).take()
+    assert IndexLock(client, "something else", 30.0).take()
     mine.release()
     assert other.take()
 
 
 def test_a_holder_that_died_is_waited_for_no_longer_than_the_lease(client):
-    assert Lease(client, "index", 0.2).take()
-    other = Lease(client, "index", 30.0)
+    assert IndexLock(client, "index", 0.2).take()
+    other = IndexLock(client, "index", 30.0)
     deadline = time.monotonic() + 10
     while not other.take():
         assert time.monotonic() < deadline
@@ -36,7 +36,7 @@ def test_a_holder_that_died_is_waited_for_no_longer_than_the_lease(client):
 
 
 def test_a_renewed_lease_lasts_and_a_lost_one_is_not_taken_from_its_new_holder(client):
-    mine, other = Lease(client, "index", 30.0), Lease(client, "index", 30.0)
+    mine, other = IndexLock(client, "index", 30.0), IndexLock(client, "index", 30.0)
     assert mine.take()
     client.pexpire("cardex:lock:index", 20_000)
     assert mine.renew()
@@ -46,11 +46,11 @@ def test_a_renewed_lease_lasts_and_a_lost_one_is_not_taken_from_its_new_holder(c
     assert other.take()
     assert not mine.renew()
     mine.release()
-    assert not Lease(client, "index", 30.0).take()
+    assert not IndexLock(client, "index", 30.0).take()
 
 
 def test_without_redis_nothing_is_held():
-    lease = Lease(connect(f"redis://127.0.0.1:{free_ports(1)[0]}"), "index", 30.0)
+    lease = IndexLock(connect(f"redis://127.0.0.1:{free_ports(1)[0]}"), "index", 30.0)
     with pytest.raises(Unavailable, match="state store"):
         lease.take()
     lease.release()

@@ -8,7 +8,7 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import report_index_pb2, report_index_pb2_grpc, report_pb2
 from cardex.domain.errors import VersionMismatch
 from cardex.domain.reports import Report
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.retrieval.dependencies import assemble
 from tests.helpers.real import reports
@@ -131,12 +131,14 @@ def second_gateway(stack, tmp_path):
         "CARDEX_GATEWAY_SOCKET": str(tmp_path / "socket"),
         "CARDEX_READY_FILE": str(ready),
     }
-    part = Part("gateway", first.argv, tmp_path / "log", ready.exists, env={**first.env, **own})
+    part = ManagedProcess(
+        "gateway", first.argv, tmp_path / "log", ready.exists, env={**first.env, **own}
+    )
     part.start()
     try:
         part.wait_ready()
         with grpc.insecure_channel(f"{HOST}:{port}") as channel:
-            yield report_index_pb2_grpc.ReportIndexStub(channel)
+            yield report_index_pb2_grpc.ReportIndexServiceStub(channel)
     finally:
         part.stop()
 

@@ -10,7 +10,7 @@ from cardex.domain.errors import JobNotFound, Overloaded, RequestIdReused, Unava
 from cardex.domain.jobs import Answer, JobError, JobState, Priority, Question
 from cardex.local_stack.ports import free_ports
 from cardex.local_stack.valkey import ValkeyConfig, valkey_part
-from cardex.stores.job_queue import JobLimits, JobStore, Submission
+from cardex.stores.job_queue import JobLimits, JobQueue, Submission
 from cardex.stores.redis import connect
 
 ANSWER = Answer((), (), "model", "index", "generation")
@@ -27,7 +27,7 @@ def client(valkey):
 
 @pytest.fixture
 def store(client):
-    return JobStore(client, JobLimits(lease_s=1.0, latch_s=0.5, max_backlog=5, max_attempts=3))
+    return JobQueue(client, JobLimits(lease_s=1.0, latch_s=0.5, max_backlog=5, max_attempts=3))
 
 
 def submission(payload: bytes = b"ecg", request_id: str = "", **other) -> Submission:
@@ -248,7 +248,7 @@ def test_a_store_without_memory_refuses_new_jobs_but_ends_old_ones(store, client
 
 
 def test_a_store_that_is_down_is_unavailable():
-    store = JobStore(connect(f"redis://127.0.0.1:{free_ports(1)[0]}/0"), JobLimits())
+    store = JobQueue(connect(f"redis://127.0.0.1:{free_ports(1)[0]}/0"), JobLimits())
     with pytest.raises(Unavailable):
         store.submit(submission())
 
@@ -259,7 +259,7 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path):
     part.start()
     try:
         part.wait_ready()
-        store = JobStore(connect(config.url), JobLimits())
+        store = JobQueue(connect(config.url), JobLimits())
         ids = [store.submit(submission(bytes([number]))).job_id for number in range(50)]
         part.process.kill()
         part.process.wait()

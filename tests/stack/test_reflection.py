@@ -12,8 +12,8 @@ from tests.helpers.real import dicom
 
 def test_an_ecg_is_retrieved_by_reflection_alone(channel):
     database = ProtoReflectionDescriptorDatabase(channel)
-    assert "cardex.v1.EcgRetrieval" in database.get_services()
-    service = DescriptorPool(database).FindServiceByName("cardex.v1.EcgRetrieval")
+    assert "cardex.v1.EcgRetrievalService" in database.get_services()
+    service = DescriptorPool(database).FindServiceByName("cardex.v1.EcgRetrievalService")
     method = service.FindMethodByName("Retrieve")
     request = GetMessageClass(method.input_type)()
     request.ecg.file.content = dicom().read_bytes()

@@ -13,7 +13,7 @@ from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report
 from cardex.local_stack.milvus import milvus_part
 from cardex.local_stack.ports import HOST, free_ports
-from cardex.stores.report_index import KINDS, ReportStore
+from cardex.stores.report_index import KINDS, ReportIndex
 
 COUNT, DIMENSION = 600, 32
 SERVER = os.environ.get("CARDEX_TEST_MILVUS", "")
@@ -40,13 +40,13 @@ def lite(tmp_path_factory):
 def store(request, lite):
     """An empty store."""
     where, kind = request.param
-    store = ReportStore(SERVER if where == "server" else lite, kind=kind)
+    store = ReportIndex(SERVER if where == "server" else lite, kind=kind)
     _clear(store)
     yield store
     _clear(store)
 
 
-def _clear(store: ReportStore) -> None:
+def _clear(store: ReportIndex) -> None:
     store._call(lambda client: [client.drop_alias(name) for name in store._aliases()])
     store._drop(lambda _: True)
 
@@ -70,7 +70,7 @@ def filled(store, vectors) -> IndexInfo:
     return store.switch(index)
 
 
-def nearest(store: ReportStore, index: IndexInfo, vector: np.ndarray) -> str:
+def nearest(store: ReportIndex, index: IndexInfo, vector: np.ndarray) -> str:
     ((match,),) = store.search(index, vector[None], 1)
     return match.report_id
 
@@ -153,7 +153,7 @@ def test_searches_in_flight_find_the_index_before_the_one_in_force_and_no_older_
     assert store.of_model("model-2") == [third, second]
 
 
-def _other(store: ReportStore, vectors: np.ndarray) -> IndexInfo:
+def _other(store: ReportIndex, vectors: np.ndarray) -> IndexInfo:
     index = store.create("model-2", DIMENSION)
     store.upsert(index, some(0, 10), vectors[:10])
     return store.switch(index)
@@ -167,6 +167,6 @@ def test_a_dropped_index_is_gone(store, filled):
 
 
 def test_a_server_that_is_away_is_named():
-    store = ReportStore(f"http://{HOST}:{free_ports(1)[0]}")
+    store = ReportIndex(f"http://{HOST}:{free_ports(1)[0]}")
     with pytest.raises(Unavailable, match="Milvus"):
         store.current()

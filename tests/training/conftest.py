@@ -10,10 +10,10 @@ from cardex.evaluation.ecgs import Ecgs
 from cardex.reports.ptbxl import Record
 from cardex.signals.image_spec import ImageSpec
 from cardex.training.corpora import Corpus
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.models import TowerConfig
 from cardex.training.recipe import Augmentation, ImageRecipe, MatcherRecipe, Recipe, TextRecipe
-from cardex.training.run import Place, Reports
+from cardex.training.run import Reports, RunContext
 from cardex.training.trainer import Plan
 
 SMALL = TowerConfig(width=32, depth=1, heads=2, embedding=64, dropout=0.0)
@@ -71,8 +71,8 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def place(tmp_path) -> Place:
-    return Place(tmp_path / "work", Machine())
+def place(tmp_path) -> RunContext:
+    return RunContext(tmp_path / "work", DistributedContext())
 
 
 @pytest.fixture

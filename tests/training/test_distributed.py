@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cardex.domain.errors import CardexError
-from cardex.training.distributed import Machine
-from cardex.training.run import Place, Reports, train
+from cardex.training.distributed import DistributedContext
+from cardex.training.run import Reports, RunContext, train
 from cardex.training.trainer import Plan, Trainer
 from tests.training.conftest import DESCRIPTIONS
 
@@ -18,13 +18,13 @@ SHORT = Plan(epochs=2, batch=16)
 PROGRAM = """
 import pickle, sys, torch
 from pathlib import Path
-from cardex.training.distributed import Machine
-from cardex.training.run import Place, Reports, sibling, train
+from cardex.training.distributed import DistributedContext
+from cardex.training.run import RunContext, Reports, sibling, train
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
 corpus, ecgs, recipe, descriptions = pickle.loads((folder / "task").read_bytes())
-machine = Machine.here()
-place = Place(folder / "work", machine)
+machine = DistributedContext.here()
+place = RunContext(folder / "work", machine)
 reports = Reports(corpus, descriptions, recipe, place)
 trained = train(reports, ecgs, recipe, place)
 states = {name: getattr(trained, name).state_dict() for name in ("text", "image", "matcher")}
@@ -73,13 +73,13 @@ def test_two_processes_train_what_one_does(
 
 
 def test_a_batch_that_processes_cannot_share_is_refused():
-    trainer = Trainer("x", Plan(epochs=1, batch=16), seed=0, machine=Machine(world=3))
+    trainer = Trainer("x", Plan(epochs=1, batch=16), seed=0, machine=DistributedContext(world=3))
     with pytest.raises(CardexError, match="batch of 16 cannot be shared by 3 processes"):
         trainer.train(torch.nn.Linear(1, 1), lambda batch: (), 100)
 
 
 def test_a_batch_is_shared_without_rest():
-    shares = [Machine(rank=rank, world=4).share(16) for rank in range(4)]
+    shares = [DistributedContext(rank=rank, world=4).share(16) for rank in range(4)]
     assert [i for share in shares for i in range(16)[share]] == list(range(16))
 
 
@@ -89,7 +89,7 @@ def test_bfloat16_trains_every_stage_to_finite_weights(weights, corpus, ecgs, sh
     image = msgspec.structs.replace(short.image, losses=losses)
     text = msgspec.structs.replace(short.text, plan=SHORT)
     short = msgspec.structs.replace(short, image=image, text=text)
-    place = Place(tmp_path, Machine(bf16=True))
+    place = RunContext(tmp_path, DistributedContext(bf16=True))
     trained = train(Reports(corpus, DESCRIPTIONS, short, place), ecgs, short, place)
     for model in MODELS:
         for name, value in getattr(trained, model).state_dict().items():

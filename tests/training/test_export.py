@@ -16,7 +16,7 @@ from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     MODELS,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
     newest,
 )
@@ -27,7 +27,7 @@ from cardex.reports.ptbxl import StatementKind
 from cardex.signals.image_spec import ImageSpec
 from cardex.training import card as cards
 from cardex.training.card import Card
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.export import export
 from cardex.training.matcher import Matcher
@@ -90,7 +90,7 @@ def images(count):
 
 def test_what_is_exported_answers_as_torch_does_at_every_batch_size(trained, repository, card):
     export(trained, repository, card)
-    served, own = OnnxEmbedder(repository), TorchEmbedder(trained, Machine())
+    served, own = OnnxEmbedder(repository), TorchEmbedder(trained, DistributedContext())
     for batch in (1, 5, 32):
         np.testing.assert_allclose(
             served.images(images(batch)), own.images(images(batch)), atol=1e-4
@@ -101,7 +101,7 @@ def test_what_is_exported_answers_as_torch_does_at_every_batch_size(trained, rep
 def test_a_new_folder_becomes_a_repository_that_can_be_deployed(trained, tmp_path, card):
     version = export(trained, tmp_path / "new", card)
     release = newest(tmp_path / "new")
-    assert (release.number, release.version()) == (1, version)
+    assert (release.triton_version, release.version()) == (1, version)
     for model in MODELS:
         assert (tmp_path / "new" / model / "config.pbtxt").resolve().is_file()
         assert (release.folder(model) / "model.py").is_file()
@@ -139,14 +139,14 @@ def test_every_target_of_every_model_names_what_was_exported(trained, repository
     said = {model: parameters(path_of(repository, model, target), 1) for model in MODELS}
     assert {of_model["model_version"] for of_model in said.values()} == {version}
     assert ImageSpec.from_json(said[IMAGE_ENCODER]["image_spec"]) == RASTER
-    assert said[STAT_LANE] == said[IMAGE_ENCODER]
+    assert said[STAT_INSTANCE] == said[IMAGE_ENCODER]
     tokenizer = ReportTokenizer(newest(repository).tokenizer)
     assert said[TEXT_ENCODER]["tokenizer_sha256"] == tokenizer.fingerprint
     assert said[TEXT_ENCODER]["length"] == str(tokenizer.length)
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("model", [IMAGE_ENCODER, STAT_LANE, MATCHER])
+@pytest.mark.parametrize("model", [IMAGE_ENCODER, STAT_INSTANCE, MATCHER])
 def test_inputs_warm_ups_and_cuda_graphs_take_the_image_that_was_exported(
     trained, repository, card, model, target
 ):

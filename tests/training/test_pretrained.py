@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from cardex.domain.errors import CardexError
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.pretrained import PretrainedTextEncoder, load_pretrained
 from cardex.training.recipe import MatcherRecipe
@@ -226,7 +226,7 @@ def test_a_recipe_trains_over_it(over_bert, bert, corpus, ecgs, place, monkeypat
     axis = reports.bank[:, corpus.codes.index("FAST")].numpy()
     assert axis[fast].min() > axis[~fast].max()
     trained = train(reports, ecgs, over_bert, place)
-    embeddings = TorchEmbedder(trained, Machine()).texts(corpus.texts)
+    embeddings = TorchEmbedder(trained, DistributedContext()).texts(corpus.texts)
     np.testing.assert_allclose(embeddings, reports.bank.numpy(), atol=1e-6)
     with monkeypatch.context() as patched:
         patched.setattr("cardex.training.run.Trainer", None)

@@ -7,7 +7,7 @@ import torch
 
 from cardex.domain.errors import CardexError
 from cardex.evaluation.metrics import aurocs
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.image import read_images, windows_of
 from cardex.training.recipe import Losses
@@ -30,8 +30,10 @@ def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, place):
     longer = Plan(epochs=25, batch=16)
     image = msgspec.structs.replace(recipe.image, teachers=2, plan=longer, study=longer)
     trained = train(reports, ecgs, msgspec.structs.replace(recipe, image=image), place)
-    embedder = TorchEmbedder(trained, Machine())
-    embeddings = read_images(trained.image, windows_of(ecgs.signals, RASTER), RASTER, Machine())
+    embedder = TorchEmbedder(trained, DistributedContext())
+    embeddings = read_images(
+        trained.image, windows_of(ecgs.signals, RASTER), RASTER, DistributedContext()
+    )
     prompts = embedder.texts([DESCRIPTIONS["FAST"], DESCRIPTIONS["SLOW"]])
     fast = np.array(["FAST" in record.codes for record in ecgs.records])
     scores = embeddings @ prompts.T
@@ -69,7 +71,9 @@ def test_every_loss_trains_and_repeats(weights, reports, ecgs, recipe, place):
 @pytest.mark.parametrize(("silent", "statements"), [("statements", True), ("contrast", False)])
 def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, recipe, place):
     encoder, _ = Pupils(reports, ecgs, with_losses(recipe, **{silent: 0.0}), place).train("x", 0)
-    embeddings = read_images(encoder, windows_of(ecgs.signals[:4], RASTER), RASTER, Machine())
+    embeddings = read_images(
+        encoder, windows_of(ecgs.signals[:4], RASTER), RASTER, DistributedContext()
+    )
     codes = len(reports.corpus.codes)
     part = embeddings[:, :codes] if statements else embeddings[:, codes:-2]
     assert not part.any()

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import torch
 
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.text import read_texts
 from cardex.training.tokens import LENGTH, PIECES, token_ids, train_tokenizer
 from cardex.training.words import frequent_terms, term_matrix, terms, wording
@@ -77,7 +77,7 @@ def test_terms_are_words_and_pairs():
 
 
 def test_an_encoder_learns_what_reports_state(reports):
-    embeddings, wordings = read_texts(reports.encoder, reports.ids, Machine())
+    embeddings, wordings = read_texts(reports.encoder, reports.ids, DistributedContext())
     torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(len(embeddings)))
     torch.testing.assert_close(wordings.norm(dim=-1), torch.ones(len(wordings)))
     fast = np.array(["tachy" in text for text in reports.corpus.texts])

@@ -12,7 +12,7 @@ import torch
 
 from cardex.domain.errors import CardexError, ConfigurationError
 from cardex.training import checkpoint
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.recipe import read_recipe
 from cardex.training.trainer import Plan, Stopped, Trainer, batches
 
@@ -42,7 +42,9 @@ def prepare(batch):
 
 
 def trainer(folder, machine=None, **more):
-    return Trainer("toy", PLAN, seed=5, machine=machine or Machine(), folder=folder, **more)
+    return Trainer(
+        "toy", PLAN, seed=5, machine=machine or DistributedContext(), folder=folder, **more
+    )
 
 
 def test_every_sample_is_seen_once_an_epoch_in_another_order():
@@ -102,7 +104,9 @@ def test_a_signal_at_the_last_step_is_not_forgotten(tmp_path):
 def test_the_rate_rises_evenly_and_falls_by_a_cosine(tmp_path, monkeypatch):
     monkeypatch.setattr("cardex.training.metric_logger.EVERY", 1)
     plan = Plan(epochs=10, batch=4, rate=0.1, warmup=0.1)
-    Trainer("toy", plan, seed=0, machine=Machine(), folder=tmp_path).train(Toy(), prepare, 40)
+    Trainer("toy", plan, seed=0, machine=DistributedContext(), folder=tmp_path).train(
+        Toy(), prepare, 40
+    )
     with (tmp_path / "toy.csv").open() as file:
         rates = np.array([float(row["rate"]) for row in csv.DictReader(file)])
     cosine = 0.05 + 0.05 * np.cos(np.pi * np.arange(100) / 100)
@@ -144,18 +148,18 @@ def test_too_few_samples_and_a_missing_package_are_refused(tmp_path, monkeypatch
 
 def test_bfloat16_trains_to_finite_weights(tmp_path):
     model = Toy()
-    trainer(tmp_path, machine=Machine(bf16=True)).train(model, prepare, 20)
+    trainer(tmp_path, machine=DistributedContext(bf16=True)).train(model, prepare, 20)
     assert torch.isfinite(model.mean).all()
 
 
 PROGRAM = """
 import sys, torch
 from pathlib import Path
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from tests.training.test_trainer import Toy, prepare, trainer
 folder, wait = Path(sys.argv[1]), float(sys.argv[2])
 torch.set_num_threads(1)
-machine = Machine.here()
+machine = DistributedContext.here()
 model = Toy(wait=wait)
 model.drop.p = 0.0
 trainer(folder, machine).train(model, prepare, 20)

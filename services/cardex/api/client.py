@@ -45,8 +45,8 @@ class GatewayClient:
         self._metadata = (
             [("authorization", f"Bearer {settings.api_key}")] if settings.api_key else []
         )
-        self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalStub(self._channel)
-        self._index = report_index_pb2_grpc.ReportIndexStub(self._channel)
+        self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(self._channel)
+        self._index = report_index_pb2_grpc.ReportIndexServiceStub(self._channel)
 
     def __enter__(self) -> "GatewayClient":
         """Use the client in a block."""

@@ -59,7 +59,7 @@ def run_list(settings: Settings, *, as_json: bool) -> None:
     table = Table("number", "version", "served", "answers", box=None)
     for state in states:
         served, answers = "yes" if state.served else "", "yes" if state.answering else ""
-        table.add_row(str(state.number), state.version, served, answers)
+        table.add_row(str(state.triton_version), state.version, served, answers)
     Console(highlight=False).print(table)
 
 
@@ -114,10 +114,10 @@ def _say(state: VersionState, *, as_json: bool, console: Console) -> None:
     if as_json:
         print(json.dumps(asdict(state), indent=2))
     elif state.answering:
-        console.print(f"{state.version} (version {state.number}) answers")
+        console.print(f"{state.version} (version {state.triton_version}) answers")
     else:
         console.print(
-            f"{state.version} (version {state.number}) is loaded, its index is made; `cardex models"
+            f"{state.version} (version {state.triton_version}) is loaded, its index is made; `cardex models"
             " deploy` again lets it answer"
         )
 

@@ -47,7 +47,7 @@ class Circuit:
         return self._opened_at is not None and self._clock() - self._opened_at < self._reset_s
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call `function`, again while it raises `Unavailable`, but not where that adds to the trouble.
+        """InferenceRequest `function`, again while it raises `Unavailable`, but not where that adds to the trouble.
 
         Raises:
             Unavailable: if the circuit is open or every attempt failed.

@@ -24,7 +24,7 @@ Embedding = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RecordingMetadata:
     """What a file says of itself. Shown to who holds the file; never logged, cached or sent on.
 
     Attributes:
@@ -55,7 +55,7 @@ class Waveform:
     signal: Signal
     rate: float
     source: str = "samples"
-    origin: Origin = field(default=Origin(), repr=False)
+    origin: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
 
     @property
     def seconds(self) -> float:

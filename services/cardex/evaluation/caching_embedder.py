@@ -19,7 +19,7 @@ def untracked(numbers: Sequence[int], _title: str) -> Iterable[int]:
     return numbers
 
 
-class Watched:
+class CachingEmbedder:
     """The same embeddings as those of another embedder.
 
     Attributes:

@@ -12,7 +12,7 @@ from rich.progress import track as rich_track
 from cardex.domain.errors import ConfigurationError, InvalidQuestion, InvalidReport
 from cardex.domain.jobs import Question
 from cardex.evaluation import drafts, reranking
-from cardex.evaluation.caching_embedder import Track, Watched
+from cardex.evaluation.caching_embedder import CachingEmbedder, Track
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.embedder import OnnxEmbedder
@@ -128,7 +128,7 @@ def _figures(
     embedder: OnnxEmbedder, task: Task, what: Measurement, weights: Sequence[float], track: Track
 ) -> dict[str, Any]:
     task = described(task, embedder.calibration)
-    watched = Watched(embedder, track)
+    watched = CachingEmbedder(embedder, track)
     found = evaluate(watched, task)
     if embedder.calibration is not None:
         found |= _probabilities(watched, task, embedder.calibration)
@@ -163,7 +163,9 @@ def described(task: Task, calibration: Calibration | None) -> Task:
     )
 
 
-def _probabilities(watched: Watched, task: Task, calibration: Calibration) -> dict[str, Any]:
+def _probabilities(
+    watched: CachingEmbedder, task: Task, calibration: Calibration
+) -> dict[str, Any]:
     """Judge the statements that the data set knows: of others it cannot say that they are absent."""
     known: Mapping[str, Any] = {
         each.code: each for each in calibration.statements if each.code in task.kinds

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cardex.domain.ecg import Embedding, Image
 from cardex.domain.errors import ConfigurationError, VersionMismatch
-from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release, newest
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion, newest
 from cardex.inference.statements import Calibration, load_calibration
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.signals.image_spec import ImageSpec
@@ -91,7 +91,7 @@ def _calibration(path: Path, version: str) -> Calibration | None:
     return found
 
 
-def _refuse_other_tokenizer(release: Release, fingerprint: str) -> None:
+def _refuse_other_tokenizer(release: ModelVersion, fingerprint: str) -> None:
     for config in sorted((release.repository / TEXT_ENCODER).glob("**/*.pbtxt")):
         if f'"{fingerprint}"' not in config.read_text():
             raise VersionMismatch(

@@ -15,8 +15,8 @@ from cardex.domain.errors import (
 from cardex.gateway.keys import ANYBODY, KeyRing, Principal, Scope
 from cardex.gateway.metrics import REQUESTS
 
-_RETRIEVAL = "/cardex.v1.EcgRetrieval/"
-_INDEX = "/cardex.v1.ReportIndex/"
+_RETRIEVAL = "/cardex.v1.EcgRetrievalService/"
+_INDEX = "/cardex.v1.ReportIndexService/"
 _EVERY = frozenset(Scope)
 
 SCOPES: dict[str, frozenset[Scope]] = {
@@ -45,7 +45,7 @@ def caller() -> Principal:
     return _caller.get()
 
 
-class Door(grpc.aio.ServerInterceptor):
+class AuthInterceptor(grpc.aio.ServerInterceptor):
     """Checks every call, and turns errors of the tree into rich statuses."""
 
     def __init__(self, keys: KeyRing | None) -> None:

@@ -1,4 +1,4 @@
-"""The EcgRetrieval service: translates and calls."""
+"""The EcgRetrievalService service: translates and calls."""
 
 import asyncio
 import logging
@@ -25,9 +25,9 @@ from cardex.domain.settings import Settings
 from cardex.gateway.auth import caller
 from cardex.gateway.keys import Principal
 from cardex.gateway.metrics import RETRIEVE_SECONDS
-from cardex.gateway.submissions import Desk
-from cardex.retrieval.dependencies import Parts
-from cardex.stores.job_events import Events
+from cardex.gateway.submissions import SubmissionService
+from cardex.retrieval.dependencies import Dependencies
+from cardex.stores.job_events import JobEvents
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +36,12 @@ IN_FLIGHT = 64
 _CURSOR = re.compile(r"\d{1,15}-\d{1,15}")
 
 
-class EcgRetrieval(ecg_retrieval_pb2_grpc.EcgRetrievalServicer):
+class EcgRetrievalService(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
     """Answers ECGs and texts."""
 
-    def __init__(self, settings: Settings, parts: Parts, desk: Desk, events: Events) -> None:
+    def __init__(
+        self, settings: Settings, parts: Dependencies, desk: SubmissionService, events: JobEvents
+    ) -> None:
         """Serve with `parts`; submissions go over `desk`."""
         self._settings = settings
         self._parts = parts

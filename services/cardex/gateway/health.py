@@ -9,23 +9,23 @@ from cardex.domain.errors import CardexError, ConfigurationError, Unavailable
 from cardex.domain.jobs import Priority
 from cardex.gateway.keys import KeyRing
 from cardex.gateway.metrics import SWEPT
-from cardex.retrieval.dependencies import Parts
+from cardex.retrieval.dependencies import Dependencies
 from cardex.stores.broker import Doorbell
 
 logger = logging.getLogger(__name__)
 
 PERIOD_S = 1.0
 PATIENCE_BEATS = 4
-RETRIEVAL = "cardex.v1.EcgRetrieval"
-INDEX = "cardex.v1.ReportIndex"
+RETRIEVAL = "cardex.v1.EcgRetrievalService"
+INDEX = "cardex.v1.ReportIndexService"
 
 
-class Pulse:
+class HealthMonitor:
     """Beats once a second, from the start of the gateway to its end."""
 
     def __init__(
         self,
-        parts: Parts,
+        parts: Dependencies,
         doorbell: Doorbell,
         servicer: health.aio.HealthServicer,
         keys: KeyRing | None,

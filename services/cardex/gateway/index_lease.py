@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from cardex.domain.errors import CardexError, Overloaded, Unavailable
-from cardex.stores.index_lock import Lease
+from cardex.stores.index_lock import IndexLock
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 class Writer:
     """The right to write, while it lasts."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: IndexLock) -> None:
         """Hold a lease that was just taken."""
         self._lease = lease
         self._until = time.monotonic() + lease.lease_s
@@ -52,7 +52,7 @@ class Writer:
 
 
 @asynccontextmanager
-async def alone(lease: Callable[[], Lease]) -> AsyncIterator[Writer]:
+async def alone(lease: Callable[[], IndexLock]) -> AsyncIterator[Writer]:
     """Write the index alone; a gateway that dies meanwhile is waited for no longer than its lease.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The ReportIndex service: translates and calls."""
+"""The ReportIndexService service: translates and calls."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,17 +9,17 @@ from cardex.api.pb.v1 import report_index_pb2 as pb
 from cardex.api.pb.v1 import report_index_pb2_grpc
 from cardex.domain.errors import InvalidReport
 from cardex.domain.index import IndexInfo
-from cardex.gateway.health import Pulse
+from cardex.gateway.health import HealthMonitor
 from cardex.gateway.index_lease import alone
-from cardex.retrieval.dependencies import Parts
+from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.index_writer import MAX_CHUNK, Indexer
 from cardex.retrieval.migration import Migration
 
 
-class ReportIndex(report_index_pb2_grpc.ReportIndexServicer):
+class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
     """Keeps the report index."""
 
-    def __init__(self, parts: Parts, pulse: Pulse) -> None:
+    def __init__(self, parts: Dependencies, pulse: HealthMonitor) -> None:
         """Serve with `parts`; `pulse` hears of a changed index at once."""
         self._parts = parts
         self._pulse = pulse

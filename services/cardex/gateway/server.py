@@ -14,15 +14,15 @@ from cardex.api.channel import MARGIN_BYTES
 from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.settings import Settings
-from cardex.gateway.auth import Door
-from cardex.gateway.ecg_retrieval import EcgRetrieval
-from cardex.gateway.health import INDEX, RETRIEVAL, Pulse
+from cardex.gateway.auth import AuthInterceptor
+from cardex.gateway.ecg_retrieval import EcgRetrievalService
+from cardex.gateway.health import INDEX, RETRIEVAL, HealthMonitor
 from cardex.gateway.keys import KeyRing
-from cardex.gateway.report_index import ReportIndex
-from cardex.gateway.submissions import Desk
-from cardex.retrieval.dependencies import Parts, assemble
+from cardex.gateway.report_index import ReportIndexService
+from cardex.gateway.submissions import SubmissionService
+from cardex.retrieval.dependencies import Dependencies, assemble
 from cardex.stores.broker import Doorbell, celery_app
-from cardex.stores.job_events import Events
+from cardex.stores.job_events import JobEvents
 from cardex.telemetry import mark_ready, serve_metrics
 
 logger = logging.getLogger(__name__)
@@ -47,11 +47,11 @@ async def _serve(settings: Settings) -> None:
     loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="gateway"))
     keys = KeyRing(settings.api_keys) if settings.api_keys else None
     parts = assemble(settings)
-    events = Events(settings.state_url)
+    events = JobEvents(settings.state_url)
     servicer = health.aio.HealthServicer()
     doorbell = Doorbell(celery_app(settings.state_url))
-    pulse = Pulse(parts, doorbell, servicer, keys)
-    desk = Desk(settings, parts, doorbell, events, pulse)
+    pulse = HealthMonitor(parts, doorbell, servicer, keys)
+    desk = SubmissionService(settings, parts, doorbell, events, pulse)
     server = _server(settings, parts, events, pulse, desk, servicer, keys)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,10 +76,10 @@ async def _serve(settings: Settings) -> None:
 
 def _server(
     settings: Settings,
-    parts: Parts,
-    events: Events,
-    pulse: Pulse,
-    desk: Desk,
+    parts: Dependencies,
+    events: JobEvents,
+    pulse: HealthMonitor,
+    desk: SubmissionService,
     servicer: health.aio.HealthServicer,
     keys: KeyRing | None,
 ) -> grpc.aio.Server:
@@ -90,11 +90,13 @@ def _server(
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ]
-    server = grpc.aio.server(interceptors=[Door(keys)], options=options)
-    ecg_retrieval_pb2_grpc.add_EcgRetrievalServicer_to_server(
-        EcgRetrieval(settings, parts, desk, events), server
+    server = grpc.aio.server(interceptors=[AuthInterceptor(keys)], options=options)
+    ecg_retrieval_pb2_grpc.add_EcgRetrievalServiceServicer_to_server(
+        EcgRetrievalService(settings, parts, desk, events), server
     )
-    report_index_pb2_grpc.add_ReportIndexServicer_to_server(ReportIndex(parts, pulse), server)
+    report_index_pb2_grpc.add_ReportIndexServiceServicer_to_server(
+        ReportIndexService(parts, pulse), server
+    )
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     names = (RETRIEVAL, INDEX, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)

@@ -22,14 +22,14 @@ from cardex.domain.errors import (
 )
 from cardex.domain.jobs import Answer, Job, JobError, JobState, Priority
 from cardex.domain.settings import Settings
-from cardex.gateway.health import Pulse
+from cardex.gateway.health import HealthMonitor
 from cardex.gateway.keys import Principal
 from cardex.gateway.metrics import CACHE
 from cardex.gateway.rate_limit import RateLimit, check_size
-from cardex.retrieval.dependencies import Parts
+from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.retriever import check_question
 from cardex.stores.broker import Doorbell
-from cardex.stores.job_events import Events
+from cardex.stores.job_events import JobEvents
 from cardex.stores.job_queue import Submission, Submitted
 
 logger = logging.getLogger(__name__)
@@ -43,11 +43,16 @@ Request = (
 )
 
 
-class Desk:
+class SubmissionService:
     """Checks, looks up and submits; blocking work runs in threads."""
 
     def __init__(
-        self, settings: Settings, parts: Parts, doorbell: Doorbell, events: Events, pulse: Pulse
+        self,
+        settings: Settings,
+        parts: Dependencies,
+        doorbell: Doorbell,
+        events: JobEvents,
+        pulse: HealthMonitor,
     ) -> None:
         """Take ECGs in for `parts`."""
         self._settings = settings

@@ -10,7 +10,7 @@ from tritonclient.utils import InferenceServerException
 
 from cardex.domain.errors import CardexError, ConfigurationError, Unavailable
 from cardex.inference.encoder import served_model
-from cardex.inference.triton_client import TritonServer
+from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
 
 LOAD_S = 600.0
@@ -42,13 +42,15 @@ class Replica:
         Raises:
             CardexError: if the server is down, or no version can be used; what is wrong with one is logged.
         """
-        encoder = TritonEncoder(TritonServer(self.address), repository)
+        encoder = TritonEncoder(TritonClient(self.address), repository)
         return served_model(encoder, version) is not None
 
-    def asked(self, model: str, number: int) -> int:
+    def asked(self, model: str, triton_version: int) -> int:
         """Return how many requests a version has answered since it was loaded."""
         statistics = self._call(
-            lambda: self._client.get_inference_statistics(model, str(number), client_timeout=ASK_S)
+            lambda: self._client.get_inference_statistics(
+                model, str(triton_version), client_timeout=ASK_S
+            )
         )
         return sum(int(one.inference_stats.success.count) for one in statistics.model_stats)
 

@@ -21,14 +21,14 @@ class ModelInfo:
         image_spec: the image that the image encoder takes.
         dimension: length of an embedding.
         matcher: whether reports can be matched with an ECG, for re-ranking.
-        number: what the model server calls this version.
+        triton_version: what the model server calls this version.
     """
 
     version: str
     image_spec: ImageSpec
     dimension: int
     matcher: bool = False
-    number: int = 1
+    triton_version: int = 1
 
 
 class Encoder(Protocol):

@@ -9,36 +9,36 @@ from cardex.domain.errors import ConfigurationError
 from cardex.signals.image_spec import ImageSpec
 
 IMAGE_ENCODER = "ecg_image_encoder"
-STAT_LANE = "ecg_image_encoder_stat"
+STAT_INSTANCE = "ecg_image_encoder_stat"
 TEXT_ENCODER = "report_text_encoder"
 MATCHER = "ecg_report_matcher"
-MODELS = (IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER, MATCHER)
-"""`STAT_LANE` is the image encoder once more, with an instance that no routine batch ever holds."""
+MODELS = (IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER, MATCHER)
+"""`STAT_INSTANCE` is the image encoder once more, with an instance that no routine batch ever holds."""
 GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, MATCHER)
 """The models that have a graph of their own."""
 GRAPH, PLAN = "model.onnx", "model.plan"
 
 
-def parameter_key(number: int, name: str) -> str:
+def parameter_key(triton_version: int, name: str) -> str:
     """Return the key under which a version's parameter stands in a configuration."""
-    return f"{number}.{name}"
+    return f"{triton_version}.{name}"
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class ModelVersion:
     """One version of all models, as it stands in a model repository.
 
     Attributes:
         repository: the folder with the models' folders.
-        number: Triton's version, the name of a folder in each.
+        triton_version: Triton's version, the name of a folder in each.
     """
 
     repository: Path
-    number: int
+    triton_version: int
 
     def folder(self, model: str) -> Path:
         """Return the folder of one model's version."""
-        return self.repository / model / str(self.number)
+        return self.repository / model / str(self.triton_version)
 
     def graph(self, model: str) -> Path:
         """Return the ONNX graph of one model."""
@@ -93,23 +93,23 @@ class Release:
         )
 
 
-def releases(repository: Path) -> list[Release]:
+def model_versions(repository: Path) -> list[ModelVersion]:
     """Return the versions that both encoders have, the oldest first."""
     found = [
         {path.parent.name for path in (repository / model).glob(f"*/{GRAPH}")}
         for model in (IMAGE_ENCODER, TEXT_ENCODER)
     ]
-    numbers = sorted(int(name) for name in set.intersection(*found) if name.isdecimal())
-    return [Release(repository, number) for number in numbers]
+    triton_versions = sorted(int(name) for name in set.intersection(*found) if name.isdecimal())
+    return [ModelVersion(repository, triton_version) for triton_version in triton_versions]
 
 
-def newest(repository: Path) -> Release:
+def newest(repository: Path) -> ModelVersion:
     """Return the newest version.
 
     Raises:
         ConfigurationError: if there is none.
     """
-    found = releases(repository)
+    found = model_versions(repository)
     if not found:
         raise ConfigurationError(
             f"{repository} holds no version of {IMAGE_ENCODER} and {TEXT_ENCODER}: name a model"

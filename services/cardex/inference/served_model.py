@@ -13,9 +13,9 @@ from cardex.inference.encoder import ModelInfo
 from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
+    ModelVersion,
     parameter_key,
 )
 from cardex.inference.tokenizer import ReportTokenizer
@@ -27,14 +27,14 @@ IMAGE_INPUT, TEXT_INPUT = "image", "token_ids"
 OUTPUT, MATCH_OUTPUT = "embedding", "match"
 _PARAMETERS = {
     IMAGE_ENCODER: ("model_version", "probe", "image_spec"),
-    STAT_LANE: ("model_version", "probe", "image_spec"),
+    STAT_INSTANCE: ("model_version", "probe", "image_spec"),
     TEXT_ENCODER: ("model_version", "probe", "tokenizer_sha256", "length"),
     MATCHER: ("model_version",),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """One served version with what is needed to call it.
 
     Attributes:
@@ -54,7 +54,7 @@ class Served:
         return model in self.largest
 
 
-def read_served(release: Release, configs: Mapping[str, ModelConfig]) -> Served:
+def read_served(release: ModelVersion, configs: Mapping[str, ModelConfig]) -> ServedModel:
     """Return one version as the server's configurations tell it.
 
     Args:
@@ -65,7 +65,10 @@ def read_served(release: Release, configs: Mapping[str, ModelConfig]) -> Served:
         VersionMismatch: if models or tokenizer do not belong together; names both.
         ConfigurationError: if a parameter is missing, or a tensor has another name, type or shape.
     """
-    said = {model: _parameters(model, config, release.number) for model, config in configs.items()}
+    said = {
+        model: _parameters(model, config, release.triton_version)
+        for model, config in configs.items()
+    }
     version = said[IMAGE_ENCODER]["model_version"]
     for model, parameters in said.items():
         _require_version(version, model, parameters["model_version"])
@@ -83,16 +86,16 @@ def read_served(release: Release, configs: Mapping[str, ModelConfig]) -> Served:
             f" {length}: install the tokenizer that came with the model"
         )
     dimension = _check_tensors(configs, spec, length)
-    return Served(
-        ModelInfo(version, spec, dimension, MATCHER in configs, release.number),
+    return ServedModel(
+        ModelInfo(version, spec, dimension, MATCHER in configs, release.triton_version),
         tokenizer,
         {model: config.max_batch_size for model, config in configs.items()},
         probes,
     )
 
 
-def _parameters(model: str, config: ModelConfig, number: int) -> dict[str, str]:
-    keys = {name: parameter_key(number, name) for name in _PARAMETERS[model]}
+def _parameters(model: str, config: ModelConfig, triton_version: int) -> dict[str, str]:
+    keys = {name: parameter_key(triton_version, name) for name in _PARAMETERS[model]}
     if missing := sorted(key for key in keys.values() if key not in config.parameters):
         raise ConfigurationError(f"the configuration of {model} lacks parameters {missing}")
     return {name: config.parameters[key].string_value for name, key in keys.items()}
@@ -118,13 +121,13 @@ def _require_version(version: str, model: str, other: str) -> None:
         )
 
 
-def _tokenizer(release: Release, version: str, fingerprint: str) -> ReportTokenizer:
+def _tokenizer(release: ModelVersion, version: str, fingerprint: str) -> ReportTokenizer:
     path = release.tokenizer
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise ConfigurationError(
-            f"Triton serves {version} as version {release.number}, but this process has no {path}"
+            f"Triton serves {version} as version {release.triton_version}, but this process has no {path}"
             f" ({error.strerror}): give it the same model repository, or set CARDEX_MODEL_REPOSITORY"
         ) from error
     if found != fingerprint:
@@ -140,7 +143,7 @@ def _check_tensors(configs: Mapping[str, ModelConfig], spec: ImageSpec, length: 
     pixels, tokens = list(spec.shape), [length]
     takes = {
         IMAGE_ENCODER: {IMAGE_INPUT: ("TYPE_UINT8", pixels)},
-        STAT_LANE: {IMAGE_INPUT: ("TYPE_UINT8", pixels)},
+        STAT_INSTANCE: {IMAGE_INPUT: ("TYPE_UINT8", pixels)},
         TEXT_ENCODER: {TEXT_INPUT: ("TYPE_INT32", tokens)},
         MATCHER: {
             IMAGE_INPUT: ("TYPE_UINT8", pixels),

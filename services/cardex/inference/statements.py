@@ -15,7 +15,7 @@ from cardex.domain.errors import ConfigurationError, VersionMismatch
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Prediction
 from cardex.inference.encoder import Encoder, ModelInfo
-from cardex.inference.repository import Release
+from cardex.inference.repository import ModelVersion
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def served_calibration(repository: Path, model: ModelInfo) -> Calibration | None
         ConfigurationError: if its file cannot be read.
         VersionMismatch: if it belongs to another model; names both.
     """
-    path = Release(repository, model.number).statements
+    path = ModelVersion(repository, model.triton_version).statements
     calibration = load_calibration(path)
     if calibration is not None and calibration.model_version != model.version:
         raise VersionMismatch(

@@ -32,25 +32,25 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class InferenceRequest:
     """One request to one version of a model.
 
     Attributes:
         model: its name.
-        number: its version.
+        triton_version: its version.
         inputs: tensors by name.
         output: name of the one output.
         priority: Triton's level, 1 the highest; 0 for a model without levels.
     """
 
     model: str
-    number: int
+    triton_version: int
     inputs: Mapping[str, NDArray[Any]]
     output: str
     priority: int = 0
 
 
-class TritonServer:
+class TritonClient:
     """Asks Triton. A call is tried again only where no answer can be on its way: it was refused or cut off.
 
     Replicas behind one DNS name (a headless service, `dns:///triton:8001`) are used in turn.
@@ -112,8 +112,8 @@ class TritonServer:
         asked = partial(self._client.get_model_config, model, client_timeout=SHORT_S)
         return self._asked(asked).config
 
-    def infer(self, call: Call) -> NDArray[np.float32]:
-        """Call a model; its output has to have one row for each row that goes in.
+    def infer(self, call: InferenceRequest) -> NDArray[np.float32]:
+        """InferenceRequest a model; its output has to have one row for each row that goes in.
 
         Raises:
             Unavailable: if the server is down, or does not serve this version.
@@ -123,7 +123,7 @@ class TritonServer:
         """
         deadline = time.monotonic() + self._timeout_s
         with self._slot(deadline):
-            circuit = self._circuit(call.model, call.number)
+            circuit = self._circuit(call.model, call.triton_version)
             found = circuit.call(partial(self._infer_once, call, deadline))
         rows = len(next(iter(call.inputs.values())))
         if found is None or found.shape[:1] != (rows,):
@@ -147,7 +147,7 @@ class TritonServer:
         finally:
             self._slots.release()
 
-    def _infer_once(self, call: Call, deadline: float) -> NDArray[Any] | None:
+    def _infer_once(self, call: InferenceRequest, deadline: float) -> NDArray[Any] | None:
         left = deadline - time.monotonic()
         if left <= 0:
             raise TooSlow(
@@ -156,12 +156,12 @@ class TritonServer:
             )
         return self._translated(partial(self._send, call, left))
 
-    def _send(self, call: Call, seconds: float) -> NDArray[Any] | None:
+    def _send(self, call: InferenceRequest, seconds: float) -> NDArray[Any] | None:
         with self._memory.lend(call.inputs) as inputs:
             result = self._client.infer(
                 call.model,
                 inputs,
-                model_version=str(call.number),
+                model_version=str(call.triton_version),
                 outputs=[triton.InferRequestedOutput(call.output)],
                 priority=call.priority,
                 timeout=int(seconds * 1e6),
@@ -173,9 +173,9 @@ class TritonServer:
     def _asked(self, function: Callable[[], T]) -> T:
         return self._circuit("", 0).call(lambda: self._translated(function))
 
-    def _circuit(self, model: str, number: int) -> Circuit:
+    def _circuit(self, model: str, triton_version: int) -> Circuit:
         """Return the circuit of a version: one that fails to compute does not stop the others."""
-        return self._circuits.setdefault((model, number), Circuit("Triton"))
+        return self._circuits.setdefault((model, triton_version), Circuit("Triton"))
 
     def _translated(self, function: Callable[[], T]) -> T:
         try:

@@ -19,19 +19,19 @@ from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     MODELS,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
+    ModelVersion,
 )
 from cardex.inference.served_model import (
     IMAGE_INPUT,
     MATCH_OUTPUT,
     OUTPUT,
     TEXT_INPUT,
-    Served,
+    ServedModel,
     read_served,
 )
-from cardex.inference.triton_client import Call, TritonServer
+from cardex.inference.triton_client import InferenceRequest, TritonClient
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +42,12 @@ _LEVEL = {Priority.STAT: 1, Priority.ROUTINE: 2}
 class TritonEncoder:
     """Embeds by any of the versions that the server has, side by side."""
 
-    def __init__(self, server: TritonServer, repository: Path) -> None:
+    def __init__(self, server: TritonClient, repository: Path) -> None:
         """Ask `server`; the versions' tokenizers are in `repository`."""
         self._server = server
         self._repository = repository
         self._lock = threading.Lock()
-        self._served: dict[int, Served] = {}
+        self._served: dict[int, ServedModel] = {}
         self._read_from: dict[int, Configs] = {}
         self._as_of = -1
 
@@ -69,9 +69,9 @@ class TritonEncoder:
     def embed_images(self, model: ModelInfo, images: Image, priority: Priority) -> Embedding:
         """Embed (B, H, W, C) uint8 images in calls of at most the model's largest batch."""
         served = self._of(model)
-        lane = priority is Priority.STAT and served.has(STAT_LANE)
+        lane = priority is Priority.STAT and served.has(STAT_INSTANCE)
         return self._embed(
-            served, STAT_LANE if lane else IMAGE_ENCODER, {IMAGE_INPUT: images}, priority
+            served, STAT_INSTANCE if lane else IMAGE_ENCODER, {IMAGE_INPUT: images}, priority
         )
 
     def embed_texts(self, model: ModelInfo, texts: Sequence[str], priority: Priority) -> Embedding:
@@ -92,9 +92,9 @@ class TritonEncoder:
         found = []
         for image, texts in zip(images, reports, strict=True):
             tokens = served.tokenizer.encode(texts)
-            call = Call(
+            call = InferenceRequest(
                 MATCHER,
-                model.number,
+                model.triton_version,
                 {IMAGE_INPUT: image[None], TEXT_INPUT: tokens[None]},
                 MATCH_OUTPUT,
                 _LEVEL[priority],
@@ -103,8 +103,8 @@ class TritonEncoder:
             found.append(log_odds)
         return found
 
-    def _of(self, model: ModelInfo) -> Served:
-        served = self._served.get(model.number)
+    def _of(self, model: ModelInfo) -> ServedModel:
+        served = self._served.get(model.triton_version)
         if served is None or served.info.version != model.version:
             raise Unavailable(
                 f"Triton serves {model.version} no more", reason="MODEL_GONE", retry_after_s=1.0
@@ -113,7 +113,7 @@ class TritonEncoder:
 
     def _embed(
         self,
-        served: Served,
+        served: ServedModel,
         model: str,
         tensor: Mapping[str, NDArray[Any]],
         priority: Priority,
@@ -121,30 +121,32 @@ class TritonEncoder:
         ((name, rows),) = tensor.items()
         largest = served.largest[model]
         # The lane has one queue: who is in it has no one to overtake.
-        level = 0 if model == STAT_LANE else _LEVEL[priority]
+        level = 0 if model == STAT_INSTANCE else _LEVEL[priority]
         parts = [
-            self._server.infer(Call(model, served.info.number, {name: part}, OUTPUT, level))
+            self._server.infer(
+                InferenceRequest(model, served.info.triton_version, {name: part}, OUTPUT, level)
+            )
             for part in np.array_split(rows, range(largest, len(rows), largest))
         ]
         return np.concatenate(parts)
 
-    def _look(self) -> dict[int, Served]:
+    def _look(self) -> dict[int, ServedModel]:
         """Read, check and probe each version; one that does not fit does not take the others with it."""
         ready = self._server.ready_versions()
-        numbers = sorted(ready[IMAGE_ENCODER] & ready[TEXT_ENCODER])
+        triton_versions = sorted(ready[IMAGE_ENCODER] & ready[TEXT_ENCODER])
         configs = {model: self._server.config(model) for model in MODELS if ready[model]}
-        found: dict[int, Served] = {}
+        found: dict[int, ServedModel] = {}
         errors: list[CardexError] = []
-        for number in numbers:
-            of_number = {
-                model: config for model, config in configs.items() if number in ready[model]
+        for triton_version in triton_versions:
+            of_version = {
+                model: config for model, config in configs.items() if triton_version in ready[model]
             }
             try:
-                found[number] = self._checked(number, of_number)
+                found[triton_version] = self._checked(triton_version, of_version)
             except CardexError as error:
-                if isinstance(error, Unavailable) and number in self._served:
+                if isinstance(error, Unavailable) and triton_version in self._served:
                     raise  # the server is busy or down, which says nothing about this version
-                logger.warning("version %d is not used: %s", number, error.message)
+                logger.warning("version %d is not used: %s", triton_version, error.message)
                 errors.append(error)
         if errors and not found:
             raise errors[0]
@@ -156,19 +158,19 @@ class TritonEncoder:
             )
         return found
 
-    def _checked(self, number: int, configs: Configs) -> Served:
+    def _checked(self, triton_version: int, configs: Configs) -> ServedModel:
         """Return a version; one that was checked is as it was until its configuration or the server changes."""
-        if number in self._served and self._read_from.get(number) == configs:
-            return self._served[number]
-        served = read_served(Release(self._repository, number), configs)
+        if triton_version in self._served and self._read_from.get(triton_version) == configs:
+            return self._served[triton_version]
+        served = read_served(ModelVersion(self._repository, triton_version), configs)
         self._probe(served)
-        self._read_from[number] = configs
+        self._read_from[triton_version] = configs
         return served
 
-    def _probe(self, served: Served) -> None:
+    def _probe(self, served: ServedModel) -> None:
         """Send each encoder its known input."""
         image = probe_image(served.info.image_spec.shape)
-        lanes = [model for model in (IMAGE_ENCODER, STAT_LANE) if served.has(model)]
+        lanes = [model for model in (IMAGE_ENCODER, STAT_INSTANCE) if served.has(model)]
         for model in lanes:
             seen = self._embed(served, model, {IMAGE_INPUT: image}, Priority.STAT)
             check_probe(model, seen, served.probes[IMAGE_ENCODER])

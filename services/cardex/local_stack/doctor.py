@@ -74,7 +74,7 @@ def _models(settings: Settings) -> str:
     release = newest(settings.model_repository)
     graphs = [release.graph(model) for model in GRAPHS]
     megabytes = sum(graph.stat().st_size for graph in graphs if graph.is_file()) / 1e6
-    return f"{release.version()}, version {release.number}: {megabytes:.1f} MB"
+    return f"{release.version()}, version {release.triton_version}: {megabytes:.1f} MB"
 
 
 def _tokenizer(settings: Settings) -> str:

@@ -19,7 +19,7 @@ TAIL_BYTES = 2_000
 
 
 @dataclass
-class Part:
+class ManagedProcess:
     """A process with a readiness check and a log file.
 
     Attributes:

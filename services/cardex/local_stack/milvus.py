@@ -3,14 +3,14 @@
 import sys
 from pathlib import Path
 
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, listening
 
 
-def milvus_part(data: Path, port: int, log: Path) -> Part:
+def milvus_part(data: Path, port: int, log: Path) -> ManagedProcess:
     """Return Milvus Lite, serving the folder `data`."""
     program = Path(sys.executable).parent / "milvus-lite"
-    return Part(
+    return ManagedProcess(
         name="Milvus Lite",
         argv=[
             str(program), "server", "--data-dir", str(data), "--host", HOST, "--port", str(port)

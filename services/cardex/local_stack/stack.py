@@ -17,7 +17,7 @@ from cardex.api.bind import check_bind
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.jobs import Priority
 from cardex.domain.settings import Settings
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.milvus import milvus_part
 from cardex.local_stack.ports import HOST, check_free, free_ports
 from cardex.local_stack.triton import inspect_runtime, triton_part
@@ -86,12 +86,12 @@ class Stack:
         self._folder = settings.data_dir.resolve()
         self._lock: IO[str] | None = None
         self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._groups: list[dict[str, Part]] = []
+        self._groups: list[dict[str, ManagedProcess]] = []
         self.endpoints: Endpoints | None = None
         self.gateway_bind = ""
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, ManagedProcess]:
         """The parts by name, those that started first first."""
         return {name: part for group in self._groups for name, part in group.items()}
 
@@ -162,7 +162,7 @@ class Stack:
                 reason="DISK_FULL",
             )
 
-    def _plan(self) -> tuple[list[dict[str, Part]], Endpoints]:
+    def _plan(self) -> tuple[list[dict[str, ManagedProcess]], Endpoints]:
         """Return the parts in groups that start together, and where they will be.
 
         A part whose address is set is used where it is, and not started.
@@ -185,7 +185,7 @@ class Stack:
             model_repository=str(settings.model_repository.resolve()),
         )
         logs = folder / "logs"
-        makers: dict[str, tuple[str, Callable[[], Part]]] = {
+        makers: dict[str, tuple[str, Callable[[], ManagedProcess]]] = {
             "state": ("state_url", lambda: valkey_part(state, logs / "state.log")),
             "cache": ("cache_url", lambda: valkey_part(cache, logs / "cache.log")),
             "milvus": ("milvus_uri", lambda: self._milvus(milvus)),
@@ -206,7 +206,7 @@ class Stack:
         )
         return state, cache
 
-    def _triton(self, ports: tuple[int, int, int]) -> Part:
+    def _triton(self, ports: tuple[int, int, int]) -> ManagedProcess:
         return triton_part(
             inspect_runtime(self._settings.triton_python),
             self._settings.model_repository,
@@ -215,7 +215,7 @@ class Stack:
             self._folder / "logs" / "triton.log",
         )
 
-    def _processes(self, env: Mapping[str, str]) -> list[dict[str, Part]]:
+    def _processes(self, env: Mapping[str, str]) -> list[dict[str, ManagedProcess]]:
         workers = {
             f"worker-{queue.value}": self._own(
                 f"worker-{queue.value}", ["worker", "--queue", queue.value], env
@@ -244,14 +244,14 @@ class Stack:
             MULTIPROC_DIR: str(metrics),
         }
 
-    def _milvus(self, port: int) -> Part:
+    def _milvus(self, port: int) -> ManagedProcess:
         log = self._folder / "logs" / "milvus.log"
         return milvus_part(self._folder / "milvus", port, log)
 
-    def _own(self, name: str, arguments: list[str], env: Mapping[str, str]) -> Part:
+    def _own(self, name: str, arguments: list[str], env: Mapping[str, str]) -> ManagedProcess:
         ready = self._folder / f"{name}.ready"
         ready.unlink(missing_ok=True)
-        return Part(
+        return ManagedProcess(
             name=name,
             argv=[sys.executable, "-m", "cardex", *arguments],
             log=self._folder / "logs" / f"{name}.log",
@@ -285,7 +285,7 @@ class Stack:
                 part.start()
                 part.wait_ready()
 
-    def _allow_restart(self, part: Part) -> None:
+    def _allow_restart(self, part: ManagedProcess) -> None:
         now = time.monotonic()
         restarts = self._restarts[part.name]
         restarts.append(now)

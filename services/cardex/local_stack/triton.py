@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cardex.domain.errors import ConfigurationError
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -111,7 +111,7 @@ def triton_part(
     folder: Path,
     ports: tuple[int, int, int],
     log: Path,
-) -> Part:
+) -> ManagedProcess:
     """Return the part.
 
     Args:
@@ -135,7 +135,7 @@ def triton_part(
         f"--metrics-address={HOST}", f"--metrics-port={metrics}",
         f"--backend-config=python,shm-region-prefix-name={prefix}",
     ]  # fmt: skip
-    return Part(
+    return ManagedProcess(
         name="Triton",
         argv=argv,
         log=log,

@@ -8,7 +8,7 @@ from typing import Literal
 import redis
 
 from cardex.domain.errors import ConfigurationError
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST
 
 _DURABILITY = {
@@ -64,7 +64,7 @@ def server_program() -> str:
         ) from error
 
 
-def valkey_part(config: ValkeyConfig, log: Path) -> Part:
+def valkey_part(config: ValkeyConfig, log: Path) -> ManagedProcess:
     """Return the part; the password stands in a file that only this user can read."""
     config.folder.mkdir(parents=True, exist_ok=True)
     settings = config.folder / "valkey.conf"
@@ -82,7 +82,7 @@ def valkey_part(config: ValkeyConfig, log: Path) -> Part:
         except redis.exceptions.RedisError:
             return False
 
-    return Part(
+    return ManagedProcess(
         name=f"Valkey ({config.kind})",
         argv=[server_program(), str(settings)],
         log=log,

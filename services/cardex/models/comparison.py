@@ -11,7 +11,7 @@ from cardex.domain.ecg import Image, Signal
 from cardex.domain.errors import InvalidReport
 from cardex.evaluation.dataset import Dataset
 from cardex.evaluation.evaluate import gallery_of, task_of
-from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.models.agreement import answers, cosines, overlap
 from cardex.models.precision import Inputs, Precision, convert
@@ -51,13 +51,13 @@ class Sample:
             yield {name: rows[first : first + BATCH]}
 
 
-def sample_of(release: Release, dataset: Dataset, fold: int) -> Sample:
+def sample_of(release: ModelVersion, dataset: Dataset, fold: int) -> Sample:
     """Return a fold's ECGs and its gallery of reports, each text once; raises InvalidReport."""
     task = task_of(dataset, fold)
     return _sample(release, task.signals, gallery_of(task).texts)
 
 
-def examples_of(release: Release, dataset: Dataset) -> Sample:
+def examples_of(release: ModelVersion, dataset: Dataset) -> Sample:
     """Return what int8 is calibrated on: ECGs and reports of a fold that nothing is measured on."""
     ecgs = dataset.ecgs.of_folds([EXAMPLE_FOLD])
     if not ecgs.records:
@@ -67,7 +67,7 @@ def examples_of(release: Release, dataset: Dataset) -> Sample:
 
 
 def compare(
-    release: Release, precision: Precision, sample: Sample, examples: Sample | None = None
+    release: ModelVersion, precision: Precision, sample: Sample, examples: Sample | None = None
 ) -> dict[str, Any]:
     """Return how far each graph answers as in fp32, and how many of the first ten reports stay.
 
@@ -104,7 +104,7 @@ def compare(
     return figures
 
 
-def _asked(release: Release, sample: Sample) -> Iterator[tuple[str, Iterator[Inputs]]]:
+def _asked(release: ModelVersion, sample: Sample) -> Iterator[tuple[str, Iterator[Inputs]]]:
     models = (IMAGE_ENCODER, TEXT_ENCODER, *((MATCHER,) if release.has_matcher else ()))
     return ((model, sample.calls(model)) for model in models)
 
@@ -113,7 +113,7 @@ def _examples(examples: Sample | None, model: str) -> Iterator[Inputs]:
     return examples.calls(model) if examples else iter(())
 
 
-def _sample(release: Release, signals: Signal, texts: Sequence[str]) -> Sample:
+def _sample(release: ModelVersion, signals: Signal, texts: Sequence[str]) -> Sample:
     spec = release.spec()
     windows = np.stack([window_of(signal, spec) for signal in signals])
     return Sample(draw(windows, spec), ReportTokenizer(release.tokenizer).encode(texts))

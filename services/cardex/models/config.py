@@ -31,9 +31,11 @@ def set_image_shape(config: Path, shape: tuple[int, int, int]) -> None:
     replace(config, text.encode())
 
 
-def parameters(config: Path, number: int) -> dict[str, str]:
+def parameters(config: Path, triton_version: int) -> dict[str, str]:
     """Return the parameters of one version, without its number; raises ConfigurationError."""
-    pattern = rf'^parameters {{ key: "{number}\.(\w+)" value: {{ string_value: (".*") }} }}$'
+    pattern = (
+        rf'^parameters {{ key: "{triton_version}\.(\w+)" value: {{ string_value: (".*") }} }}$'
+    )
     try:
         found = re.findall(pattern, config.read_text(), flags=re.M)
     except OSError as error:
@@ -44,11 +46,11 @@ def parameters(config: Path, number: int) -> dict[str, str]:
     return {name: json.loads(quoted) for name, quoted in found}
 
 
-def set_parameters(config: Path, number: int, values: Mapping[str, str]) -> None:
+def set_parameters(config: Path, triton_version: int, values: Mapping[str, str]) -> None:
     """Set the parameters of one version: lines that are there change, others come to the end."""
     text = config.read_text()
     for name, value in values.items():
-        key = parameter_key(number, name)
+        key = parameter_key(triton_version, name)
         line = f'parameters {{ key: "{key}" value: {{ string_value: {json.dumps(value)} }} }}'
         pattern = rf'^parameters {{ key: "{re.escape(key)}" value: .*$'
         text, found = re.subn(pattern, line.replace("\\", r"\\"), text, flags=re.M)
@@ -57,9 +59,9 @@ def set_parameters(config: Path, number: int, values: Mapping[str, str]) -> None
     replace(config, text.encode())
 
 
-def remove_parameters(config: Path, number: int) -> None:
+def remove_parameters(config: Path, triton_version: int) -> None:
     """Remove the parameters of one version."""
-    pattern = rf'^parameters {{ key: "{number}\..*\n'
+    pattern = rf'^parameters {{ key: "{triton_version}\..*\n'
     replace(config, re.sub(pattern, "", config.read_text(), flags=re.M).encode())
 
 
@@ -71,13 +73,13 @@ def versions(config: Path) -> list[int]:
             f"{config} has no line 'version_policy {{ specific {{ versions: [ 1 ] }} }}', which says what"
             " is served"
         )
-    return [int(number) for number in found[2].split(",")]
+    return [int(triton_version) for triton_version in found[2].split(",")]
 
 
-def set_versions(config: Path, numbers: Sequence[int]) -> None:
+def set_versions(config: Path, triton_versions: Sequence[int]) -> None:
     """Set which versions are to be served; raises ConfigurationError."""
     versions(config)
-    listed = ", ".join(map(str, numbers))
+    listed = ", ".join(map(str, triton_versions))
     replace(config, _POLICY.sub(rf"\g<1> {listed} \g<3>", config.read_text()).encode())
 
 

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from cardex.domain.errors import CardexError, ConfigurationError, Unavailable
 from cardex.inference.control import Replica
-from cardex.inference.repository import Release, newest, releases
-from cardex.models.install import ORDER, install, serve, served_numbers, uninstall
+from cardex.inference.repository import ModelVersion, model_versions, newest
+from cardex.models.install import ORDER, install, serve, served_versions, uninstall
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +40,13 @@ class VersionState:
     """One version of a model repository.
 
     Attributes:
-        number: Triton's.
+        triton_version: Triton's.
         version: of the models.
         served: whether the configurations say so.
         answering: whether the index in force is of this version.
     """
 
-    number: int
+    triton_version: int
     version: str
     served: bool
     answering: bool
@@ -64,7 +64,7 @@ class Deployment:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Work on `repository`, `servers` and `indexes`."""
+        """QueryState on `repository`, `servers` and `indexes`."""
         self._repository = repository
         self._servers = servers
         self._indexes = indexes
@@ -73,15 +73,15 @@ class Deployment:
 
     def states(self) -> list[VersionState]:
         """Return the versions in the repository, the oldest first."""
-        served, answering = served_numbers(self._repository), self._indexes.answering()
+        served, answering = served_versions(self._repository), self._indexes.answering()
         return [
             VersionState(
-                release.number,
+                release.triton_version,
                 release.version(),
-                release.number in served,
+                release.triton_version in served,
                 release.version() == answering,
             )
-            for release in releases(self._repository)
+            for release in model_versions(self._repository)
         ]
 
     def deploy(self, source: Path, progress: Progress, *, shadow: bool = False) -> VersionState:
@@ -96,7 +96,7 @@ class Deployment:
             CardexError: if it does not fit, does not load or answers wrongly; what served goes on
                 serving, and nothing of the new version is served.
         """
-        known = releases(self._repository)
+        known = model_versions(self._repository)
         try:
             release = install(newest(source), self._repository)
         except OSError as error:
@@ -111,7 +111,7 @@ class Deployment:
                 uninstall(release)
             raise
         self._migrate(release.version(), progress, shadow=shadow)
-        return VersionState(release.number, release.version(), True, not shadow)
+        return VersionState(release.triton_version, release.version(), True, not shadow)
 
     def rollback(self, progress: Progress, version: str = "") -> VersionState:
         """Let another loaded version answer again, and take the one that answered out of service.
@@ -132,52 +132,60 @@ class Deployment:
         back = _way_back(states, left, version)
         self._migrate(back.version, progress, shadow=False)
         try:
-            self.retire(left.number)
+            self.retire(left.triton_version)
         except CardexError as error:
             # The way back is done: a second rollback would go one version further.
-            logger.warning("%s; later: cardex models retire %d", error.message, left.number)
-        return VersionState(back.number, back.version, True, True)
+            logger.warning("%s; later: cardex models retire %d", error.message, left.triton_version)
+        return VersionState(back.triton_version, back.version, True, True)
 
-    def retire(self, number: int) -> None:
+    def retire(self, triton_version: int) -> None:
         """Take a version out of service when nobody asks for it any more; its folders stay.
 
         Raises:
             ConfigurationError: if it answers, is not served, or is the only one.
             Unavailable: if it is still asked after a minute.
         """
-        state = next((state for state in self.states() if state.number == number), None)
+        state = next(
+            (state for state in self.states() if state.triton_version == triton_version), None
+        )
         if state is None or not state.served or state.answering:
             why = "answers" if state and state.answering else "is not served"
-            raise ConfigurationError(f"version {number} {why}: see `cardex models list`")
-        kept = [one for one in served_numbers(self._repository) if one != number]
+            raise ConfigurationError(f"version {triton_version} {why}: see `cardex models list`")
+        kept = [one for one in served_versions(self._repository) if one != triton_version]
         if not kept:
-            raise ConfigurationError(f"version {number} is the only one that is served")
-        self._wait_quiet(number)
+            raise ConfigurationError(f"version {triton_version} is the only one that is served")
+        self._wait_quiet(triton_version)
         if self._indexes.answering() == state.version:
-            raise ConfigurationError(f"version {number} answers again: nothing was unloaded")
+            raise ConfigurationError(
+                f"version {triton_version} answers again: nothing was unloaded"
+            )
         serve(self._repository, kept)
         self._load_all()
 
-    def _load(self, release: Release) -> None:
+    def _load(self, release: ModelVersion) -> None:
         """Serve a version beside the others; undone if it does not load or answers wrongly."""
-        numbers = served_numbers(self._repository)
-        if release.number in numbers and self._lacks(release) is None:
+        triton_versions = served_versions(self._repository)
+        if release.triton_version in triton_versions and self._lacks(release) is None:
             return
-        others = [number for number in numbers if number != release.number]
-        serve(self._repository, [*others, release.number])
+        others = [
+            triton_version
+            for triton_version in triton_versions
+            if triton_version != release.triton_version
+        ]
+        serve(self._repository, [*others, release.triton_version])
         try:
             self._load_all()
             if (server := self._lacks(release)) is not None:
                 raise ConfigurationError(
-                    f"Triton at {server.address} loaded {release.version()} as version {release.number},"
+                    f"Triton at {server.address} loaded {release.version()} as version {release.triton_version},"
                     " but it cannot be used: the warning above says why"
                 )
         except CardexError:
-            serve(self._repository, numbers)
+            serve(self._repository, triton_versions)
             self._load_all()
             raise
 
-    def _lacks(self, release: Release) -> Replica | None:
+    def _lacks(self, release: ModelVersion) -> Replica | None:
         """Return a server on which the version cannot be used, None where all have it."""
         version = release.version()
         lacking = (one for one in self._servers if not one.serves(version, self._repository))
@@ -193,19 +201,21 @@ class Deployment:
         for stored, total in self._indexes.migrate(version, shadow=shadow):
             progress(stored, total)
 
-    def _wait_quiet(self, number: int) -> None:
+    def _wait_quiet(self, triton_version: int) -> None:
         """Wait until no worker has the old index in its hands."""
         give_up = self._clock() + PATIENCE_S
         asked, since = -1, self._clock()
         while self._clock() - since < QUIET_S:
-            release = Release(self._repository, number)
+            release = ModelVersion(self._repository, triton_version)
             models = [model for model in ORDER if release.folder(model).is_dir()]
-            now = sum(server.asked(model, number) for server in self._servers for model in models)
+            now = sum(
+                server.asked(model, triton_version) for server in self._servers for model in models
+            )
             if now != asked:
                 asked, since = now, self._clock()
             if self._clock() > give_up:
                 raise Unavailable(
-                    f"version {number} is still asked for: something else than this Cardex uses it",
+                    f"version {triton_version} is still asked for: something else than this Cardex uses it",
                     retry_after_s=PATIENCE_S,
                 )
             self._sleep(0.25)
@@ -216,10 +226,10 @@ def _way_back(states: Sequence[VersionState], left: VersionState, version: str) 
     wanted = [
         state
         for state in loaded
-        if (state.version == version if version else state.number < left.number)
+        if (state.version == version if version else state.triton_version < left.triton_version)
     ]
     if not wanted:
-        names = ", ".join(f"{state.version} (version {state.number})" for state in loaded)
+        names = ", ".join(f"{state.version} (version {state.triton_version})" for state in loaded)
         raise ConfigurationError(
             f"there is no way back from {left.version}"
             f"{f' to {version}' if version else ''}: beside it Triton serves {names or 'nothing'};"

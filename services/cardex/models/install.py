@@ -10,10 +10,10 @@ from cardex.inference.repository import (
     MATCHER,
     MODELS,
     PLAN,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
-    releases,
+    ModelVersion,
+    model_versions,
 )
 from cardex.models.config import (
     config_files,
@@ -25,7 +25,7 @@ from cardex.models.config import (
 )
 
 # The encoder that makes a version complete comes last, so that nobody sees half of one.
-ORDER = (MATCHER, STAT_LANE, TEXT_ENCODER, IMAGE_ENCODER)
+ORDER = (MATCHER, STAT_INSTANCE, TEXT_ENCODER, IMAGE_ENCODER)
 
 
 def lay_out(repository: Path, template: Path, *, matcher: bool) -> None:
@@ -46,7 +46,7 @@ def lay_out(repository: Path, template: Path, *, matcher: bool) -> None:
         )
         (repository / model / "config.pbtxt").symlink_to("configs/onnxruntime.pbtxt")
         folder = repository / model / "1"
-        if model == STAT_LANE:
+        if model == STAT_INSTANCE:
             folder.symlink_to(f"../{IMAGE_ENCODER}/1")
         else:
             folder.mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ def lay_out(repository: Path, template: Path, *, matcher: bool) -> None:
             set_versions(config, [1])
 
 
-def install(source: Release, repository: Path) -> Release:
+def install(source: ModelVersion, repository: Path) -> ModelVersion:
     """Copy a version into another model repository, under the next number; nothing serves it yet.
 
     Returns:
@@ -65,11 +65,11 @@ def install(source: Release, repository: Path) -> Release:
         ConfigurationError: if it does not fit beside the versions that are there.
     """
     version = source.version()
-    there = releases(repository)
+    there = model_versions(repository)
     target = next((release for release in there if release.version() == version), None)
     if target is None:
         _check_fits(source, there)
-        target = Release(repository, 1 + _last_number(repository))
+        target = ModelVersion(repository, 1 + _last_number(repository))
         for model in ORDER:
             if source.folder(model).exists() and (repository / model).exists():
                 _copy(source, target, model)
@@ -80,7 +80,7 @@ def install(source: Release, repository: Path) -> Release:
     return target
 
 
-def uninstall(release: Release) -> None:
+def uninstall(release: ModelVersion) -> None:
     """Remove a version that nothing serves, as if it had never been installed."""
     for model in ORDER:
         folder = release.folder(model)
@@ -89,18 +89,22 @@ def uninstall(release: Release) -> None:
         else:
             shutil.rmtree(folder, ignore_errors=True)
         for config in config_files(release.repository, model):
-            remove_parameters(config, release.number)
+            remove_parameters(config, release.triton_version)
 
 
-def serve(repository: Path, numbers: Sequence[int]) -> None:
+def serve(repository: Path, triton_versions: Sequence[int]) -> None:
     """Say in every configuration which versions are served, of those that a model has."""
     for model in MODELS:
-        there = [number for number in numbers if Release(repository, number).folder(model).exists()]
+        there = [
+            triton_version
+            for triton_version in triton_versions
+            if ModelVersion(repository, triton_version).folder(model).exists()
+        ]
         for config in config_files(repository, model) if there else ():
             set_versions(config, there)
 
 
-def served_numbers(repository: Path) -> list[int]:
+def served_versions(repository: Path) -> list[int]:
     """Return the versions that the configurations say are served; raises ConfigurationError."""
     said = {tuple(versions(config)): config for config in config_files(repository, IMAGE_ENCODER)}
     if len(said) != 1:
@@ -111,7 +115,7 @@ def served_numbers(repository: Path) -> list[int]:
     return list(next(iter(said)))
 
 
-def _check_fits(source: Release, there: Sequence[Release]) -> None:
+def _check_fits(source: ModelVersion, there: Sequence[ModelVersion]) -> None:
     """Refuse what the configurations, which are of all versions, cannot say."""
     for release in there:
         taken, wanted = release.spec().shape, source.spec().shape
@@ -124,12 +128,12 @@ def _check_fits(source: Release, there: Sequence[Release]) -> None:
         if lacking:
             raise ConfigurationError(
                 f"{source.repository} has no {PLAN} for {', '.join(lacking)}, as version"
-                f" {release.number} has: run `cardex models build --repository {source.repository}` on"
+                f" {release.triton_version} has: run `cardex models build --repository {source.repository}` on"
                 " this kind of GPU first"
             )
 
 
-def _planned(release: Release) -> list[str]:
+def _planned(release: ModelVersion) -> list[str]:
     return [model for model in MODELS if (release.folder(model) / PLAN).is_file()]
 
 
@@ -138,10 +142,10 @@ def _last_number(repository: Path) -> int:
     return max((int(path.name) for path in folders if path.name.isdigit()), default=0)
 
 
-def _copy(source: Release, target: Release, model: str) -> None:
+def _copy(source: ModelVersion, target: ModelVersion, model: str) -> None:
     folder = target.folder(model)
     if source.folder(model).is_symlink():
-        folder.symlink_to(source.folder(model).readlink().parent / str(target.number))
+        folder.symlink_to(source.folder(model).readlink().parent / str(target.triton_version))
         return
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -149,7 +153,9 @@ def _copy(source: Release, target: Release, model: str) -> None:
     partial.rename(folder)
 
 
-def _configure(source: Release, target: Release, model: str) -> None:
+def _configure(source: ModelVersion, target: ModelVersion, model: str) -> None:
     for config in config_files(target.repository, model):
-        said = parameters(source.repository / model / "configs" / config.name, source.number)
-        set_parameters(config, target.number, said)
+        said = parameters(
+            source.repository / model / "configs" / config.name, source.triton_version
+        )
+        set_parameters(config, target.triton_version, said)

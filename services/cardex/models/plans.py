@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cardex.domain.errors import ConfigurationError
-from cardex.inference.repository import GRAPHS, IMAGE_ENCODER, MATCHER, TEXT_ENCODER, Release
+from cardex.inference.repository import GRAPHS, IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion
 from cardex.models.builders import Api
 from cardex.models.comparison import Sample
 from cardex.models.config import max_batch_size
@@ -17,7 +17,7 @@ TYPICAL = {IMAGE_ENCODER: 16, TEXT_ENCODER: 32, MATCHER: 1}
 
 
 def build_plans(
-    release: Release,
+    release: ModelVersion,
     api: Api,
     gpu: str | None,
     precision: Precision,

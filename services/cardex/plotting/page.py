@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import LEADS, Origin, Waveform
+from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
 from cardex.plotting.captions import Text, fitted, paragraph, printable, width_of
 
@@ -279,7 +279,7 @@ def _free(
     return baseline - usual
 
 
-def _header(origin: Origin) -> list[Text]:
+def _header(origin: RecordingMetadata) -> list[Text]:
     """Return device and time on the left and the machine's statements on the right."""
     left, middle, right, y = GRID.x, GRID.x + 95.0, GRID.x + GRID.width, 8.0
     recorded = printable(origin.recorded_at).replace("T", " ")

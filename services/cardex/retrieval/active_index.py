@@ -13,7 +13,7 @@ from cardex.inference.statements import Calibration, Predictor
 
 
 @dataclass(frozen=True, slots=True)
-class Edition:
+class ServingSnapshot:
     """One model, the index that was built with it, and what was calibrated for it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Indexes(Protocol):
         """Return it; raises IndexMissing or Unavailable."""
 
 
-class Catalogue:
+class ActiveIndex:
     """The edition in force, looked up at most every `ttl_s` seconds."""
 
     def __init__(
@@ -60,10 +60,10 @@ class Catalogue:
         self._predictors: dict[str, tuple[Calibration, Predictor] | None] = {}
         self._ttl_s = ttl_s
         self._lock = threading.Lock()
-        self._edition: Edition | None = None
+        self._edition: ServingSnapshot | None = None
         self._checked = 0.0
 
-    def current(self) -> Edition:
+    def current(self) -> ServingSnapshot:
         """Return the edition in force.
 
         Raises:
@@ -78,7 +78,7 @@ class Catalogue:
                 self._checked = time.monotonic()
             return self._edition
 
-    def last_known(self) -> Edition | None:
+    def last_known(self) -> ServingSnapshot | None:
         """Return the edition in force, or the last one while a part is down."""
         try:
             return self.current()
@@ -90,7 +90,7 @@ class Catalogue:
         with self._lock:
             self._checked = 0.0
 
-    def _look_up(self) -> Edition:
+    def _look_up(self) -> ServingSnapshot:
         index = self._indexes.current()
         model = served_model(self._encoder, index.model_version)
         if model is None:
@@ -100,7 +100,7 @@ class Catalogue:
                 f" {index.model_version}: rebuild it with `cardex index`, or deploy that model"
             )
         calibration, predictor = self._predictor_for(model) or (None, None)
-        return Edition(model, index, calibration, predictor)
+        return ServingSnapshot(model, index, calibration, predictor)
 
     def _predictor_for(self, model: ModelInfo) -> tuple[Calibration, Predictor] | None:
         """Return calibration and predictor; the prompts are embedded once for each model version."""

@@ -7,22 +7,22 @@ from functools import partial
 from cardex.domain.settings import Settings
 from cardex.inference.regions import memory_of
 from cardex.inference.statements import served_calibration
-from cardex.inference.triton_client import TritonServer
+from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
-from cardex.retrieval.active_index import Catalogue
+from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.retriever import Retriever
-from cardex.stores.answer_cache import Cache
-from cardex.stores.index_lock import Lease
-from cardex.stores.job_queue import JobLimits, JobStore
+from cardex.stores.answer_cache import AnswerCache
+from cardex.stores.index_lock import IndexLock
+from cardex.stores.job_queue import JobLimits, JobQueue
 from cardex.stores.redis import connect
-from cardex.stores.report_index import ReportStore
+from cardex.stores.report_index import ReportIndex
 
 INDEX_LEASE_S = 15.0
 """How long a gateway that died in the midst of writing the index keeps others from it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """Everything that a gateway or a worker talks to.
 
     Attributes:
@@ -34,15 +34,15 @@ class Parts:
         index_lease: makes the lock that a writer of the index takes.
     """
 
-    jobs: JobStore
+    jobs: JobQueue
     encoder: TritonEncoder
-    reports: ReportStore
-    catalogue: Catalogue
+    reports: ReportIndex
+    catalogue: ActiveIndex
     retriever: Retriever
-    index_lease: Callable[[], Lease]
+    index_lease: Callable[[], IndexLock]
 
 
-def assemble(settings: Settings) -> Parts:
+def assemble(settings: Settings) -> Dependencies:
     """Make the parts; nothing is connected until it is used, so that a process starts while one is down.
 
     Raises:
@@ -50,11 +50,11 @@ def assemble(settings: Settings) -> Parts:
     """
     repository = settings.model_repository
     encoder = TritonEncoder(triton_server(settings), repository)
-    reports = ReportStore(
+    reports = ReportIndex(
         settings.milvus_uri, token=settings.milvus_token, kind=settings.milvus_index
     )
-    catalogue = Catalogue(encoder, reports, partial(served_calibration, repository))
-    cache = Cache(connect(settings.cache_url), settings.cache_ttl_s)
+    catalogue = ActiveIndex(encoder, reports, partial(served_calibration, repository))
+    cache = AnswerCache(connect(settings.cache_url), settings.cache_ttl_s)
     limits = JobLimits(
         max_backlog=settings.max_backlog,
         max_attempts=settings.max_attempts,
@@ -64,19 +64,19 @@ def assemble(settings: Settings) -> Parts:
         job_ttl_s=settings.job_ttl_s,
     )
     state = connect(settings.state_url)
-    return Parts(
-        jobs=JobStore(state, limits),
+    return Dependencies(
+        jobs=JobQueue(state, limits),
         encoder=encoder,
         reports=reports,
         catalogue=catalogue,
         retriever=Retriever(encoder, reports, cache, catalogue),
-        index_lease=partial(Lease, state, "index", INDEX_LEASE_S),
+        index_lease=partial(IndexLock, state, "index", INDEX_LEASE_S),
     )
 
 
-def triton_server(settings: Settings) -> TritonServer:
+def triton_server(settings: Settings) -> TritonClient:
     """Return a connection to the Triton of these settings."""
-    return TritonServer(
+    return TritonClient(
         settings.triton_url,
         timeout_s=settings.triton_timeout_s,
         in_flight=settings.triton_in_flight,

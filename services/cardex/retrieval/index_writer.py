@@ -10,8 +10,8 @@ from cardex.domain.reports import Report, Statement
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
 from cardex.reports.language import language_of
 from cardex.reports.ptbxl import normalise, report_id
-from cardex.retrieval.active_index import Catalogue
-from cardex.stores.report_index import ReportStore
+from cardex.retrieval.active_index import ActiveIndex
+from cardex.stores.report_index import ReportIndex
 
 MAX_TEXT = 20_000
 MAX_CHUNK = 1_000
@@ -22,7 +22,7 @@ class Indexer:
     """Writes reports into one index."""
 
     def __init__(
-        self, encoder: Encoder, store: ReportStore, catalogue: Catalogue, *, rebuild: bool
+        self, encoder: Encoder, store: ReportIndex, catalogue: ActiveIndex, *, rebuild: bool
     ) -> None:
         """Open the index in force, or a new one that answers after `commit`.
 
@@ -82,7 +82,7 @@ class Indexer:
             self._store.drop(self._index)
 
 
-def _model_in_force(encoder: Encoder, store: ReportStore) -> ModelInfo:
+def _model_in_force(encoder: Encoder, store: ReportIndex) -> ModelInfo:
     """Return the model of the index that answers, or the newest where that one is not served."""
     try:
         found = served_model(encoder, store.current().model_version)

@@ -7,8 +7,8 @@ from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
-from cardex.retrieval.active_index import Catalogue
-from cardex.stores.report_index import ReportStore
+from cardex.retrieval.active_index import ActiveIndex
+from cardex.stores.report_index import ReportIndex
 
 PASSES = 5
 """How often changes of the old index are followed before it is said to be too busy."""
@@ -18,7 +18,7 @@ class Migration:
     """Makes an index of another model with the same reports, while the old one answers."""
 
     def __init__(
-        self, encoder: Encoder, store: ReportStore, catalogue: Catalogue, model_version: str
+        self, encoder: Encoder, store: ReportIndex, catalogue: ActiveIndex, model_version: str
     ) -> None:
         """Find the model; nothing is made yet.
 

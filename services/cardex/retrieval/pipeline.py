@@ -13,7 +13,7 @@ from cardex.domain.errors import CardexError
 from cardex.domain.index import Match
 from cardex.domain.jobs import Answer, Question
 from cardex.domain.quality import SignalQuality
-from cardex.retrieval.active_index import Edition
+from cardex.retrieval.active_index import ServingSnapshot
 from cardex.retrieval.reranking import check_matcher
 from cardex.signals.cleaning import MONITORING, clean
 from cardex.signals.image_spec import ImageSpec
@@ -23,7 +23,7 @@ from cardex.signals.readers import read
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueryItem:
     """One ECG with its question.
 
     Attributes:
@@ -40,10 +40,10 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Work:
+class QueryState:
     """What is known of one ECG so far."""
 
-    asked: Asked
+    asked: QueryItem
     stages: dict[str, float]
     vector: Embedding | None = None
     window: Signal | None = None
@@ -64,7 +64,7 @@ class Work:
         return self.vector is None or self.asked.question.rerank > 0
 
 
-def prepare(works: list[Work], edition: Edition) -> None:
+def prepare(works: list[QueryState], edition: ServingSnapshot) -> None:
     """Read and clean each ECG; one that cannot be answered gets its error."""
     for work in works:
         try:
@@ -74,7 +74,7 @@ def prepare(works: list[Work], edition: Edition) -> None:
             work.outcome = error
 
 
-def _prepare_one(work: Work, spec: ImageSpec) -> None:
+def _prepare_one(work: QueryState, spec: ImageSpec) -> None:
     with timed(work.stages, "read"):
         waveform = read(work.asked.ecg)
     with timed(work.stages, "clean"):
@@ -85,7 +85,7 @@ def _prepare_one(work: Work, spec: ImageSpec) -> None:
         work.window = window_of(cleaned, spec)
 
 
-def draw_images(works: list[Work], edition: Edition) -> None:
+def draw_images(works: list[QueryState], edition: ServingSnapshot) -> None:
     """Draw all windows at once."""
     if not works:
         return

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 from cardex.domain.index import IndexInfo, Match
 from cardex.domain.reports import Report
-from cardex.stores.report_index import ReportStore
+from cardex.stores.report_index import ReportIndex
 
 
-class ReportShelf:
+class ReportCache:
     """Reports of the index in force, each read once. Used by many threads at once."""
 
     LIMIT = 50_000
 
-    def __init__(self, store: ReportStore) -> None:
+    def __init__(self, store: ReportIndex) -> None:
         """Read from `store` what is not there yet."""
         self._store = store
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cardex.domain.errors import InvalidQuestion
 from cardex.domain.index import Match
 from cardex.domain.jobs import MAX_RERANK, MIN_RERANK, Question
-from cardex.retrieval.active_index import Edition
+from cardex.retrieval.active_index import ServingSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def check_rerank(question: Question) -> None:
         raise _refused(f"must be 0, or {MIN_RERANK} to {MAX_RERANK}", question)
 
 
-def check_matcher(question: Question, edition: Edition) -> None:
+def check_matcher(question: Question, edition: ServingSnapshot) -> None:
     """Check that the served model can re-rank, where that is asked.
 
     Raises:

@@ -16,14 +16,14 @@ from cardex.domain.jobs import (
 )
 from cardex.domain.reports import Hit, Report
 from cardex.inference.encoder import Encoder
-from cardex.retrieval.active_index import Catalogue, Edition
+from cardex.retrieval.active_index import ActiveIndex, ServingSnapshot
 from cardex.retrieval.draft import draft_of
 from cardex.retrieval.findings import findings_of
-from cardex.retrieval.pipeline import Asked, Work, draw_images, prepare, timed
-from cardex.retrieval.report_cache import ReportShelf
+from cardex.retrieval.pipeline import QueryItem, QueryState, draw_images, prepare, timed
+from cardex.retrieval.report_cache import ReportCache
 from cardex.retrieval.reranking import Ranked, as_found, check_rerank, reranked
-from cardex.stores.answer_cache import Cache, answer_key
-from cardex.stores.report_index import ReportStore
+from cardex.stores.answer_cache import AnswerCache, answer_key
+from cardex.stores.report_index import ReportIndex
 
 MAX_TEXT = 2_000
 
@@ -48,14 +48,14 @@ class Retriever:
     """The way from ECG or text to the nearest reports. Used by many threads at once."""
 
     def __init__(
-        self, encoder: Encoder, store: ReportStore, cache: Cache, catalogue: Catalogue
+        self, encoder: Encoder, store: ReportIndex, cache: AnswerCache, catalogue: ActiveIndex
     ) -> None:
         """Answer with the given parts."""
         self._encoder = encoder
         self._store = store
         self._cache = cache
         self._catalogue = catalogue
-        self._reports = ReportShelf(store)
+        self._reports = ReportCache(store)
 
     def cached(self, sha256: str, question: Question) -> Answer | None:
         """Return the answer that is known already, even while Triton or Milvus is down."""
@@ -87,7 +87,7 @@ class Retriever:
             reports = self._reports.get(edition.index, matches)
         return _answer(edition, as_found(matches), reports, stages)
 
-    def by_ecg(self, batch: Sequence[Asked], priority: Priority) -> list[Answer | CardexError]:
+    def by_ecg(self, batch: Sequence[QueryItem], priority: Priority) -> list[Answer | CardexError]:
         """Answer a micro-batch; an ECG that is at fault gets its own error.
 
         Raises:
@@ -95,7 +95,7 @@ class Retriever:
                 is at fault.
         """
         edition = self._catalogue.current()
-        works = [Work(asked, {"queue": asked.queued_s}) for asked in batch]
+        works = [QueryState(asked, {"queue": asked.queued_s}) for asked in batch]
         self._look_up(works, edition)
         prepare([work for work in works if work.open and work.needs_image], edition)
         draw_images([work for work in works if work.window is not None], edition)
@@ -109,7 +109,7 @@ class Retriever:
         self._write(found, edition, reports)
         return [work.outcome for work in works if work.outcome is not None]
 
-    def _look_up(self, works: list[Work], edition: Edition) -> None:
+    def _look_up(self, works: list[QueryState], edition: ServingSnapshot) -> None:
         """Take answers and embeddings that the cache has."""
         keys = [_key(work.asked.sha256, work.asked.question, edition) for work in works]
         for work, answer in zip(works, self._cache.answers(keys), strict=True):
@@ -120,7 +120,7 @@ class Retriever:
             if found is not None:
                 work.vector, work.quality = found
 
-    def _embed(self, works: list[Work], edition: Edition, priority: Priority) -> None:
+    def _embed(self, works: list[QueryState], edition: ServingSnapshot, priority: Priority) -> None:
         if not works:
             return
         stages: dict[str, float] = {}
@@ -139,7 +139,7 @@ class Retriever:
             edition.model.version,
         )
 
-    def _search(self, works: list[Work], edition: Edition) -> dict[str, Report]:
+    def _search(self, works: list[QueryState], edition: ServingSnapshot) -> dict[str, Report]:
         """Find what is near to each; returns the reports by id."""
         if not works:
             return {}
@@ -156,7 +156,11 @@ class Retriever:
         return reports
 
     def _match(
-        self, works: list[Work], edition: Edition, reports: dict[str, Report], priority: Priority
+        self,
+        works: list[QueryState],
+        edition: ServingSnapshot,
+        reports: dict[str, Report],
+        priority: Priority,
     ) -> None:
         """Ask the matcher about the nearest reports of each."""
         works = [work for work in works if work.matches]
@@ -177,7 +181,9 @@ class Retriever:
             work.log_odds = found
             work.stages |= stages
 
-    def _write(self, works: list[Work], edition: Edition, reports: dict[str, Report]) -> None:
+    def _write(
+        self, works: list[QueryState], edition: ServingSnapshot, reports: dict[str, Report]
+    ) -> None:
         """Make each answer, and cache it."""
         answers: dict[str, Answer] = {}
         for work in works:
@@ -189,13 +195,13 @@ class Retriever:
         self._cache.put_answers(answers)
 
 
-def _ranked(work: Work, edition: Edition) -> list[Ranked]:
+def _ranked(work: QueryState, edition: ServingSnapshot) -> list[Ranked]:
     if work.log_odds is None or edition.calibration is None:
         return as_found(work.matches)
     return reranked(work.matches, work.log_odds, edition.calibration.match_weight)
 
 
-def _with_ecg(answer: Answer, work: Work, edition: Edition) -> Answer:
+def _with_ecg(answer: Answer, work: QueryState, edition: ServingSnapshot) -> Answer:
     """Add what is said of the ECG itself."""
     predictor, vector = edition.predictor, work.vector
     return replace(
@@ -207,7 +213,7 @@ def _with_ecg(answer: Answer, work: Work, edition: Edition) -> Answer:
 
 
 def _answer(
-    edition: Edition,
+    edition: ServingSnapshot,
     ranked: Sequence[Ranked],
     reports: dict[str, Report],
     stages: dict[str, float],
@@ -231,7 +237,7 @@ def _shown(report: Report) -> Report:
     return replace(report, record_ids=report.record_ids[:SHOWN_RECORD_IDS])
 
 
-def _key(sha256: str, question: Question, edition: Edition) -> str:
+def _key(sha256: str, question: Question, edition: ServingSnapshot) -> str:
     return answer_key(sha256, question, edition.version, edition.index.generation)
 
 

@@ -41,7 +41,7 @@ class EmbeddedEcg(msgspec.Struct, frozen=True):
     quality: SignalQuality
 
 
-class Cache:
+class AnswerCache:
     """Answers by question, embeddings by ECG. A cache that is down is an empty cache."""
 
     def __init__(self, client: redis_py.Redis, ttl_s: float = 7 * 86_400.0) -> None:

@@ -10,7 +10,7 @@ from cardex.stores.redis import mapped
 PREFIX = "cardex:lock:"
 
 
-class Lease:
+class IndexLock:
     """A lock that its holder has to renew: a holder that dies blocks nobody for long."""
 
     def __init__(self, client: redis.Redis, name: str, lease_s: float) -> None:

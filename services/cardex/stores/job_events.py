@@ -33,7 +33,7 @@ class Event:
     owner: str
 
 
-class Events:
+class JobEvents:
     """Follows the stream with one connection and wakes who waits for a job.
 
     After a lost connection it goes on from the last event seen, so no change is missed.

@@ -118,7 +118,7 @@ class Swept:
     wake: bool
 
 
-class JobStore:
+class JobQueue:
     """Jobs, their payloads and their queues in the state Redis."""
 
     def __init__(self, client: redis_py.Redis, limits: JobLimits) -> None:

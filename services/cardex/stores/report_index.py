@@ -41,7 +41,7 @@ KINDS = {
 }
 
 
-class ReportStore:
+class ReportIndex:
     """Reports and their embeddings in Milvus."""
 
     def __init__(self, uri: str, *, token: str = "", kind: str = "IVF_FLAT") -> None:

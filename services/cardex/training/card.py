@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cardex.evaluation.calibration import Curve
-from cardex.inference.repository import Release
+from cardex.inference.repository import ModelVersion
 from cardex.reports.ptbxl import StatementKind
 from cardex.reports.snomed import snomed_code
 
@@ -54,7 +54,7 @@ def write_statements(path: Path, version: str, card: Card) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def write_card(release: Release, version: str, recipe: "Recipe", card: Card) -> None:
+def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card) -> None:
     """Write both cards of a model."""
     spec = msgspec.to_builtins(recipe.spec)
     fields = {

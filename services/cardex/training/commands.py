@@ -14,7 +14,7 @@ from cardex.evaluation.probabilities import calibrated, likeness
 from cardex.reports.ptbxl import Record
 from cardex.training.card import Card
 from cardex.training.corpora import Corpus
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.experiments import run_all, runs_of, table
 from cardex.training.export import export
@@ -22,8 +22,8 @@ from cardex.training.models import ImageEncoder
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
     CALIBRATION_FOLD,
-    Place,
     Reports,
+    RunContext,
     Trained,
     sibling,
     train,
@@ -62,8 +62,8 @@ def run_train(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = read_recipe(recipe_file)
-    machine = Machine.here(bf16=options.bf16, compiled=options.compiled)
-    place = Place(work, machine, options.tensorboard)
+    machine = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
+    place = RunContext(work, machine, options.tensorboard)
     dataset = open_dataset(data, work)
     corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
     ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
@@ -90,7 +90,7 @@ def run_train(
 
 
 def calibrate(
-    trained: Trained, twin: ImageEncoder, dataset: Dataset, machine: Machine
+    trained: Trained, twin: ImageEncoder, dataset: Dataset, machine: DistributedContext
 ) -> dict[str, Curve]:
     """Fit each statement's curve on the calibration fold, by an encoder that has not seen it.
 

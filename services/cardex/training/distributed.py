@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class DistributedContext:
     """The device of this process and its place among all.
 
     Attributes:
@@ -36,7 +36,7 @@ class Machine:
     compiled: bool = False
 
     @classmethod
-    def here(cls, *, bf16: bool = False, compiled: bool = False) -> "Machine":
+    def here(cls, *, bf16: bool = False, compiled: bool = False) -> "DistributedContext":
         """Take a GPU where there is one, and join the other processes of `torchrun`."""
         rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         cuda = torch.cuda.is_available()

@@ -7,7 +7,7 @@ import torch
 
 from cardex.domain.ecg import Embedding, Image
 from cardex.reports.normalise import clean_report
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.run import Trained
 from cardex.training.text import read_texts
 from cardex.training.tokens import token_ids
@@ -16,7 +16,7 @@ from cardex.training.tokens import token_ids
 class TorchEmbedder:
     """The encoders of `Trained`, before they are exported."""
 
-    def __init__(self, trained: Trained, machine: Machine) -> None:
+    def __init__(self, trained: Trained, machine: DistributedContext) -> None:
         """Embed with `trained` on `machine`."""
         self.spec = trained.recipe.spec
         self._trained, self._machine = trained, machine

@@ -17,10 +17,10 @@ from cardex.domain.errors import CardexError
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
 from cardex.training.corpora import Corpus
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.recipe import Recipe, read_recipe
-from cardex.training.run import Place, Reports, train
+from cardex.training.run import Reports, RunContext, train
 from cardex.training.trainer import Stopped
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def runs_of(
 def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
     """Train and measure one run."""
     torch.set_num_threads(1)
-    place = Place(work, Machine.here())
+    place = RunContext(work, DistributedContext.here())
     dataset = open_dataset(data, work)
     corpus = Corpus.of([record for record in dataset.records if record.fold in run.folds])
     start = time.monotonic()

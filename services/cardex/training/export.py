@@ -17,10 +17,10 @@ from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     MODELS,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
-    releases,
+    ModelVersion,
+    model_versions,
 )
 from cardex.models.config import config_files, set_image_shape, set_parameters
 from cardex.models.install import lay_out
@@ -48,8 +48,8 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
         raise CardexError(
             "text.clean: the service reads reports as they are: train without it to export"
         )
-    release = Release(repository, 1)
-    if others := [one.number for one in releases(repository) if one != release]:
+    release = ModelVersion(repository, 1)
+    if others := [one.triton_version for one in model_versions(repository) if one != release]:
         raise CardexError(
             f"{repository} also holds version {others[-1]}: export into a repository of its own, and bring it"
             " into service by `cardex models deploy`"
@@ -81,10 +81,12 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
     text = {
         "tokenizer_sha256": fingerprint, "length": str(LENGTH), "probe": json.dumps(text_probe),
     }  # fmt: skip
-    values = {IMAGE_ENCODER: image, STAT_LANE: image, TEXT_ENCODER: text, MATCHER: {}}
+    values = {IMAGE_ENCODER: image, STAT_INSTANCE: image, TEXT_ENCODER: text, MATCHER: {}}
     for model in MODELS:
         for config in config_files(repository, model):
-            set_parameters(config, release.number, {"model_version": version, **values[model]})
+            set_parameters(
+                config, release.triton_version, {"model_version": version, **values[model]}
+            )
             if model != TEXT_ENCODER:
                 set_image_shape(config, spec.shape)
     write_statements(release.statements, version, card)

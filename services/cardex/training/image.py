@@ -14,7 +14,7 @@ from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
 from cardex.training import losses
 from cardex.training.augment import augment
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.losses import Queue
 from cardex.training.matcher import Matcher
 from cardex.training.matching import fused_losses
@@ -166,7 +166,7 @@ class ImageTower(nn.Module):
             self.queue.push(*self._pushed)
 
 
-class StudyTower(nn.Module):
+class StudentTower(nn.Module):
     """An encoder that learns the mean of its teachers."""
 
     def __init__(self, encoder: ImageEncoder, teachers: list[ImageEncoder]) -> None:
@@ -230,7 +230,7 @@ def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
 
 @torch.inference_mode()
 def read_images(
-    encoder: ImageEncoder, windows: Signal, spec: ImageSpec, machine: Machine
+    encoder: ImageEncoder, windows: Signal, spec: ImageSpec, machine: DistributedContext
 ) -> NDArray[np.float32]:
     """Return embeddings (ECGs, embedding) of windows."""
     encoder.to(machine.device).eval()

@@ -17,7 +17,7 @@ EVERY = 20
 SAY_EVERY_S = 15.0
 
 
-class Journal:
+class MetricLogger:
     """The log of one stage."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Journal:
             if writes:
                 self._board = writer(str(folder / "tensorboard" / name), purge_step=begun + 1)
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "MetricLogger":
         """Open the file."""
         return self
 

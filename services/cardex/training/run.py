@@ -25,11 +25,11 @@ from cardex.reports.normalise import clean_report
 from cardex.signals.image_spec import ImageSpec
 from cardex.training import checkpoint
 from cardex.training.corpora import Corpus, statement_matrix
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.image import (
     ImageTower,
     Lesson,
-    StudyTower,
+    StudentTower,
     new_encoder,
     prepare_images,
     windows_of,
@@ -53,7 +53,7 @@ DESCRIPTION_REPEATS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunContext:
     """Where and how stages are run.
 
     Attributes:
@@ -64,7 +64,7 @@ class Place:
     """
 
     work: Path
-    machine: Machine
+    machine: DistributedContext
     tensorboard: bool = False
     stop_after: int | None = None
 
@@ -90,7 +90,7 @@ class Trained:
     codes: list[str]
 
 
-def train(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> Trained:
+def train(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: RunContext) -> Trained:
     """Train every stage of `recipe` after the reports'.
 
     Args:
@@ -109,7 +109,7 @@ def train(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> Train
     return Trained(recipe, reports.tokenizer, reports.encoder, image, matcher, codes)
 
 
-def sibling(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: Place) -> ImageEncoder:
+def sibling(reports: "Reports", ecgs: Ecgs, recipe: Recipe, place: RunContext) -> ImageEncoder:
     """Train the recipe's image encoder, without teachers, on all but the calibration fold."""
     others = ecgs.of_folds([fold for fold in TRAINING_FOLDS if fold != CALIBRATION_FOLD])
     return Pupils(reports, others, recipe, place).train(
@@ -121,7 +121,7 @@ class Reports:
     """The text stage's result: tokenizer, locked encoder, and the bank of all training reports."""
 
     def __init__(
-        self, corpus: Corpus, descriptions: dict[str, str], recipe: Recipe, place: Place
+        self, corpus: Corpus, descriptions: dict[str, str], recipe: Recipe, place: RunContext
     ) -> None:
         """Train the report encoder, or take it from the last time.
 
@@ -166,7 +166,7 @@ class Reports:
 class Pupils:
     """Image encoders of one recipe and one set of ECGs."""
 
-    def __init__(self, text: Reports, ecgs: Ecgs, recipe: Recipe, place: Place) -> None:
+    def __init__(self, text: Reports, ecgs: Ecgs, recipe: Recipe, place: RunContext) -> None:
         """Gather what the ECGs are to be like."""
         corpus = text.corpus
         place_of = {record.ecg_id: row for row, record in enumerate(corpus.records)}
@@ -216,7 +216,7 @@ class Pupils:
         key = _key(*(key for _, key in teachers), msgspec.json.encode(how.study), seed)
 
         def build() -> nn.Module:
-            return StudyTower(encoder, [teacher for teacher, _ in teachers])
+            return StudentTower(encoder, [teacher for teacher, _ in teachers])
 
         self._stage(name, key, encoder, build, how.study, seed)
         return encoder, key
@@ -278,7 +278,7 @@ def teacher_seed(seed: int, number: int) -> int:
 
 
 def _stage(
-    place: Place, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
+    place: RunContext, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
     seed: int, prepare: Callable[[Batch], Prepared], lengths: Sequence[int] | int,
 ) -> None:  # fmt: skip
     """Train `model` inside the tower that `build` makes, or load it where that was done before.
@@ -301,7 +301,7 @@ def _stage(
 
 
 def _train(
-    place: Place, name: str, tower: nn.Module, plan: Plan, seed: int,
+    place: RunContext, name: str, tower: nn.Module, plan: Plan, seed: int,
     prepare: Callable[[Batch], Prepared], lengths: Sequence[int] | int,
 ) -> None:  # fmt: skip
     trainer = Trainer(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cardex.training.distributed import Machine
+from cardex.training.distributed import DistributedContext
 from cardex.training.models import ReportEncoder
 from cardex.training.tokens import PIECES
 from cardex.training.trainer import Batch, Prepared
@@ -50,7 +50,7 @@ def prepare_text(ids: NDArray[np.int32], batch: Batch) -> Prepared:
 
 @torch.no_grad()
 def read_texts(
-    encoder: ReportEncoder, ids: NDArray[np.int32], machine: Machine
+    encoder: ReportEncoder, ids: NDArray[np.int32], machine: DistributedContext
 ) -> tuple[Tensor, Tensor]:
     """Return embeddings (reports, embedding) and wordings (reports, W) of ids, on the CPU."""
     encoder.to(machine.device).eval()

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from cardex.domain.errors import CardexError
 from cardex.training import checkpoint
-from cardex.training.distributed import Machine
-from cardex.training.metric_logger import Journal
+from cardex.training.distributed import DistributedContext
+from cardex.training.metric_logger import MetricLogger
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Trainer:
     """Trains one model, which returns its losses by name when it is called with a prepared batch."""
 
     def __init__(
-        self, name: str, plan: Plan, *, seed: int, machine: Machine, folder: Path | None = None,
+        self, name: str, plan: Plan, *, seed: int, machine: DistributedContext, folder: Path | None = None,
         tensorboard: bool = False, stop_after: int | None = None,
     ) -> None:  # fmt: skip
         """Prepare stage `name`.
@@ -129,7 +129,9 @@ class Trainer:
         )
         fingerprint = self._fingerprint(len(sizes))
         begun = self._restore(model, optimizer, fingerprint)
-        journal = Journal(self._folder, self._name, self._machine.first, begun, self._tensorboard)
+        journal = MetricLogger(
+            self._folder, self._name, self._machine.first, begun, self._tensorboard
+        )
         total = self._steps(len(sizes))
         saved = time.monotonic()
         with journal, _interruption() as interrupted:

@@ -39,7 +39,7 @@ def web_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with _channel(settings) as channel:
-            app.state.gateway = ecg_retrieval_pb2_grpc.EcgRetrievalStub(channel)
+            app.state.gateway = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(channel)
             app.state.health = health_pb2_grpc.HealthStub(channel)
             app.state.settings = settings
             yield
@@ -167,7 +167,7 @@ async def healthz() -> dict[str, str]:
 
 async def readyz(request: Request) -> JSONResponse:
     """Say whether an ECG can be answered now."""
-    message = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrieval")
+    message = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrievalService")
     try:
         health = await request.app.state.health.Check(message, timeout=5.0)
         state = health_pb2.HealthCheckResponse.ServingStatus.Name(health.status)

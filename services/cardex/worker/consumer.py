@@ -17,12 +17,12 @@ from cardex.domain.errors import (
     VersionMismatch,
 )
 from cardex.domain.jobs import Answer, Claim, JobError, Priority
-from cardex.retrieval.active_index import Catalogue
-from cardex.retrieval.pipeline import Asked
+from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.pipeline import QueryItem
 from cardex.retrieval.retriever import Retriever
 from cardex.stores.broker import Doorbell
-from cardex.stores.job_queue import JobStore
-from cardex.worker.heartbeat import Leases
+from cardex.stores.job_queue import JobQueue
+from cardex.worker.heartbeat import LeaseHeartbeat
 from cardex.worker.metrics import BATCH_SIZE, JOBS, STAGE_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -38,14 +38,14 @@ _UNFORESEEN = JobError(
 Outcome = Answer | CardexError
 
 
-class Drain:
+class JobConsumer:
     """Takes micro-batches of one queue, in as many threads as call it."""
 
     def __init__(
         self,
-        jobs: JobStore,
+        jobs: JobQueue,
         retriever: Retriever,
-        catalogue: Catalogue,
+        catalogue: ActiveIndex,
         doorbell: Doorbell,
         batch: Mapping[Priority, int],
     ) -> None:
@@ -55,7 +55,7 @@ class Drain:
         self._catalogue = catalogue
         self._doorbell = doorbell
         self._batch = batch
-        self._leases = Leases(jobs)
+        self._leases = LeaseHeartbeat(jobs)
         self.stopping = threading.Event()
 
     def run(self, priority: Priority) -> int:
@@ -116,7 +116,7 @@ class Drain:
     def _outcomes(self, claims: Sequence[Claim], priority: Priority) -> list[Outcome]:
         now = time.time()
         outcomes: dict[int, Outcome] = {}
-        asked: dict[int, Asked] = {}
+        asked: dict[int, QueryItem] = {}
         payloads = self._jobs.payloads([claim.job for claim in claims])
         for place, (claim, payload) in enumerate(zip(claims, payloads, strict=True)):
             job = claim.job
@@ -125,7 +125,9 @@ class Drain:
             except (InvalidEcg, PayloadExpired) as error:
                 outcomes[place] = error
             else:
-                asked[place] = Asked(job.payload, ecg, job.question, max(0.0, now - job.submitted))
+                asked[place] = QueryItem(
+                    job.payload, ecg, job.question, max(0.0, now - job.submitted)
+                )
         answered = self._retriever.by_ecg(list(asked.values()), priority)
         outcomes.update(zip(asked, answered, strict=True))
         return [outcomes[place] for place in range(len(claims))]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from cardex.domain.errors import CardexError
 from cardex.domain.jobs import Claim
-from cardex.stores.job_queue import JobStore
+from cardex.stores.job_queue import JobQueue
 
 logger = logging.getLogger(__name__)
 
@@ -16,10 +16,10 @@ MAX_HOLD_S = 120.0
 """A job held longer than this is stuck: its lease is let go, and another worker takes it."""
 
 
-class Leases:
+class LeaseHeartbeat:
     """Extends the leases of held jobs from one thread, until they are let go."""
 
-    def __init__(self, jobs: JobStore) -> None:
+    def __init__(self, jobs: JobQueue) -> None:
         """Extend leases at `jobs`, three times in each lease's length."""
         self._jobs = jobs
         self._held: dict[str, tuple[float, Sequence[Claim]]] = {}

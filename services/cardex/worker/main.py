@@ -17,7 +17,7 @@ from cardex.retrieval.dependencies import assemble
 from cardex.signals.readers import warm_up
 from cardex.stores.broker import TASK, Doorbell, celery_app
 from cardex.telemetry import mark_ready, serve_metrics
-from cardex.worker.consumer import Drain
+from cardex.worker.consumer import JobConsumer
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def worker_app(settings: Settings) -> Celery:
     parts = assemble(settings)
     check_models(parts.encoder)
     app = celery_app(settings.state_url)
-    drain = Drain(
+    drain = JobConsumer(
         parts.jobs,
         parts.retriever,
         parts.catalogue,

@@ -8,7 +8,7 @@ from cardex.cli.main import app
 from cardex.domain.jobs import Question
 from cardex.domain.settings import Settings
 from cardex.gateway.keys import KeyRing, Scope
-from cardex.inference.repository import IMAGE_ENCODER, TEXT_ENCODER, Release, newest
+from cardex.inference.repository import IMAGE_ENCODER, TEXT_ENCODER, ModelVersion, newest
 from cardex.signals.image_spec import ImageSpec
 from tests.helpers.ecgs import DICOM
 
@@ -146,7 +146,7 @@ def test_every_layout_is_drawn(cardex, tmp_path, layout):
 def test_a_repository_without_a_model_card_is_named(cardex, tmp_path, monkeypatch):
     monkeypatch.setenv("CARDEX_MODEL_REPOSITORY", str(tmp_path))
     for model in (IMAGE_ENCODER, TEXT_ENCODER):
-        graph = Release(tmp_path, 1).graph(model)
+        graph = ModelVersion(tmp_path, 1).graph(model)
         graph.parent.mkdir(parents=True)
         graph.touch()
     result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")

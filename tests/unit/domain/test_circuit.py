@@ -6,7 +6,7 @@ from cardex.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
 RESET_S = 2.0
 
 
-class Part:
+class ManagedProcess:
     """A part that is down until told otherwise, and counts its calls."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ def clock():
 
 @pytest.fixture
 def part():
-    return Part()
+    return ManagedProcess()
 
 
 def circuit(clock, *, attempts=1, threshold=3, backoff_s=0.05):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from cardex.evaluation.caching_embedder import Watched, untracked
+from cardex.evaluation.caching_embedder import CachingEmbedder, untracked
 from cardex.signals.image_spec import ImageSpec
 from tests.helpers.fakes import text_vector
 
@@ -23,7 +23,7 @@ class Embedder:
 
 def test_a_text_is_read_once_and_stands_where_it_was_asked():
     plain = Embedder()
-    watched = Watched(plain, untracked)
+    watched = CachingEmbedder(plain, untracked)
     texts = [f"report {number % 80}" for number in range(200)]
     np.testing.assert_array_equal(watched.texts(texts), Embedder().texts(texts))
     watched.texts(["report 3", "new"])
@@ -32,7 +32,7 @@ def test_a_text_is_read_once_and_stands_where_it_was_asked():
 
 def test_an_image_is_embedded_once():
     plain = Embedder()
-    watched = Watched(plain, untracked)
+    watched = CachingEmbedder(plain, untracked)
     one, other = np.zeros((2, 1, 1, 1), np.uint8), np.ones((2, 1, 1, 1), np.uint8)
     np.testing.assert_array_equal(watched.images(one), watched.images(one))
     assert plain.seen == 1
@@ -47,5 +47,5 @@ def test_how_far_it_is_is_shown():
         titles.append((title, len(numbers)))
         return numbers
 
-    Watched(Embedder(), track).texts([str(number) for number in range(130)])
+    CachingEmbedder(Embedder(), track).texts([str(number) for number in range(130)])
     assert titles == [("reading 130 reports", 3)]

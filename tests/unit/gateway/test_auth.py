@@ -7,7 +7,7 @@ from cardex.api.bind import check_bind, is_loopback, server_credentials
 from cardex.api.pb.v1 import ecg_retrieval_pb2, report_index_pb2
 from cardex.domain.errors import ConfigurationError, InvalidQuestion
 from cardex.domain.settings import Settings
-from cardex.gateway.auth import SCOPES, Door, caller
+from cardex.gateway.auth import SCOPES, AuthInterceptor, caller
 from cardex.gateway.keys import KeyRing, Scope, add_to_file
 
 RPCS = {
@@ -124,8 +124,8 @@ def keys(tmp_path):
     return SimpleNamespace(ring=KeyRing(path), **made)
 
 
-GET_JOB = "/cardex.v1.EcgRetrieval/GetJob"
-WATCH = "/cardex.v1.EcgRetrieval/WatchJobs"
+GET_JOB = "/cardex.v1.EcgRetrievalService/GetJob"
+WATCH = "/cardex.v1.EcgRetrievalService/WatchJobs"
 
 
 async def who(request, context):
@@ -152,7 +152,7 @@ async def wrapped(ring, handler, method=GET_JOB, **metadata):
         return HANDLERS[handler]
 
     details = SimpleNamespace(method=method, invocation_metadata=tuple(metadata.items()))
-    return await Door(ring).intercept_service(continuation, details)
+    return await AuthInterceptor(ring).intercept_service(continuation, details)
 
 
 async def refusal(ring, **metadata) -> grpc.StatusCode:
@@ -210,7 +210,7 @@ async def test_a_method_that_nobody_serves_stays_unknown(keys):
         return None
 
     details = SimpleNamespace(method=GET_JOB, invocation_metadata=())
-    assert await Door(keys.ring).intercept_service(continuation, details) is None
+    assert await AuthInterceptor(keys.ring).intercept_service(continuation, details) is None
 
 
 async def test_an_error_of_the_tree_ends_the_call_with_its_status():

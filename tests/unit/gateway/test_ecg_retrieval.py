@@ -6,7 +6,7 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import QueueState
 from cardex.domain.settings import Settings
-from cardex.gateway.ecg_retrieval import EcgRetrieval
+from cardex.gateway.ecg_retrieval import EcgRetrievalService
 from cardex.signals.image_spec import ImageSpec
 from tests.helpers.fakes import House, model_info
 
@@ -29,7 +29,7 @@ def house():
 @pytest.fixture
 def info(house):
     parts = SimpleNamespace(jobs=Jobs(), encoder=house.encoder, reports=house.store)
-    service = EcgRetrieval(Settings(), parts, desk=None, events=None)
+    service = EcgRetrievalService(Settings(), parts, desk=None, events=None)
     return lambda: service.GetServerInfo(pb.GetServerInfoRequest(), None)
 
 

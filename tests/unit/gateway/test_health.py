@@ -5,7 +5,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from cardex.domain.errors import ConfigurationError, IndexMissing, Unavailable, VersionMismatch
 from cardex.domain.jobs import Priority
-from cardex.gateway.health import INDEX, PATIENCE_BEATS, RETRIEVAL, Pulse
+from cardex.gateway.health import INDEX, PATIENCE_BEATS, RETRIEVAL, HealthMonitor
 from cardex.stores.job_queue import Swept
 from tests.helpers.fakes import FakeDoorbell, FakeStore, House
 
@@ -48,7 +48,7 @@ def world():
         house=house, jobs=Jobs(), health=Health(), bell=FakeDoorbell(), keys=Keys()
     )
     parts = SimpleNamespace(jobs=world.jobs, encoder=house.encoder, catalogue=house.catalogue)
-    world.pulse = Pulse(parts, world.bell, world.health, world.keys)
+    world.pulse = HealthMonitor(parts, world.bell, world.health, world.keys)
     return world
 
 

@@ -7,12 +7,12 @@ from cardex.api.pb.v1 import report_pb2
 from cardex.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
 from cardex.domain.reports import Report
 from cardex.gateway.index_lease import Writer
-from cardex.gateway.report_index import ReportIndex
+from cardex.gateway.report_index import ReportIndexService
 from cardex.retrieval.index_writer import MAX_CHUNK
 from tests.helpers.fakes import FakeLease, House, model_info
 
 
-class Pulse:
+class HealthMonitor:
     beats = 0
 
     async def beat(self) -> None:
@@ -33,7 +33,7 @@ def service(house):
         catalogue=house.catalogue,
         index_lease=lambda: FakeLease(held),
     )
-    return ReportIndex(parts, Pulse())
+    return ReportIndexService(parts, HealthMonitor())
 
 
 def chunk(*texts: str, mode: int = pb.UPSERT_MODE_MERGE) -> pb.UpsertReportsRequest:

@@ -21,7 +21,7 @@ from cardex.domain.errors import (
 from cardex.domain.jobs import DEFAULT_TOP_K, Answer, JobError, JobState, Priority, Question
 from cardex.domain.settings import Settings
 from cardex.gateway.keys import Principal, Scope
-from cardex.gateway.submissions import MAX_REQUEST_ID, Desk
+from cardex.gateway.submissions import MAX_REQUEST_ID, SubmissionService
 from cardex.stores.job_queue import Submission, Submitted
 from tests.helpers.fakes import FakeDoorbell, a_job
 
@@ -32,7 +32,7 @@ ECG = ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=b"an ECG"))
 @pytest.fixture
 def desk():
     settings = Settings(max_payload_bytes=1024)
-    return Desk(settings, parts=None, doorbell=None, events=None, pulse=None)
+    return SubmissionService(settings, parts=None, doorbell=None, events=None, pulse=None)
 
 
 def submission(desk, default=Priority.STAT, **request):
@@ -125,7 +125,7 @@ class Jobs:
         self.cancelled.append(job_id)
 
 
-class Events:
+class JobEvents:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
@@ -138,7 +138,7 @@ class Events:
         yield future
 
 
-class Pulse:
+class HealthMonitor:
     def __init__(self) -> None:
         self.trouble: Exception | None = None
         self.lasting = asyncio.Event()
@@ -150,11 +150,11 @@ class Pulse:
 
 @pytest.fixture
 def world():
-    jobs, pulse, bell = Jobs(), Pulse(), FakeDoorbell()
+    jobs, pulse, bell = Jobs(), HealthMonitor(), FakeDoorbell()
     known: dict[str, Answer] = {}
     retriever = SimpleNamespace(cached=lambda sha256, question: known.get(sha256))
     parts = SimpleNamespace(jobs=jobs, retriever=retriever)
-    desk = Desk(Settings(), parts, bell, Events(jobs), pulse)
+    desk = SubmissionService(Settings(), parts, bell, JobEvents(jobs), pulse)
     return SimpleNamespace(jobs=jobs, pulse=pulse, bell=bell, known=known, desk=desk)
 
 

@@ -45,7 +45,7 @@ def test_each_server_is_asked_itself_what_it_serves(replica, monkeypatch, tmp_pa
         assert (server, repository) == ("10.0.0.1:8001", tmp_path)
         return FakeEncoder("cardex-1")
 
-    monkeypatch.setattr(module, "TritonServer", lambda address: address)
+    monkeypatch.setattr(module, "TritonClient", lambda address: address)
     monkeypatch.setattr(module, "TritonEncoder", encoder)
     assert replica.serves("cardex-1", tmp_path)
     assert not replica.serves("cardex-2", tmp_path)

@@ -19,13 +19,13 @@ from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     MODELS,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
+    model_versions,
     newest,
     parameter_key,
-    releases,
 )
-from cardex.inference.served_model import IMAGE_INPUT, TEXT_INPUT, Served, read_served
+from cardex.inference.served_model import IMAGE_INPUT, TEXT_INPUT, ServedModel, read_served
 from cardex.inference.statements import load_calibration
 from cardex.local_stack import doctor
 from cardex.reports.snomed import snomed_code
@@ -70,8 +70,8 @@ def parameters(model: str, target: str) -> dict[str, str]:
     return {key: value.string_value for key, value in found if key[0].isdigit()}
 
 
-def served(target: str, number: int = RELEASE.number) -> Served:
-    (release,) = (one for one in releases(REPOSITORY) if one.number == number)
+def served(target: str, number: int = RELEASE.triton_version) -> ServedModel:
+    (release,) = (one for one in model_versions(REPOSITORY) if one.triton_version == number)
     return read_served(release, {model: config_of(model, target) for model in MODELS})
 
 
@@ -112,10 +112,10 @@ def test_every_target_of_a_model_serves_the_same_versions(config, model, target)
 
 @of_each_target
 def test_the_lane_is_the_encoder_once_more(target):
-    lane, encoder = config_of(STAT_LANE, target), config_of(IMAGE_ENCODER, target)
+    lane, encoder = config_of(STAT_INSTANCE, target), config_of(IMAGE_ENCODER, target)
     assert tensors(lane.input) == tensors(encoder.input)
     assert tensors(lane.output) == tensors(encoder.output)
-    assert parameters(STAT_LANE, target) == parameters(IMAGE_ENCODER, target)
+    assert parameters(STAT_INSTANCE, target) == parameters(IMAGE_ENCODER, target)
     assert lane.version_policy == encoder.version_policy
 
 
@@ -134,7 +134,7 @@ def test_a_version_that_is_served_has_a_folder_and_its_parameters(config, model,
 @of_each_target
 def test_the_newest_version_is_served_by_every_model(target):
     for model in MODELS:
-        assert RELEASE.number in config_of(model, target).version_policy.specific.versions
+        assert RELEASE.triton_version in config_of(model, target).version_policy.specific.versions
 
 
 @of_each_model
@@ -152,8 +152,8 @@ def test_every_model_runs_the_same_way():
 
 
 def test_a_version_of_the_lane_is_the_folder_of_the_encoder():
-    for release in releases(REPOSITORY):
-        lane = release.folder(STAT_LANE)
+    for release in model_versions(REPOSITORY):
+        lane = release.folder(STAT_INSTANCE)
         assert lane.is_symlink()
         assert lane.resolve() == release.folder(IMAGE_ENCODER).resolve()
 
@@ -167,13 +167,13 @@ def test_what_is_served_fits_what_the_client_sends(target):
     assert found.info.version == RELEASE.version()
     assert found.info.image_spec == RELEASE.spec()
     assert found.info.matcher == RELEASE.has_matcher
-    assert found.has(STAT_LANE)
+    assert found.has(STAT_INSTANCE)
 
 
 @of_each_target
 def test_every_version_that_is_served_fits(target):
     for number in config_of(IMAGE_ENCODER, target).version_policy.specific.versions:
-        assert served(target, number).info.number == number
+        assert served(target, number).info.triton_version == number
 
 
 @of_each_queue
@@ -184,13 +184,13 @@ def test_a_model_knows_the_priorities_that_the_client_sends(config, model, targe
 
 @of_each_target
 def test_the_lane_joins_nothing_and_waits_for_nothing(target):
-    assert not config_of(STAT_LANE, target).HasField("dynamic_batching")
-    assert config_of(STAT_LANE, target).instance_group[0].count > 1
+    assert not config_of(STAT_INSTANCE, target).HasField("dynamic_batching")
+    assert config_of(STAT_INSTANCE, target).instance_group[0].count > 1
 
 
 @of_each_target
 def test_the_lane_takes_what_a_worker_takes_together(target):
-    assert config_of(STAT_LANE, target).max_batch_size >= Settings().stat_batch
+    assert config_of(STAT_INSTANCE, target).max_batch_size >= Settings().stat_batch
 
 
 @of_each_queue
@@ -243,7 +243,7 @@ def test_the_doctor_counts_the_instances_that_need_shared_memory():
 
 def test_on_a_cpu_routine_gives_way_to_the_lane():
     assert int(config_of(IMAGE_ENCODER, "cpu").parameters["nice"].string_value) > 0
-    assert "nice" not in config_of(STAT_LANE, "cpu").parameters
+    assert "nice" not in config_of(STAT_INSTANCE, "cpu").parameters
 
 
 @of_each_model
@@ -272,20 +272,20 @@ def test_batches_of_the_lane_start_first_and_those_of_indexing_and_matching_last
     for model in MODELS:
         (group,) = config_of(model, "tensorrt").instance_group
         # The lane waits for none of the places that the others share.
-        shared = [] if model == STAT_LANE else ["execution"]
+        shared = [] if model == STAT_INSTANCE else ["execution"]
         assert [one.name for one in group.rate_limiter.resources] == shared
         first[model] = group.rate_limiter.priority
-    assert first[STAT_LANE] < first[IMAGE_ENCODER] < min(first[TEXT_ENCODER], first[MATCHER])
+    assert first[STAT_INSTANCE] < first[IMAGE_ENCODER] < min(first[TEXT_ENCODER], first[MATCHER])
 
 
 @on_tensorrt
 def test_only_the_lane_has_the_stream_of_the_highest_priority(config, model, target):
     optimization = config.optimization
     highest = optimization.priority == optimization.PRIORITY_MAX
-    assert highest == (model == STAT_LANE)
+    assert highest == (model == STAT_INSTANCE)
 
 
-@pytest.mark.parametrize("model", [IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER])
+@pytest.mark.parametrize("model", [IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER])
 def test_cuda_graphs_are_of_the_inputs_from_one_row_to_the_largest_batch(model):
     config = config_of(model, "tensorrt")
     assert config.optimization.cuda.graphs

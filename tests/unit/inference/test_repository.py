@@ -8,10 +8,10 @@ from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     TEXT_ENCODER,
-    Release,
+    ModelVersion,
+    model_versions,
     newest,
     parameter_key,
-    releases,
 )
 from cardex.signals.image_spec import ImageSpec
 
@@ -37,13 +37,13 @@ def add(repository, folder: str, *models: str) -> None:
 @pytest.fixture
 def release(repository):
     add(repository, "1", *GRAPHS)
-    release = Release(repository, 1)
+    release = ModelVersion(repository, 1)
     release.card.write_text(json.dumps(FIELDS))
     return release
 
 
 def test_each_version_has_its_own_folders(repository):
-    first, second = Release(repository, 1), Release(repository, 2)
+    first, second = ModelVersion(repository, 1), ModelVersion(repository, 2)
     for of in ("tokenizer", "statements", "card", "page"):
         one, other = getattr(first, of), getattr(second, of)
         assert (one.name, one.parent.name, other.parent.name) == (other.name, "1", "2")
@@ -53,15 +53,15 @@ def test_each_version_has_its_own_folders(repository):
 def test_versions_are_in_the_order_of_their_numbers(repository):
     for number in ("10", "9", "2"):
         add(repository, number, *BOTH)
-    assert [release.number for release in releases(repository)] == [2, 9, 10]
-    assert newest(repository).number == 10
+    assert [release.triton_version for release in model_versions(repository)] == [2, 9, 10]
+    assert newest(repository).triton_version == 10
 
 
 @pytest.mark.parametrize("model", BOTH)
 def test_a_version_that_only_one_encoder_has_is_none(repository, model):
     add(repository, "1", *BOTH)
     add(repository, "2", model)
-    assert newest(repository).number == 1
+    assert newest(repository).triton_version == 1
 
 
 def test_a_version_needs_no_matcher(repository):
@@ -75,14 +75,14 @@ def test_a_folder_without_a_graph_is_no_version(repository):
     add(repository, "1", *BOTH)
     for model in BOTH:
         (repository / model / "2").mkdir()
-    assert [release.number for release in releases(repository)] == [1]
+    assert [release.triton_version for release in model_versions(repository)] == [1]
 
 
 @pytest.mark.parametrize("folder", ["1.old", "2~", "new", "configs"])
 def test_a_folder_that_is_no_number_is_no_version(repository, folder):
     add(repository, "1", *BOTH)
     add(repository, folder, *BOTH)
-    assert [release.number for release in releases(repository)] == [1]
+    assert [release.triton_version for release in model_versions(repository)] == [1]
 
 
 def test_a_repository_without_a_version_is_named_with_the_remedy(repository):

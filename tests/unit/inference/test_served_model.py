@@ -7,9 +7,9 @@ from cardex.domain.errors import ConfigurationError, VersionMismatch
 from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
+    ModelVersion,
     parameter_key,
 )
 from cardex.inference.served_model import read_served
@@ -46,7 +46,12 @@ def configs():
 
 def test_a_version_is_told_as_the_rest_of_cardex_knows_it(release, configs):
     info = read_served(release, configs).info
-    assert (info.version, info.number, info.image_spec, info.dimension) == ("m2", 2, SPEC, 4)
+    assert (info.version, info.triton_version, info.image_spec, info.dimension) == (
+        "m2",
+        2,
+        SPEC,
+        4,
+    )
     assert info.matcher
 
 
@@ -65,7 +70,7 @@ def test_of_several_versions_each_has_its_own_parameters(tmp_path, configs, numb
     assert served.probes[IMAGE_ENCODER] == ([1.0] if number == 1 else PROBE)
 
 
-@pytest.mark.parametrize("model", [STAT_LANE, MATCHER])
+@pytest.mark.parametrize("model", [STAT_INSTANCE, MATCHER])
 def test_lane_and_matcher_may_be_missing(release, configs, model):
     assert read_served(release, configs).has(model)
     del configs[model]
@@ -111,7 +116,7 @@ SPOILED = {
         f"ecg_image_encoder takes 1519 TYPE_UINT8 {DIMS}, this Cardex image TYPE_UINT8 {DIMS}",
     ),
     "dims of the lane's image": (
-        tensor(STAT_LANE, "input", "image", dims=[1, 1, 1]),
+        tensor(STAT_INSTANCE, "input", "image", dims=[1, 1, 1]),
         "ecg_image_encoder_stat takes image TYPE_UINT8 [1, 1, 1], this Cardex",
     ),
     "type of the tokens": (
@@ -143,7 +148,7 @@ SPOILED = {
         "report_text_encoder gives embedding TYPE_FP32 [8], this Cardex embedding TYPE_FP32 [4]",
     ),
     "a lane of another space": (
-        tensor(STAT_LANE, "output", "embedding", dims=[8]),
+        tensor(STAT_INSTANCE, "output", "embedding", dims=[8]),
         "ecg_image_encoder_stat gives embedding TYPE_FP32 [8], this Cardex embedding TYPE_FP32 [4]",
     ),
     "a matcher of three reports": (
@@ -167,7 +172,7 @@ def test_a_tensor_that_does_not_fit_is_told_with_both_sides(release, configs, wh
 
 @pytest.mark.parametrize("dims", [[-1], [2, 2], []])
 def test_an_embedding_is_one_vector_of_fixed_length(release, configs, dims):
-    for model in (IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER):
+    for model in (IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER):
         configs[model].output[0].dims[:] = dims
     with pytest.raises(
         ConfigurationError, match=r"ecg_image_encoder gives embedding .*fixed length"
@@ -191,7 +196,7 @@ def test_a_model_without_batches_is_refused(release, configs, model):
         (IMAGE_ENCODER, "model_version"),
         (IMAGE_ENCODER, "probe"),
         (IMAGE_ENCODER, "image_spec"),
-        (STAT_LANE, "model_version"),
+        (STAT_INSTANCE, "model_version"),
         (TEXT_ENCODER, "model_version"),
         (TEXT_ENCODER, "probe"),
         (TEXT_ENCODER, "tokenizer_sha256"),
@@ -223,10 +228,10 @@ def test_a_parameter_that_cannot_be_read_is_named_with_its_model(
         read_served(release, configs)
 
 
-# Parts that do not belong together.
+# Dependencies that do not belong together.
 
 
-@pytest.mark.parametrize("model", [STAT_LANE, TEXT_ENCODER, MATCHER])
+@pytest.mark.parametrize("model", [STAT_INSTANCE, TEXT_ENCODER, MATCHER])
 def test_models_of_different_versions_are_refused_with_both(release, configs, model):
     change(configs, model, NUMBER, model_version="m9")
     with pytest.raises(VersionMismatch, match=rf"ecg_image_encoder m2 beside {model} m9"):
@@ -243,7 +248,7 @@ def test_another_tokenizer_is_refused_with_both_fingerprints(release, configs):
 def test_a_missing_tokenizer_is_named_with_the_setting(tmp_path, configs):
     told = r"serves m2 as version 2.*report_text_encoder/2/tokenizer\.json.*CARDEX_MODEL_REPOSITORY"
     with pytest.raises(ConfigurationError, match=told):
-        read_served(Release(tmp_path, NUMBER), configs)
+        read_served(ModelVersion(tmp_path, NUMBER), configs)
 
 
 def test_reports_of_another_length_are_refused_with_both(release, configs):

@@ -6,7 +6,7 @@ import pytest
 
 from cardex.domain.errors import ConfigurationError, VersionMismatch
 from cardex.domain.reports import Prediction
-from cardex.inference.repository import Release
+from cardex.inference.repository import ModelVersion
 from cardex.inference.statements import (
     MAX_PREDICTIONS,
     MIN_PROBABILITY,
@@ -89,7 +89,7 @@ def test_a_folder_is_no_file(tmp_path):
 def repository(tmp_path):
     """The statements of two versions, side by side."""
     for number in (1, 2):
-        path = Release(tmp_path, number).statements
+        path = ModelVersion(tmp_path, number).statements
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({**FILE, "model_version": f"m{number}"}))
     return tmp_path
@@ -97,17 +97,17 @@ def repository(tmp_path):
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_served_model_has_the_statements_of_its_own_version(repository, number):
-    found = served_calibration(repository, model_info(f"m{number}", number=number))
+    found = served_calibration(repository, model_info(f"m{number}", triton_version=number))
     assert found.model_version == f"m{number}"
 
 
 def test_statements_of_another_model_are_refused_with_both_versions_and_the_file(repository):
     with pytest.raises(VersionMismatch, match=r"model m9.*2/statements\.json.*for m2"):
-        served_calibration(repository, model_info("m9", number=2))
+        served_calibration(repository, model_info("m9", triton_version=2))
 
 
 def test_a_served_model_may_come_without_statements(repository):
-    assert served_calibration(repository, model_info("m3", number=3)) is None
+    assert served_calibration(repository, model_info("m3", triton_version=3)) is None
 
 
 def predictor(*statements: CalibratedStatement) -> Predictor:

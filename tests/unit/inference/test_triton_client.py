@@ -10,7 +10,7 @@ from tritonclient.utils import InferenceServerException
 from cardex.domain.circuit import Circuit
 from cardex.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
 from cardex.inference import triton_client as module
-from cardex.inference.triton_client import Call, TritonServer
+from cardex.inference.triton_client import InferenceRequest, TritonClient
 from tests.helpers.fakes import FakeClock
 
 TIMEOUT_S = 10.0
@@ -97,12 +97,12 @@ def client(monkeypatch, clock):
 
 @pytest.fixture
 def server(client):
-    return TritonServer("triton:8001", timeout_s=TIMEOUT_S, memory=Memory)
+    return TritonClient("triton:8001", timeout_s=TIMEOUT_S, memory=Memory)
 
 
-def call(**changes) -> Call:
+def call(**changes) -> InferenceRequest:
     image = np.zeros((2, 3), dtype=np.uint8)
-    return Call(**{"model": "encoder", "number": 2, "inputs": {"image": image}, "output": "embedding",
+    return InferenceRequest(**{"model": "encoder", "triton_version": 2, "inputs": {"image": image}, "output": "embedding",
                    "priority": 1} | changes)  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def test_the_time_that_a_call_waits_for_its_turn_is_taken_off(server, client, cl
 
 
 def test_a_call_too_many_is_told_which_setting_bounds_it(client):
-    server = TritonServer("triton:8001", timeout_s=0.01, in_flight=2)
+    server = TritonClient("triton:8001", timeout_s=0.01, in_flight=2)
     refused = []
 
     def one_more() -> None:
@@ -203,7 +203,7 @@ def test_a_call_too_many_is_told_which_setting_bounds_it(client):
 
 
 def test_a_call_that_failed_leaves_its_place_to_the_next(client):
-    server = TritonServer("triton:8001", timeout_s=0.01, in_flight=1)
+    server = TritonClient("triton:8001", timeout_s=0.01, in_flight=1)
     client.errors = [error(status="StatusCode.INVALID_ARGUMENT")]
     with pytest.raises(ConfigurationError):
         server.infer(call())
@@ -276,9 +276,9 @@ def test_a_model_that_fails_to_compute_is_unavailable_with_a_delay(server, clien
 def test_a_version_that_fails_to_compute_does_not_stop_the_others(server, client):
     client.errors = [error("onnx runtime error 2", "StatusCode.INTERNAL")] * 3
     with pytest.raises(Unavailable):
-        server.infer(call(number=2))
+        server.infer(call(triton_version=2))
     client.errors.clear()
-    assert server.infer(call(number=1)).shape == (2, 4)
+    assert server.infer(call(triton_version=1)).shape == (2, 4)
 
 
 def test_a_server_whose_model_fails_to_compute_is_the_same_server(server, client):

@@ -14,8 +14,8 @@ from cardex.domain.errors import (
 )
 from cardex.domain.jobs import Priority
 from cardex.inference.probe import probe_image, probe_tokens
-from cardex.inference.repository import IMAGE_ENCODER, MATCHER, MODELS, STAT_LANE, TEXT_ENCODER
-from cardex.inference.triton_client import Call
+from cardex.inference.repository import IMAGE_ENCODER, MATCHER, MODELS, STAT_INSTANCE, TEXT_ENCODER
+from cardex.inference.triton_client import InferenceRequest
 from cardex.inference.triton_encoder import TritonEncoder
 from tests.helpers.unit_models import (
     LARGEST,
@@ -31,13 +31,13 @@ from tests.helpers.unit_models import (
 
 @dataclass
 class Server:
-    """The TritonServer: any model answers its probe, and counts the rows of a call in one component."""
+    """The TritonClient: any model answers its probe, and counts the rows of a call in one component."""
 
     configs: dict = field(default_factory=small_configs)
     ready: dict[str, set[int]] = field(default_factory=dict)
     failures: int = 0
     looks: int = 0
-    calls: list[Call] = field(default_factory=list)
+    calls: list[InferenceRequest] = field(default_factory=list)
     broken: dict[int, Exception] = field(default_factory=dict)
 
     def serve(self, number: int, version: str, models=MODELS) -> None:
@@ -58,10 +58,10 @@ class Server:
     def config(self, model: str):
         return deepcopy(self.configs[model])
 
-    def infer(self, call: Call) -> np.ndarray:
+    def infer(self, call: InferenceRequest) -> np.ndarray:
         self.calls.append(call)
-        if call.number in self.broken:
-            raise self.broken[call.number]
+        if call.triton_version in self.broken:
+            raise self.broken[call.triton_version]
         rows = len(next(iter(call.inputs.values())))
         if call.model == MATCHER:
             reports = call.inputs["token_ids"].shape[1]
@@ -73,7 +73,8 @@ class Server:
     def sent(self) -> list[tuple[str, int, int]]:
         """Return model, version and rows of each call, and forget them."""
         found = [
-            (call.model, call.number, len(next(iter(call.inputs.values())))) for call in self.calls
+            (call.model, call.triton_version, len(next(iter(call.inputs.values()))))
+            for call in self.calls
         ]
         self.calls.clear()
         return found
@@ -120,7 +121,7 @@ def versions(encoder, **options) -> list[str]:
 def test_a_model_is_its_version_its_image_and_its_dimension(encoder):
     (model,) = encoder.models()
     assert (model.version, model.image_spec, model.dimension) == ("m1", SPEC, 4)
-    assert (model.matcher, model.number) == (True, 1)
+    assert (model.matcher, model.triton_version) == (True, 1)
 
 
 def test_several_versions_are_told_newest_first(encoder, server):
@@ -146,14 +147,14 @@ def test_a_matcher_that_is_not_ready_is_none_of_its_version(encoder, server):
 
 def test_every_encoder_and_the_lane_are_probed_before_they_are_trusted(encoder, server):
     encoder.models()
-    assert [call.model for call in server.calls] == [IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER]
+    assert [call.model for call in server.calls] == [IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER]
     image, lane, text = (next(iter(call.inputs.values())) for call in server.calls)
     np.testing.assert_array_equal(image, probe_image(SPEC.shape))
     np.testing.assert_array_equal(lane, probe_image(SPEC.shape))
     np.testing.assert_array_equal(text, probe_tokens(LENGTH))
 
 
-@pytest.mark.parametrize("model", [IMAGE_ENCODER, STAT_LANE, TEXT_ENCODER])
+@pytest.mark.parametrize("model", [IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER])
 def test_a_wrong_answer_to_the_known_input_is_refused(encoder, server, monkeypatch, model):
     right = server.infer
     monkeypatch.setattr(
@@ -325,11 +326,11 @@ def test_each_model_is_called_by_its_own_number(encoder, server):
 def test_stat_goes_to_the_lane(encoder, server, model):
     encoder.embed_images(model, images(2), Priority.STAT)
     (call,) = server.calls
-    assert (call.model, call.priority) == (STAT_LANE, 0)
+    assert (call.model, call.priority) == (STAT_INSTANCE, 0)
 
 
 def test_stat_goes_first_where_there_is_no_lane(encoder, server):
-    without(server, STAT_LANE)
+    without(server, STAT_INSTANCE)
     (model,) = encoder.models()
     server.calls.clear()
     encoder.embed_images(model, images(2), Priority.STAT)

@@ -106,7 +106,7 @@ def test_a_served_model_is_called_by_its_version_and_output():
 
     server, inputs = Server(), {"image": np.zeros((1, 2, 2, 1), np.uint8)}
     ServedRunner(server, IMAGE_ENCODER, 3).answer(inputs)
-    assert (server.call.model, server.call.number, server.call.output) == (
+    assert (server.call.model, server.call.triton_version, server.call.output) == (
         IMAGE_ENCODER,
         3,
         "embedding",

@@ -8,7 +8,7 @@ import pytest
 
 from cardex.domain.errors import ConfigurationError
 from cardex.inference.encoder import ModelInfo
-from cardex.inference.repository import MATCHER, MODELS, STAT_LANE, newest
+from cardex.inference.repository import MATCHER, MODELS, STAT_INSTANCE, newest
 from cardex.local_stack.ports import listening
 from cardex.models.config import versions
 from loadtest import gpu_triton
@@ -86,21 +86,21 @@ def test_the_copy_has_the_plans_and_serves_this_version_alone(release, halves, t
     assert models_of(copy) == list(MODELS)
     for model, built in halves.items():
         assert (copy.folder(model) / "model.plan").read_bytes() == built.plan
-    stat = copy.folder(STAT_LANE) / "model.plan"
+    stat = copy.folder(STAT_INSTANCE) / "model.plan"
     assert stat.resolve().is_relative_to(tmp_path)
     assert stat.read_bytes() == halves["ecg_image_encoder"].plan
     for model in MODELS:
         config = copy.repository / model / "configs" / "tensorrt.pbtxt"
-        assert versions(config) == [release.number]
+        assert versions(config) == [release.triton_version]
     assert {path: path.stat().st_mtime_ns for path in release.repository.rglob("*")} == before
 
 
 def test_an_older_version_beside_the_newest_is_not_served(halves, release, tmp_path):
     two = install(release, {}, tmp_path / "two")
     for model in models_of(two):
-        if model != STAT_LANE:
+        if model != STAT_INSTANCE:
             (two.repository / model / "2").symlink_to("1")
-    (two.repository / STAT_LANE / "2").symlink_to("../ecg_image_encoder/2")
+    (two.repository / STAT_INSTANCE / "2").symlink_to("../ecg_image_encoder/2")
     copy = install(newest(two.repository), halves, tmp_path / "copy")
     assert versions(copy.repository / MATCHER / "configs" / "tensorrt.pbtxt") == [2]
     assert copy.graph(MATCHER).with_name("model.plan").is_file()
@@ -113,7 +113,7 @@ def test_it_waits_until_every_model_is_ready_and_stops_its_own_process(program, 
     log = (tmp_path / "triton.log").read_text()
     for model in MODELS:
         assert f"/v2/models/{model}/versions/1/ready" in log
-    assert log.count(f"/v2/models/{STAT_LANE}/versions/1/ready") >= 2
+    assert log.count(f"/v2/models/{STAT_INSTANCE}/versions/1/ready") >= 2
 
 
 def test_it_is_stopped_when_what_it_is_for_fails(program, release, tmp_path):
@@ -135,7 +135,7 @@ class Encoder:
 
 
 class Graphs:
-    """A TritonServer whose models answer as `runners` do."""
+    """A TritonClient whose models answer as `runners` do."""
 
     def __init__(self, runners):
         self.runners = runners

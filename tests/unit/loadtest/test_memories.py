@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from cardex.domain.errors import ConfigurationError
-from cardex.inference.triton_client import Call, TritonServer
+from cardex.inference.triton_client import InferenceRequest, TritonClient
 from loadtest import memories as module
 from loadtest.memories import memories
 
-CALL = Call("m", 1, {"image": np.zeros((4, 2, 2, 1), np.uint8)}, "embedding")
+CALL = InferenceRequest("m", 1, {"image": np.zeros((4, 2, 2, 1), np.uint8)}, "embedding")
 
 
 class Memory:
@@ -30,7 +30,7 @@ def closed(monkeypatch):
 
     monkeypatch.setattr(module, "memory_of", memory_of)
     monkeypatch.setattr(
-        TritonServer, "infer", lambda self, call: np.zeros((len(call.inputs["image"]), 2))
+        TritonClient, "infer", lambda self, call: np.zeros((len(call.inputs["image"]), 2))
     )
     return log
 
@@ -60,6 +60,6 @@ def test_a_server_that_takes_no_call_at_all_is_an_error(monkeypatch):
     def infer(self, call):
         raise ConfigurationError("no")
 
-    monkeypatch.setattr(TritonServer, "infer", infer)
+    monkeypatch.setattr(TritonClient, "infer", infer)
     with pytest.raises(ConfigurationError):
         memories("127.0.0.1:1", CALL, 1, 0.0, lambda _: None)

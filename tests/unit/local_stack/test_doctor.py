@@ -5,7 +5,7 @@ import pytest
 
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.settings import Settings
-from cardex.inference.repository import IMAGE_ENCODER, TEXT_ENCODER, Release, newest
+from cardex.inference.repository import IMAGE_ENCODER, TEXT_ENCODER, ModelVersion, newest
 from cardex.local_stack import doctor
 from cardex.local_stack.doctor import Check, examine
 
@@ -15,7 +15,7 @@ GIB = 1024**3
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     """A machine that has everything; a test takes away what it is about."""
-    release = Release(tmp_path / "models", 1)
+    release = ModelVersion(tmp_path / "models", 1)
     for model in (IMAGE_ENCODER, TEXT_ENCODER):
         release.folder(model).mkdir(parents=True)
         release.graph(model).write_bytes(bytes(2_000_000))
@@ -80,7 +80,7 @@ def test_a_missing_tokenizer_is_named(machine):
 
 
 def test_the_newest_version_is_looked_at(machine):
-    newer = Release(machine.release.repository, 2)
+    newer = ModelVersion(machine.release.repository, 2)
     for model in (IMAGE_ENCODER, TEXT_ENCODER):
         shutil.copytree(machine.release.folder(model), newer.folder(model))
     newer.card.write_text('{"model_version": "cardex-2"}')

@@ -5,7 +5,7 @@ import pytest
 
 from cardex.domain.errors import ConfigurationError
 from cardex.local_stack import managed_process as module
-from cardex.local_stack.managed_process import Part
+from cardex.local_stack.managed_process import ManagedProcess
 
 
 @pytest.fixture
@@ -13,9 +13,11 @@ def make(tmp_path):
     """Make parts that run a shell script, and end what is left of them."""
     parts = []
 
-    def made(script: str, **options) -> Part:
+    def made(script: str, **options) -> ManagedProcess:
         options.setdefault("ready", (tmp_path / "ready").exists)
-        part = Part("Valkey (state)", ["sh", "-c", script], tmp_path / "part.log", **options)
+        part = ManagedProcess(
+            "Valkey (state)", ["sh", "-c", script], tmp_path / "part.log", **options
+        )
         parts.append(part)
         return part
 
@@ -24,7 +26,7 @@ def make(tmp_path):
         part.stop()
 
 
-def started(part: Part) -> Part:
+def started(part: ManagedProcess) -> ManagedProcess:
     part.start()
     part.wait_ready()
     return part
@@ -97,7 +99,9 @@ def test_a_log_that_is_no_text_can_be_reported(make):
 
 
 def test_a_missing_program_is_reported_with_the_name_of_its_part(tmp_path):
-    part = Part("Triton", [str(tmp_path / "none")], tmp_path / "part.log", ready=lambda: False)
+    part = ManagedProcess(
+        "Triton", [str(tmp_path / "none")], tmp_path / "part.log", ready=lambda: False
+    )
     with pytest.raises(ConfigurationError, match="Triton"):
         started(part)
 

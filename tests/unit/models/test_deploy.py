@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from cardex.domain.errors import ConfigurationError, Unavailable
-from cardex.inference.repository import MODELS, Release, newest, releases
+from cardex.inference.repository import MODELS, ModelVersion, model_versions, newest
 from cardex.models import deploy as module
 from cardex.models.deploy import Deployment
-from cardex.models.install import ORDER, install, serve, served_numbers
+from cardex.models.install import ORDER, install, serve, served_versions
 from tests.helpers.fakes import FakeClock
 
 
@@ -30,7 +30,7 @@ class Server:
             raise error
 
     def serves(self, version: str, repository: Path) -> bool:
-        assert Release(repository, 1).version()
+        assert ModelVersion(repository, 1).version()
         return version in self.usable
 
     def asked(self, model: str, number: int) -> int:
@@ -83,9 +83,9 @@ def silent(stored: int, total: int) -> None:
 def test_a_deployed_version_is_loaded_everywhere_and_answers(deployment, server, repository, other):
     told = []
     state = deployment.deploy(other, lambda *step: told.append(step))
-    assert (state.number, state.version, state.answering) == (2, "cardex-other", True)
+    assert (state.triton_version, state.version, state.answering) == (2, "cardex-other", True)
     assert server.loads == [*ORDER, *ORDER]
-    assert served_numbers(repository) == [1, 2]
+    assert served_versions(repository) == [1, 2]
     assert told == [(1, 2), (2, 2)]
 
 
@@ -96,7 +96,7 @@ def test_a_repository_that_cannot_be_written_is_named(deployment, repository, ot
     monkeypatch.setattr("cardex.models.install.shutil.copytree", full)
     with pytest.raises(ConfigurationError, match=r"No space left.*give it room"):
         deployment.deploy(other, silent)
-    assert served_numbers(repository) == [1]
+    assert served_versions(repository) == [1]
 
 
 def test_a_deployment_that_was_cut_off_before_the_load_goes_on(
@@ -107,7 +107,7 @@ def test_a_deployment_that_was_cut_off_before_the_load_goes_on(
     server.usable, server.usable_once_loaded = set(), {"cardex-other"}
     assert deployment.deploy(other, silent).answering
     assert server.loads
-    assert served_numbers(repository) == [1, 2]
+    assert served_versions(repository) == [1, 2]
 
 
 def test_the_image_encoder_is_loaded_last(deployment, server, other):
@@ -128,8 +128,8 @@ def test_a_version_that_does_not_load_leaves_all_as_it_was(deployment, server, r
     server.error = ConfigurationError("Triton: no such backend")
     with pytest.raises(ConfigurationError, match="no such backend"):
         deployment.deploy(other, silent)
-    assert served_numbers(repository) == [1]
-    assert [release.number for release in releases(repository)] == [1]
+    assert served_versions(repository) == [1]
+    assert [release.triton_version for release in model_versions(repository)] == [1]
     assert server.loads[-len(ORDER) :] == list(ORDER), "the old state is loaded again"
 
 
@@ -141,7 +141,7 @@ def test_a_version_that_one_server_cannot_use_is_taken_out_again(
     deployment = Deployment(repository, [server, bad], indexes)
     with pytest.raises(ConfigurationError, match=r"10\.0\.0\.2:8001 loaded cardex-other"):
         deployment.deploy(other, silent)
-    assert served_numbers(repository) == [1]
+    assert served_versions(repository) == [1]
     assert indexes.asked == []
 
 
@@ -149,10 +149,12 @@ def test_a_rollback_goes_back_and_unloads_what_answered(deployment, indexes, rep
     before = indexes.version
     deployment.deploy(other, silent)
     state = deployment.rollback(silent)
-    assert (state.number, state.version) == (1, before)
+    assert (state.triton_version, state.version) == (1, before)
     assert indexes.version == before
-    assert served_numbers(repository) == [1]
-    assert [release.number for release in releases(repository)] == [1, 2], "its folders stay"
+    assert served_versions(repository) == [1]
+    assert [release.triton_version for release in model_versions(repository)] == [1, 2], (
+        "its folders stay"
+    )
 
 
 def test_a_version_is_retired_only_when_nobody_asks_for_it(deployment, server, repository, other):
@@ -160,17 +162,17 @@ def test_a_version_is_retired_only_when_nobody_asks_for_it(deployment, server, r
     server.busy_for = 10**9
     with pytest.raises(Unavailable, match="still asked for"):
         deployment.retire(1)
-    assert served_numbers(repository) == [1, 2]
+    assert served_versions(repository) == [1, 2]
     server.busy_for = 0
     deployment.retire(1)
-    assert served_numbers(repository) == [2]
+    assert served_versions(repository) == [2]
 
 
 def test_the_states_tell_what_is_served_and_what_answers(deployment, other):
     deployment.deploy(other, silent, shadow=True)
     first, second = deployment.states()
     assert (first.served, first.answering) == (True, True)
-    assert second == replace(second, number=2, served=True, answering=False)
+    assert second == replace(second, triton_version=2, served=True, answering=False)
 
 
 @pytest.mark.parametrize(("version", "words"), [("", "no way back"), ("cardex-x", "to cardex-x")])

@@ -5,11 +5,11 @@ from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
     MODELS,
-    STAT_LANE,
+    STAT_INSTANCE,
     TEXT_ENCODER,
-    Release,
+    ModelVersion,
+    model_versions,
     newest,
-    releases,
 )
 from cardex.models.config import (
     config_files,
@@ -18,7 +18,7 @@ from cardex.models.config import (
     set_versions,
     versions,
 )
-from cardex.models.install import install, serve, served_numbers, uninstall
+from cardex.models.install import install, serve, served_versions, uninstall
 
 
 def everything(repository):
@@ -31,13 +31,13 @@ def everything(repository):
 
 def test_a_version_stands_beside_the_old_one_with_all_its_files(repository, other):
     release = install(newest(other), repository)
-    assert [one.number for one in releases(repository)] == [1, 2]
+    assert [one.triton_version for one in model_versions(repository)] == [1, 2]
     assert release.version() == "cardex-other"
     assert release.tokenizer.is_file()
     assert release.statements.is_file()
     for model in (IMAGE_ENCODER, TEXT_ENCODER, MATCHER):
         assert (release.folder(model) / "model.py").is_file()
-    lane = release.folder(STAT_LANE)
+    lane = release.folder(STAT_INSTANCE)
     assert lane.resolve() == release.folder(IMAGE_ENCODER).resolve()
 
 
@@ -51,18 +51,18 @@ def test_every_target_knows_both_versions(repository, other):
 
 def test_what_is_installed_is_not_yet_served(repository, other):
     install(newest(other), repository)
-    assert served_numbers(repository) == [1]
+    assert served_versions(repository) == [1]
 
 
 def test_a_version_that_is_there_is_not_installed_twice(repository, other):
     first = install(newest(other), repository)
     assert install(newest(other), repository) == first
-    assert install(newest(repository), repository).number == 2
+    assert install(newest(repository), repository).triton_version == 2
 
 
 def test_a_number_that_was_used_is_not_used_again(repository, other):
-    Release(repository, 7).folder(MATCHER).mkdir()
-    assert install(newest(other), repository).number == 8
+    ModelVersion(repository, 7).folder(MATCHER).mkdir()
+    assert install(newest(other), repository).triton_version == 8
 
 
 def test_uninstall_leaves_no_trace(repository, other):
@@ -88,7 +88,7 @@ def test_serve_names_the_versions_in_every_file(repository, other):
     for model in MODELS:
         assert all(versions(config) == [1, 2] for config in config_files(repository, model))
     serve(repository, [1])
-    assert served_numbers(repository) == [1]
+    assert served_versions(repository) == [1]
 
 
 def test_a_model_that_a_version_lacks_is_not_served_of_it(repository, other):
@@ -101,7 +101,7 @@ def test_a_model_that_a_version_lacks_is_not_served_of_it(repository, other):
 def test_targets_that_do_not_agree_are_named(repository):
     set_versions(config_files(repository, IMAGE_ENCODER)[0], [1, 2])
     with pytest.raises(ConfigurationError, match=r"do not agree.*cpu\.pbtxt"):
-        served_numbers(repository)
+        served_versions(repository)
 
 
 def test_another_image_needs_a_repository_of_its_own(repository, other):
@@ -112,6 +112,6 @@ def test_another_image_needs_a_repository_of_its_own(repository, other):
 
 
 def test_a_version_without_engines_does_not_come_beside_one_with(repository, other):
-    (Release(repository, 1).folder(TEXT_ENCODER) / "model.plan").write_bytes(b"plan")
+    (ModelVersion(repository, 1).folder(TEXT_ENCODER) / "model.plan").write_bytes(b"plan")
     with pytest.raises(ConfigurationError, match=r"no model\.plan for report_text_encoder.*build"):
         install(newest(other), repository)

@@ -3,7 +3,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from cardex.domain.ecg import LEADS, Origin, Waveform
+from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
 from cardex.plotting.captions import width_of
 from cardex.plotting.page import (
@@ -198,7 +198,9 @@ def test_the_footer_says_what_a_reader_must_know():
         assert fact in said
 
 
-ORIGIN = Origin("GE MAC 5500", "2020-02-03T10:11:12", ("Sinus rhythm", "Normal ECG"), "f00d")
+ORIGIN = RecordingMetadata(
+    "GE MAC 5500", "2020-02-03T10:11:12", ("Sinus rhythm", "Normal ECG"), "f00d"
+)
 
 
 def test_the_header_says_what_the_file_says():
@@ -220,7 +222,7 @@ def test_the_header_can_be_left_out():
     [("ST elevation " * 200,), ("W" * 500,), ("Normal ECG",) * 50, ("a\0b\x1b[31m\n",)],
 )
 def test_long_statements_stay_above_the_grid_and_on_the_page(statements):
-    origin = Origin("D" * 300, "T" * 300, statements)
+    origin = RecordingMetadata("D" * 300, "T" * 300, statements)
     drawing = draw_paper(Waveform(flat(), 500.0, origin=origin), PaperStyle())
     for text in drawing.texts:
         assert text.text.isprintable()

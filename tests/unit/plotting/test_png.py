@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from cardex.domain.ecg import Origin, Waveform
+from cardex.domain.ecg import RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
 from cardex.plotting.page import GRID, PaperStyle, draw_paper
 from cardex.plotting.png import _spelled, to_png
@@ -89,7 +89,7 @@ def test_all_that_is_spelled_is_in_the_font():
 
 
 def test_a_page_with_any_text_is_drawn():
-    origin = Origin("Kardiogerät", "2020", ("心電図 <&>",))
+    origin = RecordingMetadata("Kardiogerät", "2020", ("心電図 <&>",))
     page = draw_paper(
         Waveform(np.zeros((12, 5000), np.float32), 500.0, origin=origin), PaperStyle()
     )

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cardex.domain.ecg import LEADS, Origin, Waveform
+from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
 from cardex.plotting.page import LAYOUTS, PaperStyle, draw_paper
 from cardex.plotting.svg import to_svg
 from tests.helpers.ecgs import ecg
@@ -14,7 +14,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def drawing():
-    origin = Origin("<b>&co", "", ('ST > 1 mm & "T" <script>', "Größe ≥ 3 мм"))
+    origin = RecordingMetadata("<b>&co", "", ('ST > 1 mm & "T" <script>', "Größe ≥ 3 мм"))
     return draw_paper(Waveform(ecg(), 500.0, origin=origin), PaperStyle())
 
 

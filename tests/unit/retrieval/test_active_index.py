@@ -5,7 +5,7 @@ import pytest
 
 from cardex.domain.errors import IndexMissing, Unavailable, VersionMismatch
 from cardex.retrieval import active_index as module
-from cardex.retrieval.active_index import Catalogue
+from cardex.retrieval.active_index import ActiveIndex
 from tests.helpers.fakes import FakeClock, FakeEncoder, FakeStore, calibration, model_info
 
 TTL_S = 1.0
@@ -23,7 +23,7 @@ def parts():
 
 @pytest.fixture
 def catalogue(clock, parts):
-    return Catalogue(parts.encoder, parts.store, ttl_s=TTL_S)
+    return ActiveIndex(parts.encoder, parts.store, ttl_s=TTL_S)
 
 
 def test_an_edition_is_a_model_and_the_index_built_with_it(catalogue, parts):
@@ -54,21 +54,21 @@ def test_after_forget_it_is_looked_up_at_once(catalogue, parts):
 
 
 def test_an_index_of_another_model_is_refused_with_both_versions(parts):
-    catalogue = Catalogue(parts.encoder, FakeStore("model-0"))
+    catalogue = ActiveIndex(parts.encoder, FakeStore("model-0"))
     with pytest.raises(VersionMismatch, match=r"model-1.*reports_1.*model-0"):
         catalogue.current()
 
 
 def test_a_refusal_names_every_model_that_is_served(parts):
     parts.encoder.served = (model_info("model-2"), model_info("model-1"))
-    catalogue = Catalogue(parts.encoder, FakeStore("model-0"))
+    catalogue = ActiveIndex(parts.encoder, FakeStore("model-0"))
     with pytest.raises(VersionMismatch, match=r"model-2 and model-1.*model-0"):
         catalogue.current()
 
 
 def test_the_index_decides_which_of_the_served_models_answers(parts):
     parts.encoder.served = (model_info("model-2"), model_info("model-1"))
-    catalogue = Catalogue(parts.encoder, parts.store, ttl_s=-1.0)
+    catalogue = ActiveIndex(parts.encoder, parts.store, ttl_s=-1.0)
     assert catalogue.current().model.version == "model-1"
     parts.store.index = replace(parts.store.index, model_version="model-2")
     assert catalogue.current().model.version == "model-2"
@@ -124,9 +124,9 @@ def test_the_last_known_edition_is_the_one_in_force_while_all_is_well(catalogue,
 # Calibrated statements.
 
 
-def calibrated(parts) -> Catalogue:
+def calibrated(parts) -> ActiveIndex:
     """A catalogue of statements that say which model they are of."""
-    return Catalogue(
+    return ActiveIndex(
         parts.encoder,
         parts.store,
         lambda model: calibration("AFIB", "SR", version=model.version),
@@ -158,7 +158,7 @@ def test_statements_that_do_not_fit_are_asked_for_again(parts):
             raise VersionMismatch("statements of another model")
         return calibration("AFIB")
 
-    catalogue = Catalogue(parts.encoder, parts.store, statements_of, ttl_s=-1.0)
+    catalogue = ActiveIndex(parts.encoder, parts.store, statements_of, ttl_s=-1.0)
     with pytest.raises(VersionMismatch, match="statements of another model"):
         catalogue.current()
     fit = True
@@ -166,7 +166,7 @@ def test_statements_that_do_not_fit_are_asked_for_again(parts):
 
 
 def test_everything_that_an_answer_depends_on_is_in_the_version(parts):
-    plain = Catalogue(parts.encoder, parts.store, ttl_s=-1.0).current()
+    plain = ActiveIndex(parts.encoder, parts.store, ttl_s=-1.0).current()
     parts.encoder.served = (model_info(matcher=True),)
-    matching = Catalogue(parts.encoder, parts.store, ttl_s=-1.0).current()
+    matching = ActiveIndex(parts.encoder, parts.store, ttl_s=-1.0).current()
     assert len({plain.version, matching.version, calibrated(parts).current().version}) == 3

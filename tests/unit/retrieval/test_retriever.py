@@ -12,7 +12,7 @@ from cardex.domain.errors import (
 )
 from cardex.domain.jobs import DISCLAIMER, MAX_TOP_K, SHOWN_RECORD_IDS, Priority, Question
 from cardex.domain.reports import DRAFT_LABEL, Report, Statement
-from cardex.retrieval.pipeline import Asked
+from cardex.retrieval.pipeline import QueryItem
 from cardex.retrieval.retriever import MAX_TEXT, check_question
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import image_of
@@ -33,16 +33,16 @@ def house():
 
 def asked(
     seed: int = 0, *, top_k: int = 3, rerank: int = 0, queued_s: float = 0.0, signal=None
-) -> Asked:
+) -> QueryItem:
     signal = ecg(bpm=60 + 7 * seed, seed=seed) if signal is None else signal
-    return Asked(f"sha-{seed}", typed(signal), Question(top_k, rerank), queued_s)
+    return QueryItem(f"sha-{seed}", typed(signal), Question(top_k, rerank), queued_s)
 
 
-def at_fault() -> Asked:
-    return Asked("sha-bad", typed(ecg(seconds=1.0)), Question(3))
+def at_fault() -> QueryItem:
+    return QueryItem("sha-bad", typed(ecg(seconds=1.0)), Question(3))
 
 
-def answer(house, *batch: Asked, priority: Priority = Priority.ROUTINE):
+def answer(house, *batch: QueryItem, priority: Priority = Priority.ROUTINE):
     return house.retriever.by_ecg(batch, priority)
 
 

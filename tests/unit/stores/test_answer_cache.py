@@ -16,7 +16,7 @@ from cardex.domain.reports import (
     Report,
     Statement,
 )
-from cardex.stores.answer_cache import Cache, answer_key
+from cardex.stores.answer_cache import AnswerCache, answer_key
 
 REPORT = Report("r1", "sinus rhythm", "en", ("1",), 1, (Statement("SR", "sinus rhythm"),))
 QUALITY = SignalQuality(0.9, 66.0, (SignalWarning("LEAD_FLAT", "no signal", ("V1",)),))
@@ -71,7 +71,7 @@ def client():
 
 @pytest.fixture
 def cache(client):
-    return Cache(client, ttl_s=60.0)
+    return AnswerCache(client, ttl_s=60.0)
 
 
 def test_a_stored_answer_comes_back_marked_as_cached(cache):

@@ -6,7 +6,7 @@ from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report, Statement
 from cardex.retrieval.index_writer import MAX_TEXT
 from cardex.stores import report_index as module
-from cardex.stores.report_index import MAX_BODY_BYTES, ReportStore
+from cardex.stores.report_index import MAX_BODY_BYTES, ReportIndex
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +83,7 @@ def milvus(monkeypatch):
 
 def stored(milvus, report: Report) -> Report:
     index = module.IndexInfo("reports_1", "g", "m", 1.0, 1, "FLAT")
-    ReportStore("http://127.0.0.1:1").upsert(index, [report], [[1.0]])
+    ReportIndex("http://127.0.0.1:1").upsert(index, [report], [[1.0]])
     body = milvus.rows[0]["body"]
     assert len(body.encode()) <= MAX_BODY_BYTES
     return msgspec.json.decode(body, type=Report)
@@ -127,7 +127,7 @@ def test_a_report_of_any_size_is_stored_or_refused(milvus, report):
 @pytest.fixture
 def filled(milvus):
     """A store with five reports in one index."""
-    store = ReportStore("http://127.0.0.1:1")
+    store = ReportIndex("http://127.0.0.1:1")
     many = [Report(f"r{number}", "sinus rhythm") for number in range(5)]
     store.upsert(index_of("reports_1"), many, [[1.0]] * 5)
     return store
@@ -184,13 +184,13 @@ def test_indexes_that_changed_since_or_were_made_apart_are_not_the_same(one, oth
 
 def test_what_an_index_was_made_from_is_kept_with_it(milvus):
     milvus.properties["new"] = {"cardex.generation": "h1"}
-    paired = ReportStore("http://127.0.0.1:1").pair(index_of("new", "h1"), OLD)
+    paired = ReportIndex("http://127.0.0.1:1").pair(index_of("new", "h1"), OLD)
     assert paired.same_reports(OLD)
 
 
 def test_an_index_that_changes_is_no_twin_any_more(milvus):
     milvus.properties["new"] = {"cardex.generation": "h1", "cardex.twin": "old g1 h1"}
-    assert not ReportStore("http://127.0.0.1:1").touch(NEW).same_reports(OLD)
+    assert not ReportIndex("http://127.0.0.1:1").touch(NEW).same_reports(OLD)
 
 
 def test_the_indexes_of_a_model_are_told_newest_first(milvus):
@@ -204,14 +204,14 @@ def test_the_indexes_of_a_model_are_told_newest_first(milvus):
         milvus.properties[name] = {
             "cardex.model_version": model, "cardex.created": created, "cardex.kind": "HNSW"
         }  # fmt: skip
-    found = ReportStore("http://127.0.0.1:1").of_model("m1")
+    found = ReportIndex("http://127.0.0.1:1").of_model("m1")
     assert [index.name for index in found] == ["reports_b", "reports_d", "reports_a"]
 
 
 def test_an_index_that_was_built_for_another_kind_of_search_does_not_answer(milvus):
     milvus.properties["reports_a"] = {"cardex.model_version": "m1"}
     milvus.aliases["reports"] = "reports_a"
-    store = ReportStore("http://127.0.0.1:1")
+    store = ReportIndex("http://127.0.0.1:1")
     with pytest.raises(
         IndexMissing, match="reports_a is of another version of Cardex: run `cardex"
     ):

@@ -12,7 +12,7 @@ from cardex.domain.errors import (
     VersionMismatch,
 )
 from cardex.domain.jobs import Answer, JobError, Priority
-from cardex.worker.consumer import Drain
+from cardex.worker.consumer import JobConsumer
 from tests.helpers.fakes import FakeDoorbell, FakeJobs
 
 ANSWER = Answer((), (), "m", "i", "g")
@@ -41,7 +41,7 @@ class Retriever:
         return [bad if content == "bad" else ANSWER for content in contents]
 
 
-class Catalogue:
+class ActiveIndex:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.forgotten = 0
@@ -57,8 +57,8 @@ class Catalogue:
 class World:
     def __init__(self, **payloads: bytes | None) -> None:
         self.jobs = FakeJobs(**payloads)
-        self.retriever, self.catalogue, self.bell = Retriever(), Catalogue(), FakeDoorbell()
-        self.drain = Drain(
+        self.retriever, self.catalogue, self.bell = Retriever(), ActiveIndex(), FakeDoorbell()
+        self.drain = JobConsumer(
             self.jobs,
             self.retriever,
             self.catalogue,

@@ -18,7 +18,7 @@ from ecgdatakit.exceptions import UnsupportedFormatError
 from ecgdatakit.models import ECGRecord, Lead
 from ecgdatakit.parsing.parser import Parser
 
-from cardex.domain.ecg import Origin, Signal, Waveform
+from cardex.domain.ecg import RecordingMetadata, Signal, Waveform
 from cardex.domain.errors import InvalidEcg
 from cardex.domain.leads import canonical
 from cardex.signals.formats.limits import FILE, damaged, refuse_counts
@@ -143,7 +143,7 @@ def _refuse_gaps(onsets: list[float] | None, raw: dict[str, Any]) -> None:
             )
 
 
-def _origin(record: ECGRecord, subject_key: bytes) -> Origin:
+def _origin(record: ECGRecord, subject_key: bytes) -> RecordingMetadata:
     device = record.recording.device
     date = record.recording.date
     said = record.annotations.get("machine_interpretation", "").split("\n")

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from cardex.domain.ecg import Origin
+from cardex.domain.ecg import RecordingMetadata
 
 MAX_STATEMENTS = 64
 MAX_TEXT = 200
@@ -24,7 +24,7 @@ def origin(
     statements: Iterable[str] = (),
     patient_id: str = "",
     subject_key: bytes = b"",
-) -> Origin:
+) -> RecordingMetadata:
     """Make an origin of raw texts: trimmed, bounded, and the patient only as a keyed hash.
 
     Args:
@@ -35,7 +35,7 @@ def origin(
         subject_key: key of the hash; without it no subject is kept.
     """
     lines = [line for line in map(_clean, statements) if line]
-    return Origin(
+    return RecordingMetadata(
         device=" ".join(dict.fromkeys(part for part in map(_clean, device) if part)),
         recorded_at=recorded_at,
         statements=tuple(lines[:MAX_STATEMENTS]),

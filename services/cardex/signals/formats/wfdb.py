@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from ecgdatakit.parsing.parsers.wfdb import WFDBParser
 
-from cardex.domain.ecg import FilePart, Origin, Signal, Waveform
+from cardex.domain.ecg import FilePart, RecordingMetadata, Signal, Waveform
 from cardex.domain.errors import InvalidEcg
 from cardex.domain.leads import canonical
 from cardex.signals.formats import ecgdatakit_adapter
@@ -174,7 +174,7 @@ def _cut(header: Header, name: str, content: bytes) -> bytes:
     return content[: offset + int(frames * per_frame * bits / 8) + 4]
 
 
-def _origin(header: Header, subject_key: bytes) -> Origin:
+def _origin(header: Header, subject_key: bytes) -> RecordingMetadata:
     """Read the comments that name device and patient; a diagnosis there is not the machine's own."""
     said: dict[str, str] = {}
     for comment in header.comments:

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from cardex.domain.ecg import Origin
+from cardex.domain.ecg import RecordingMetadata
 from cardex.domain.errors import InvalidEcg
 from cardex.signals.formats.metadata import MAX_STATEMENTS, MAX_TEXT, origin, subject
 from cardex.signals.readers import read
@@ -88,7 +88,7 @@ def test_the_origin_of_a_philips_file(shared):
 
 
 def test_the_origin_of_an_edf():
-    assert read(one(edf(ecg(), code="4711")), subject_key=KEY).origin == Origin(
+    assert read(one(edf(ecg(), code="4711")), subject_key=KEY).origin == RecordingMetadata(
         device="CART 7", recorded_at="2021-03-05T14:30:15", subject=hashed("4711")
     )
 
@@ -106,7 +106,7 @@ def test_the_origin_of_a_wfdb_record(tmp_path):
     content = first + b" 14:30:15 05/03/2021\n" + rest
     content += b"# Device: Cart 7\n# Patient ID: 4711\n# Name: Jane Doe\n# Dx: 426177001\n"
     made = read((type(header)(header.name, content), signals), subject_key=KEY).origin
-    assert made == Origin("Cart 7", "2021-03-05T14:30:15", (), hashed("4711"))
+    assert made == RecordingMetadata("Cart 7", "2021-03-05T14:30:15", (), hashed("4711"))
 
 
 def test_one_patient_has_one_subject_over_formats():

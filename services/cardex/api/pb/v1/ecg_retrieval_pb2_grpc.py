@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class EcgRetrievalStub:
+class EcgRetrievalServiceStub:
     """Finds the reports of the most similar ECGs. Errors are google.rpc.Status with ErrorInfo (domain
     "cardex"), BadRequest where a field is at fault and RetryInfo where a retry makes sense.
     """
@@ -37,48 +37,48 @@ class EcgRetrievalStub:
             channel: A grpc.Channel.
         """
         self.Retrieve = channel.unary_unary(
-                '/cardex.v1.EcgRetrieval/Retrieve',
+                '/cardex.v1.EcgRetrievalService/Retrieve',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.RetrieveRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.RetrieveResponse.FromString,
                 _registered_method=True)
         self.SubmitEcg = channel.unary_unary(
-                '/cardex.v1.EcgRetrieval/SubmitEcg',
+                '/cardex.v1.EcgRetrievalService/SubmitEcg',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitEcgRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitEcgResponse.FromString,
                 _registered_method=True)
         self.SubmitBatch = channel.stream_stream(
-                '/cardex.v1.EcgRetrieval/SubmitBatch',
+                '/cardex.v1.EcgRetrievalService/SubmitBatch',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitBatchRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitBatchResponse.FromString,
                 _registered_method=True)
         self.GetJob = channel.unary_unary(
-                '/cardex.v1.EcgRetrieval/GetJob',
+                '/cardex.v1.EcgRetrievalService/GetJob',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.GetJobRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.GetJobResponse.FromString,
                 _registered_method=True)
         self.WatchJobs = channel.unary_stream(
-                '/cardex.v1.EcgRetrieval/WatchJobs',
+                '/cardex.v1.EcgRetrievalService/WatchJobs',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.WatchJobsRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.WatchJobsResponse.FromString,
                 _registered_method=True)
         self.CancelJob = channel.unary_unary(
-                '/cardex.v1.EcgRetrieval/CancelJob',
+                '/cardex.v1.EcgRetrievalService/CancelJob',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
         self.SearchReports = channel.unary_unary(
-                '/cardex.v1.EcgRetrieval/SearchReports',
+                '/cardex.v1.EcgRetrievalService/SearchReports',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsResponse.FromString,
                 _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
-                '/cardex.v1.EcgRetrieval/GetServerInfo',
+                '/cardex.v1.EcgRetrievalService/GetServerInfo',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.GetServerInfoRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.GetServerInfoResponse.FromString,
                 _registered_method=True)
 
 
-class EcgRetrievalServicer:
+class EcgRetrievalServiceServicer:
     """Finds the reports of the most similar ECGs. Errors are google.rpc.Status with ErrorInfo (domain
     "cardex"), BadRequest where a field is at fault and RetryInfo where a retry makes sense.
     """
@@ -142,7 +142,7 @@ class EcgRetrievalServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_EcgRetrievalServicer_to_server(servicer, server):
+def add_EcgRetrievalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Retrieve': grpc.unary_unary_rpc_method_handler(
                     servicer.Retrieve,
@@ -186,13 +186,13 @@ def add_EcgRetrievalServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'cardex.v1.EcgRetrieval', rpc_method_handlers)
+            'cardex.v1.EcgRetrievalService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('cardex.v1.EcgRetrieval', rpc_method_handlers)
+    server.add_registered_method_handlers('cardex.v1.EcgRetrievalService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class EcgRetrieval:
+class EcgRetrievalService:
     """Finds the reports of the most similar ECGs. Errors are google.rpc.Status with ErrorInfo (domain
     "cardex"), BadRequest where a field is at fault and RetryInfo where a retry makes sense.
     """
@@ -211,7 +211,7 @@ class EcgRetrieval:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.EcgRetrieval/Retrieve',
+            '/cardex.v1.EcgRetrievalService/Retrieve',
             cardex_dot_v1_dot_ecg__retrieval__pb2.RetrieveRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.RetrieveResponse.FromString,
             options,
@@ -238,7 +238,7 @@ class EcgRetrieval:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.EcgRetrieval/SubmitEcg',
+            '/cardex.v1.EcgRetrievalService/SubmitEcg',
             cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitEcgRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitEcgResponse.FromString,
             options,
@@ -265,7 +265,7 @@ class EcgRetrieval:
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/cardex.v1.EcgRetrieval/SubmitBatch',
+            '/cardex.v1.EcgRetrievalService/SubmitBatch',
             cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitBatchRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.SubmitBatchResponse.FromString,
             options,
@@ -292,7 +292,7 @@ class EcgRetrieval:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.EcgRetrieval/GetJob',
+            '/cardex.v1.EcgRetrievalService/GetJob',
             cardex_dot_v1_dot_ecg__retrieval__pb2.GetJobRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.GetJobResponse.FromString,
             options,
@@ -319,7 +319,7 @@ class EcgRetrieval:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/cardex.v1.EcgRetrieval/WatchJobs',
+            '/cardex.v1.EcgRetrievalService/WatchJobs',
             cardex_dot_v1_dot_ecg__retrieval__pb2.WatchJobsRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.WatchJobsResponse.FromString,
             options,
@@ -346,7 +346,7 @@ class EcgRetrieval:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.EcgRetrieval/CancelJob',
+            '/cardex.v1.EcgRetrievalService/CancelJob',
             cardex_dot_v1_dot_ecg__retrieval__pb2.CancelJobRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.CancelJobResponse.FromString,
             options,
@@ -373,7 +373,7 @@ class EcgRetrieval:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.EcgRetrieval/SearchReports',
+            '/cardex.v1.EcgRetrievalService/SearchReports',
             cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsResponse.FromString,
             options,
@@ -400,7 +400,7 @@ class EcgRetrieval:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.EcgRetrieval/GetServerInfo',
+            '/cardex.v1.EcgRetrievalService/GetServerInfo',
             cardex_dot_v1_dot_ecg__retrieval__pb2.GetServerInfoRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.GetServerInfoResponse.FromString,
             options,

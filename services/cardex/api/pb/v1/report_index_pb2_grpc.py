@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class ReportIndexStub:
+class ReportIndexServiceStub:
     """Reports in, reports out. Scope of all: index; GetIndex also search.
     """
 
@@ -36,28 +36,28 @@ class ReportIndexStub:
             channel: A grpc.Channel.
         """
         self.UpsertReports = channel.stream_stream(
-                '/cardex.v1.ReportIndex/UpsertReports',
+                '/cardex.v1.ReportIndexService/UpsertReports',
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.UpsertReportsRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_report__index__pb2.UpsertReportsResponse.FromString,
                 _registered_method=True)
         self.DeleteReports = channel.unary_unary(
-                '/cardex.v1.ReportIndex/DeleteReports',
+                '/cardex.v1.ReportIndexService/DeleteReports',
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.DeleteReportsRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_report__index__pb2.DeleteReportsResponse.FromString,
                 _registered_method=True)
         self.MigrateIndex = channel.unary_stream(
-                '/cardex.v1.ReportIndex/MigrateIndex',
+                '/cardex.v1.ReportIndexService/MigrateIndex',
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.FromString,
                 _registered_method=True)
         self.GetIndex = channel.unary_unary(
-                '/cardex.v1.ReportIndex/GetIndex',
+                '/cardex.v1.ReportIndexService/GetIndex',
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.GetIndexRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_report__index__pb2.GetIndexResponse.FromString,
                 _registered_method=True)
 
 
-class ReportIndexServicer:
+class ReportIndexServiceServicer:
     """Reports in, reports out. Scope of all: index; GetIndex also search.
     """
 
@@ -93,7 +93,7 @@ class ReportIndexServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_ReportIndexServicer_to_server(servicer, server):
+def add_ReportIndexServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'UpsertReports': grpc.stream_stream_rpc_method_handler(
                     servicer.UpsertReports,
@@ -117,13 +117,13 @@ def add_ReportIndexServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'cardex.v1.ReportIndex', rpc_method_handlers)
+            'cardex.v1.ReportIndexService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('cardex.v1.ReportIndex', rpc_method_handlers)
+    server.add_registered_method_handlers('cardex.v1.ReportIndexService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class ReportIndex:
+class ReportIndexService:
     """Reports in, reports out. Scope of all: index; GetIndex also search.
     """
 
@@ -141,7 +141,7 @@ class ReportIndex:
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/cardex.v1.ReportIndex/UpsertReports',
+            '/cardex.v1.ReportIndexService/UpsertReports',
             cardex_dot_v1_dot_report__index__pb2.UpsertReportsRequest.SerializeToString,
             cardex_dot_v1_dot_report__index__pb2.UpsertReportsResponse.FromString,
             options,
@@ -168,7 +168,7 @@ class ReportIndex:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.ReportIndex/DeleteReports',
+            '/cardex.v1.ReportIndexService/DeleteReports',
             cardex_dot_v1_dot_report__index__pb2.DeleteReportsRequest.SerializeToString,
             cardex_dot_v1_dot_report__index__pb2.DeleteReportsResponse.FromString,
             options,
@@ -195,7 +195,7 @@ class ReportIndex:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/cardex.v1.ReportIndex/MigrateIndex',
+            '/cardex.v1.ReportIndexService/MigrateIndex',
             cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.SerializeToString,
             cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.FromString,
             options,
@@ -222,7 +222,7 @@ class ReportIndex:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/cardex.v1.ReportIndex/GetIndex',
+            '/cardex.v1.ReportIndexService/GetIndex',
             cardex_dot_v1_dot_report__index__pb2.GetIndexRequest.SerializeToString,
             cardex_dot_v1_dot_report__index__pb2.GetIndexResponse.FromString,
             options,
