@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from cardex.api.client import GatewayClient
+from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import load, recordings
@@ -63,7 +63,7 @@ class Ecgs:
         return ecg_pb2.Ecg(samples=samples)
 
 
-def records_per_s(client: GatewayClient, ecgs: list[ecg_pb2.Ecg]) -> float:
+def records_per_s(client: Client, ecgs: list[ecg_pb2.Ecg]) -> float:
     """Submit a batch and return records/s until the last answer."""
 
     def requests() -> Iterator[pb.SubmitBatchRequest]:
@@ -79,7 +79,7 @@ def records_per_s(client: GatewayClient, ecgs: list[ecg_pb2.Ecg]) -> float:
     return answered / seconds
 
 
-def idle_latency(client: GatewayClient, ecgs: list[ecg_pb2.Ecg]) -> tuple[list[float], list[float]]:
+def idle_latency(client: Client, ecgs: list[ecg_pb2.Ecg]) -> tuple[list[float], list[float]]:
     """Ask one ECG after another; returns seconds of each, and what of it is Cardex's overhead."""
     total, overhead = [], []
     for ecg in ecgs:
@@ -96,7 +96,7 @@ def idle_latency(client: GatewayClient, ecgs: list[ecg_pb2.Ecg]) -> tuple[list[f
     return total, overhead
 
 
-def mean_batch(client: GatewayClient, ecgs: list[ecg_pb2.Ecg], metrics_url: str) -> float:
+def mean_batch(client: Client, ecgs: list[ecg_pb2.Ecg], metrics_url: str) -> float:
     """Ask `CLIENTS` ECGs at a time; returns Triton's mean batch size."""
     before = _triton_counts(metrics_url)
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -130,7 +130,7 @@ def measure(settings: Settings) -> dict[str, float]:
         with Stack(local) as stack:
             assert stack.endpoints is not None
             target = local.model_copy(update={"gateway_target": stack.endpoints.gateway})
-            with GatewayClient(target) as client:
+            with Client.from_settings(target) as client:
                 list(client.upsert(distinct_reports(data.ptbxl), rebuild=True))
                 records_per_s(client, ecgs.take(64))  # warm
                 rounds = []

@@ -12,7 +12,7 @@ import grpc
 import pytest
 import redis
 
-from cardex.api.client import GatewayClient
+from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, job_pb2
 from cardex.domain.jobs import JobState
@@ -70,7 +70,7 @@ def submit(settings, first: int, count: int) -> list[str]:
         pb.SubmitBatchRequest(item_id=str(number), ecg=variant(first + number))
         for number in range(count)
     )
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         return [response.job.job_id for response in client.submit(requests)]
 
 
@@ -138,7 +138,7 @@ def test_200_jobs_survive_the_death_of_every_part(stack, settings):
     seen = events(settings)
     for job_id in ids:
         assert [state for state in seen[job_id] if state in FINAL] == ["SUCCEEDED"]
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         answers = {job.job_id: job.answer for job in client.finished(ids, 60)}
     assert len(answers) == JOBS
     assert all(answer.hits for answer in answers.values())

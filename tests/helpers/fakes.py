@@ -10,7 +10,6 @@ import pytest
 from cardex.domain.errors import CardexError, IndexMissing, Unavailable
 from cardex.domain.index import IndexInfo, Match
 from cardex.domain.jobs import (
-    Answer,
     Claim,
     Job,
     JobError,
@@ -24,7 +23,7 @@ from cardex.inference.statements import CalibratedStatement, Calibration
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.retriever import Retriever
 from cardex.signals.image_spec import ImageSpec
-from cardex.stores.job_queue import Claimed, Swept
+from cardex.stores.job_queue import Swept
 
 DIMENSION = 8
 VERSION = "model-1"
@@ -143,6 +142,9 @@ class FakeStore:
         if self.error is not None:
             raise self.error
 
+    def model_in_force(self) -> str:
+        return self.current().model_version
+
     def current(self) -> IndexInfo:
         self._called("current")
         if self.index is None:
@@ -234,13 +236,13 @@ class FakeCache:
     """The AnswerCache in memory."""
 
     def __init__(self) -> None:
-        self.stored: dict[str, Answer] = {}
+        self.stored: dict[str, bytes] = {}
         self.vectors: dict[tuple[str, str], tuple] = {}
 
-    def answers(self, keys: list[str]) -> list[Answer | None]:
-        return [self.stored[key].cached() if key in self.stored else None for key in keys]
+    def answers(self, keys: list[str]) -> list[bytes | None]:
+        return [self.stored.get(key) for key in keys]
 
-    def put_answers(self, answers: dict[str, Answer]) -> None:
+    def put_answers(self, answers: dict[str, bytes]) -> None:
         self.stored.update(answers)
 
     def embeddings(self, payloads: list[str], model_version: str) -> list[tuple | None]:
@@ -258,25 +260,32 @@ def calibration(
     return Calibration(version, match_weight, statements, "fingerprint")
 
 
+class FreshActiveIndex(ActiveIndex):
+    """Looks up at every question, so that a test need not wait for the background."""
+
+    def current(self):
+        self.refresh()
+        return super().current()
+
+    def last_known(self):
+        self.refresh()
+        return super().last_known()
+
+
 class House:
-    """A retriever with everything behind it; each look-up of the edition is a fresh one."""
+    """A retriever with everything behind it; each look-up of the snapshot is a fresh one."""
 
     def __init__(self, *reports: Report, calibration: Calibration | None = None) -> None:
         self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
         self.store.fill(*reports)
-        self.catalogue = ActiveIndex(self.encoder, self.store, lambda _: calibration, ttl_s=-1.0)
-        self.retriever = Retriever(self.encoder, self.store, self.cache, self.catalogue)
+        self.active_index = FreshActiveIndex(self.encoder, self.store, lambda _: calibration)
+        self.retriever = Retriever(self.encoder, self.store, self.cache, self.active_index)
+        self.lost = False
 
-
-class FakeDoorbell:
-    def __init__(self) -> None:
-        self.rung: list[Priority] = []
-        self.error: CardexError | None = None
-
-    def ring(self, priority: Priority) -> None:
-        self.rung.append(priority)
-        if self.error is not None:
-            raise self.error
+    def require(self) -> None:
+        """The right to write the index, until it is `lost`."""
+        if self.lost:
+            raise Unavailable("another may write", reason="INDEX_BUSY")
 
 
 def a_job(job_id: str, *, payload: str = "", state: JobState = JobState.RUNNING) -> Job:
@@ -291,18 +300,14 @@ class FakeJobs:
         self.waiting = [a_job(job_id) for job_id in payloads]
         self._payloads = payloads
         self.claimed: list[list[str]] = []
-        self.results: dict[str, Answer | JobError] = {}
+        self.results: dict[str, bytes | JobError] = {}
         self.returned: dict[str, tuple[JobError, bool]] = {}
         self.lost: set[str] = set()
-        self.wake = False
 
-    def claim(self, priority: Priority, count: int) -> Claimed:
+    def claim(self, priority: Priority, count: int) -> list[Claim]:
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         self.claimed.append([job.job_id for job in taken])
-        return Claimed(tuple(Claim(job, "token") for job in taken), self.wake)
-
-    def payloads(self, jobs: Sequence[Job]) -> list[bytes | None]:
-        return [self._payloads[job.job_id] for job in jobs]
+        return [Claim(job, "token", self._payloads[job.job_id]) for job in taken]
 
     def finish(self, results) -> list[bool]:
         done = []
@@ -312,7 +317,7 @@ class FakeJobs:
                 self.results[claim.job.job_id] = result
         return done
 
-    def give_back(self, claims, error: JobError, *, counted: bool) -> list[str]:
+    def release(self, claims, error: JobError, *, counted: bool) -> list[str]:
         for claim in claims:
             self.returned[claim.job.job_id] = (error, counted)
         return ["QUEUED"] * len(self.returned)
@@ -321,13 +326,13 @@ class FakeJobs:
         raise AssertionError("no lease of an hour needs to be extended in a test")
 
     def sweep(self, priority: Priority) -> Swept:
-        return Swept(0, 0, self.wake)
+        return Swept(0, 0)
 
 
-class FakeLease:
+class FakeLock:
     """A lock in this process; all that share `held` are the same one."""
 
-    def __init__(self, held: "list[FakeLease]", lease_s: float = 15.0) -> None:
+    def __init__(self, held: "list[FakeLock]", lease_s: float = 15.0) -> None:
         self.held, self.lease_s = held, lease_s
         self.renewals = 0
         self.error: CardexError | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
-from cardex.api.client import GatewayClient, ecg_of_files
+from cardex.api.client import Client, ecg_of_files
 from cardex.api.pb.v1 import ecg_pb2
 from cardex.api.recordings import recordings
 from cardex.domain.ecg import LEADS
@@ -77,7 +77,7 @@ def running_triton(folder: Path, repository: Path) -> Iterator[tuple[ManagedProc
 
 
 def build_index(settings: Settings, some: list[Report]) -> None:
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         list(client.upsert(some, rebuild=True))
 
 

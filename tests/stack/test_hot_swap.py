@@ -11,7 +11,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
-from cardex.api.client import GatewayClient
+from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc
 from cardex.cli.main import app
@@ -49,7 +49,7 @@ def mirror(tmp_path_factory):
 @pytest.fixture
 def deployment(settings):
     servers = replicas(settings.triton_url)
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         yield Deployment(settings.model_repository, servers, GatewayIndexes(client))
 
 
@@ -144,7 +144,7 @@ def test_a_version_that_answers_wrongly_never_serves(settings, deployment, mirro
     assert [
         release.triton_version for release in model_versions(settings.model_repository)
     ] == there
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         assert client.search("sinus rhythm", 3).hits
 
 
@@ -158,7 +158,7 @@ def test_a_shadow_and_its_way_into_service_and_back_as_an_operator_types_it(
         assert "another command is changing" in refused("deploy", mirror)
     assert "its index is made" in done("deploy", mirror, "--shadow")
     assert answering() == before
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         assert MIRRORED in client.info().served_model_versions
         assert client.info().model_version == before
         assert client.search("sinus rhythm", 3).model_version == before
@@ -166,7 +166,7 @@ def test_a_shadow_and_its_way_into_service_and_back_as_an_operator_types_it(
         assert len(steps) == 2, "the index of the shadow is taken as it is"
     assert json.loads(done("deploy", mirror, "--json"))["version"] == MIRRORED
     assert answering() == MIRRORED
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         assert client.search("sinus rhythm", 3).model_version == MIRRORED
         assert client.index().report_count == steps[-1].total
     assert f"{before} (version 1) answers" in done("rollback")

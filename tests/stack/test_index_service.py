@@ -3,7 +3,7 @@ import threading
 import grpc
 import pytest
 
-from cardex.api.client import GatewayClient
+from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import report_index_pb2, report_index_pb2_grpc, report_pb2
 from cardex.domain.errors import VersionMismatch
@@ -44,7 +44,7 @@ def test_a_bad_text_is_refused(ecgs, text):
 def test_an_added_report_is_found_and_a_deleted_one_is_not(ecgs, index, settings):
     question = pb.RetrieveRequest(ecg=dicom_ecg())
     before = ecgs.Retrieve(question, timeout=30).answer.index_generation
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         report = Report("invented-1", TEXT, record_ids=("r1", "r2"))
         *_, last = client.upsert([report], rebuild=False)
     assert last.committed

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cardex.api.client import GatewayClient
+from cardex.api.client import Client
 from tests.helpers.stack import running_stack, variant
 
 CARDEX = [sys.executable, "-m", "cardex"]
@@ -112,7 +112,7 @@ def test_parts_that_are_given_are_used_and_not_started(tmp_path, settings, monke
         monkeypatch.setenv(f"CARDEX_{name.upper()}", getattr(settings, name))
     with running_stack(tmp_path) as (own, reached):
         assert set(own.parts) == {"state", "gateway", "worker-stat", "worker-routine", "web"}
-        with GatewayClient(reached) as client:
+        with Client.from_settings(reached) as client:
             assert client.retrieve(variant(700)).answer.hits
 
 

@@ -1,16 +1,28 @@
-"""The command line's side of the gateway: one channel, blocking calls, errors of the tree."""
+"""The client of a gateway: blocking calls, typed answers, errors of the tree.
 
-from collections.abc import Iterable, Iterator, Sequence
+Example:
+    ```python
+    with Client("ecg.hospital.example:50051", api_key="cdx_...") as client:
+        answer = client.retrieve("one.dcm").answer
+        print(answer.hits[0].report.text)
+        for result in client.submit_folder("archive/"):
+            print(result.name, result.answer or result.error)
+    ```
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo
-from grpc_status import rpc_status
+import numpy as np
+from numpy.typing import ArrayLike
 
 from cardex.api.channel import channel_credentials, channel_options
-from cardex.api.convert.jobs import question_message
+from cardex.api.convert.jobs import error_of, question_message
 from cardex.api.convert.reports import report_message
 from cardex.api.pb.v1 import (
     ecg_pb2,
@@ -20,21 +32,78 @@ from cardex.api.pb.v1 import (
     report_index_pb2_grpc,
 )
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
-from cardex.api.recordings import load
-from cardex.domain.errors import CardexError
+from cardex.api.recordings import load, one_recording_files, recordings
+from cardex.api.status import error_of_call
+from cardex.domain.ecg import LEADS
+from cardex.domain.errors import CardexError, InvalidEcg, JobCancelled
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report
 from cardex.domain.settings import Settings
 
 UPSERT_CHUNK = 256
 WATCH_CHUNK = 5_000
+FINISH_TIMEOUT_S = 24 * 3600.0
+
+EcgSource = ecg_pb2.Ecg | str | Path
+"""An ECG message; or the path of a file, of a WFDB header, or of a folder with one recording."""
+OnProgress = Callable[[str, int, int], None]
+"""Is told a step ("submitted" or "answered"), how many recordings have passed it, and of how many."""
 
 
-class GatewayClient:
-    """Calls the gateway of these settings."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one recording of a folder.
 
-    def __init__(self, settings: Settings) -> None:
-        """Open a channel; nothing is sent until it is used."""
+    Attributes:
+        name: name of its file; of a WFDB record, of its header.
+        answer: the answer, None where it failed.
+        error: why it failed, None where it was answered.
+        job_id: its job, "" where it was refused before it became one.
+    """
+
+    name: str
+    answer: job_pb2.Answer | None = None
+    error: CardexError | None = None
+    job_id: str = ""
+
+
+class Client:
+    """Calls a gateway. Every method raises `CardexError` or a class below it, as the gateway said.
+
+    Use it as a context, or `close` it. Threads may share it.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:50051",
+        *,
+        api_key: str = "",
+        ca: Path | None = None,
+        insecure: bool = False,
+    ) -> None:
+        """Prepare a connection; nothing is sent until the first call.
+
+        Args:
+            target: `host:port`, `dns:///host:port` for several gateways, or `unix:PATH`.
+            api_key: key with the scopes that the calls need; none is needed on loopback.
+            ca: PEM file of the CA that signed the gateway's certificate; the system's CAs where left out.
+            insecure: send everything in clear to another machine.
+
+        Raises:
+            ConfigurationError: if the CA cannot be read.
+        """
+        self._open(
+            Settings(gateway_target=target, api_key=api_key, gateway_ca=ca, insecure=insecure)
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Prepare a connection by the `CARDEX_*` settings, as the command line does."""
+        client = cls.__new__(cls)
+        client._open(settings)
+        return client
+
+    def _open(self, settings: Settings) -> None:
         credentials, options = channel_credentials(settings), channel_options(settings)
         target = settings.gateway_target
         self._channel = (
@@ -42,13 +111,12 @@ class GatewayClient:
             if credentials is None
             else grpc.secure_channel(target, credentials, options)
         )
-        self._metadata = (
-            [("authorization", f"Bearer {settings.api_key}")] if settings.api_key else []
-        )
+        key = settings.api_key
+        self._metadata = [("authorization", f"Bearer {key}")] if key else []
         self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(self._channel)
         self._index = report_index_pb2_grpc.ReportIndexServiceStub(self._channel)
 
-    def __enter__(self) -> "GatewayClient":
+    def __enter__(self) -> Self:
         """Use the client in a block."""
         return self
 
@@ -58,41 +126,137 @@ class GatewayClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the channel."""
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
         self._channel.close()
 
     def retrieve(
-        self, ecg: ecg_pb2.Ecg, question: Question | None = None, *, timeout_s: float = 60.0
+        self,
+        ecg: EcgSource,
+        question: Question | None = None,
+        *,
+        request_id: str = "",
+        timeout_s: float = 60.0,
     ) -> pb.RetrieveResponse:
-        """Submit one ECG as STAT and wait for its answer."""
+        """Submit one ECG as STAT and wait for its answer.
+
+        Args:
+            ecg: the ECG; `ecg_of_samples` makes one of an array.
+            question: how many reports, and whether to re-rank; the default asks for ten.
+            request_id: makes the call idempotent, and lets the job go on if the connection breaks.
+            timeout_s: how long to wait, in seconds.
+        """
         asked = question_message(question or Question())
-        request = pb.RetrieveRequest(ecg=ecg, question=asked)
+        request = pb.RetrieveRequest(ecg=_message(ecg), question=asked, request_id=request_id)
         with _translated():
             response: pb.RetrieveResponse = self._ecgs.Retrieve(
                 request, timeout=timeout_s, metadata=self._metadata
             )
         return response
 
+    def submit_folder(
+        self,
+        *paths: str | Path,
+        question: Question | None = None,
+        on_progress: OnProgress = lambda step, done, total: None,
+    ) -> Iterator[Result]:
+        """Submit every recording below files or folders as one routine stream.
+
+        Yields:
+            A result for each recording, as it is refused or answered; a bad one stops no other.
+
+        Raises:
+            InvalidEcg: if a path does not exist, or there is no recording.
+        """
+        found = _recordings(paths)
+        jobs: dict[str, list[str]] = {}
+        outcomes = self._submitted(found, question or Question())
+        for done, (number, outcome) in enumerate(outcomes, start=1):
+            name = found[number][0].name
+            if isinstance(outcome, CardexError):
+                yield Result(name, error=outcome)
+            else:
+                jobs.setdefault(outcome.job_id, []).append(name)
+            on_progress("submitted", done, len(found))
+        for done, job in enumerate(self.finished(list(jobs), FINISH_TIMEOUT_S), start=1):
+            yield from (_result(name, job) for name in jobs[job.job_id])
+            on_progress("answered", done, len(jobs))
+
+    def _submitted(
+        self, found: Sequence[Sequence[Path]], question: Question
+    ) -> Iterator[tuple[int, job_pb2.Job | CardexError]]:
+        """Submit recordings; yields the place of each with its job, or why there is none."""
+        unreadable: dict[int, CardexError] = {}
+
+        def requests() -> Iterator[pb.SubmitBatchRequest]:
+            for number, files in enumerate(found):
+                try:
+                    ecg = ecg_of_files(files)
+                except CardexError as error:
+                    unreadable[number] = error
+                else:
+                    yield pb.SubmitBatchRequest(
+                        item_id=str(number), ecg=ecg, question=question_message(question)
+                    )
+
+        for response in self.submit(requests()):
+            refused = response.HasField("error")
+            yield int(response.item_id), error_of(response.error) if refused else response.job
+        yield from unreadable.items()
+
     def submit(self, requests: Iterable[pb.SubmitBatchRequest]) -> Iterator[pb.SubmitBatchResponse]:
-        """Submit a stream; yields what became of each item."""
+        """Submit a stream of messages; yields what became of each, in their order."""
         with _translated():
             yield from self._ecgs.SubmitBatch(iter(requests), metadata=self._metadata)
 
-    def finished(self, job_ids: Sequence[str], timeout_s: float) -> Iterator[job_pb2.Job]:
-        """Yield each job when it is final, with its answer."""
-        with _translated():
-            for first in range(0, len(job_ids), WATCH_CHUNK):
-                request = pb.WatchJobsRequest(
-                    job_ids=job_ids[first : first + WATCH_CHUNK], with_answers=True
-                )
-                for change in self._ecgs.WatchJobs(
-                    request, timeout=timeout_s, metadata=self._metadata
-                ):
-                    if change.job.state >= job_pb2.JOB_STATE_SUCCEEDED:
-                        yield change.job
+    def watch(
+        self,
+        job_ids: Sequence[str] = (),
+        *,
+        cursor: str = "",
+        with_answers: bool = True,
+        timeout_s: float | None = None,
+    ) -> Iterator[pb.WatchJobsResponse]:
+        """Yield jobs as they are, then every change, until all are final.
 
-    def search(self, text: str, top_k: int) -> job_pb2.Answer:
-        """Find reports by text."""
+        Args:
+            job_ids: the jobs; left out, all jobs of the caller from now on, without end.
+            cursor: of the last response of an earlier watch, to miss nothing between.
+            with_answers: send the answer with the final state.
+            timeout_s: how long to watch, in seconds; without end where left out.
+        """
+        request = pb.WatchJobsRequest(job_ids=job_ids, cursor=cursor, with_answers=with_answers)
+        with _translated():
+            yield from self._ecgs.WatchJobs(request, timeout=timeout_s, metadata=self._metadata)
+
+    def finished(self, job_ids: Sequence[str], timeout_s: float) -> Iterator[job_pb2.Job]:
+        """Yield each of the jobs when it is final, with its answer."""
+        for first in range(0, len(job_ids), WATCH_CHUNK):
+            for change in self.watch(job_ids[first : first + WATCH_CHUNK], timeout_s=timeout_s):
+                if change.job.state >= job_pb2.JOB_STATE_SUCCEEDED:
+                    yield change.job
+
+    def job(self, job_id: str) -> job_pb2.Job:
+        """Return a job as it is now."""
+        with _translated():
+            response: pb.GetJobResponse = self._ecgs.GetJob(
+                pb.GetJobRequest(job_id=job_id), timeout=10.0, metadata=self._metadata
+            )
+        return response.job
+
+    def cancel(self, job_id: str) -> job_pb2.Job:
+        """Cancel a job that is not final, and return it as it is now."""
+        with _translated():
+            response: pb.CancelJobResponse = self._ecgs.CancelJob(
+                pb.CancelJobRequest(job_id=job_id), timeout=10.0, metadata=self._metadata
+            )
+        return response.job
+
+    def search(self, text: str, top_k: int = 10) -> job_pb2.Answer:
+        """Find the reports nearest to a text."""
         request = pb.SearchReportsRequest(text=text, top_k=top_k)
         with _translated():
             response: pb.SearchReportsResponse = self._ecgs.SearchReports(
@@ -119,7 +283,12 @@ class GatewayClient:
     def upsert(
         self, reports: Sequence[Report], *, rebuild: bool
     ) -> Iterator[report_index_pb2.UpsertReportsResponse]:
-        """Send reports; yields the progress, and last the index."""
+        """Send reports to the index; yields the progress, and last the index.
+
+        Args:
+            reports: the reports.
+            rebuild: make a new index of them, which replaces the old one at the end; else add them.
+        """
         mode = (
             report_index_pb2.UPSERT_MODE_REBUILD if rebuild else report_index_pb2.UPSERT_MODE_MERGE
         )
@@ -153,16 +322,55 @@ def ecg_of_files(paths: Sequence[Path]) -> ecg_pb2.Ecg:
     return ecg_pb2.Ecg(file=file)
 
 
+def ecg_of_samples(signal: ArrayLike, rate_hz: float, leads: Sequence[str] = LEADS) -> ecg_pb2.Ecg:
+    """Return the message of an array.
+
+    Args:
+        signal: (leads, samples) in mV.
+        rate_hz: samples per second.
+        leads: name of each row; at least I, II and V1 to V6.
+
+    Raises:
+        InvalidEcg: if the array has another shape.
+    """
+    rows = np.asarray(signal, dtype=np.float32)
+    if rows.ndim != 2 or len(rows) != len(leads):
+        raise InvalidEcg(
+            f"the array has shape {rows.shape}: must be ({len(leads)}, samples), a row for each of"
+            f" {', '.join(leads)}",
+            reason="LEAD_SET",
+            field="ecg.samples.leads",
+        )
+    named = [ecg_pb2.Lead(name=name, values=row) for name, row in zip(leads, rows, strict=True)]
+    unit = ecg_pb2.VOLTAGE_UNIT_MILLIVOLT
+    return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=named, rate_hz=rate_hz, unit=unit))
+
+
+def _message(ecg: EcgSource) -> ecg_pb2.Ecg:
+    return ecg if isinstance(ecg, ecg_pb2.Ecg) else ecg_of_files(one_recording_files(Path(ecg)))
+
+
+def _recordings(paths: Sequence[str | Path]) -> list[list[Path]]:
+    try:
+        found = list(recordings(map(Path, paths)))
+    except FileNotFoundError as error:
+        raise InvalidEcg(f"{error.filename} does not exist", field="path") from error
+    if not found:
+        raise InvalidEcg("no ECG file there", field="path")
+    return found
+
+
+def _result(name: str, job: job_pb2.Job) -> Result:
+    if job.HasField("answer"):
+        return Result(name, job.answer, None, job.job_id)
+    if job.state == job_pb2.JOB_STATE_CANCELLED:
+        return Result(name, None, JobCancelled(f"job {job.job_id} was cancelled"), job.job_id)
+    return Result(name, None, error_of(job.error), job.job_id)
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        assert isinstance(error, grpc.Call)
-        reason = error.code().name
-        rich = rpc_status.from_call(error)
-        info = ErrorInfo()
-        for detail in rich.details if rich else ():
-            if detail.Unpack(info):
-                reason = info.reason
-        raise CardexError(error.details() or "", reason=reason) from error
+        raise error_of_call(error) from error

@@ -36,8 +36,8 @@ def load(files: Iterable[Path]) -> tuple[FilePart, ...]:
         raise _unreadable(error) from error
 
 
-def one_recording(path: Path) -> tuple[FilePart, ...]:
-    """Read the recording behind a path: a file, a WFDB header, or a folder with nothing else in it.
+def one_recording_files(path: Path) -> list[Path]:
+    """Return the files of the recording behind a path: a file, a WFDB header, or a folder of one.
 
     Raises:
         InvalidEcg: if there is none, or more than one.
@@ -52,7 +52,12 @@ def one_recording(path: Path) -> tuple[FilePart, ...]:
         raise InvalidEcg(
             f"{path} holds {len(found)} recordings: name one file of them", field="path"
         )
-    return load(found[0])
+    return found[0]
+
+
+def one_recording(path: Path) -> tuple[FilePart, ...]:
+    """Read the recording behind a path; raises as `one_recording_files` and `load`."""
+    return load(one_recording_files(path))
 
 
 def recordings(paths: Iterable[Path]) -> Iterator[list[Path]]:

@@ -12,7 +12,7 @@ from cardex.domain.errors import CardexError
 from cardex.domain.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from cardex.api.client import GatewayClient
+    from cardex.api.client import Client
 
 console = Console(stderr=True, highlight=False)
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -46,8 +46,8 @@ def stack_settings() -> Settings:
     return settings.model_copy(update={k: v for k, v in found.items() if k not in given})
 
 
-def gateway_client() -> "GatewayClient":
+def gateway_client() -> "Client":
     """Return a client of that stack's gateway."""
-    from cardex.api.client import GatewayClient
+    from cardex.api.client import Client
 
-    return GatewayClient(stack_settings())
+    return Client.from_settings(stack_settings())

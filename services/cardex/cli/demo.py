@@ -4,11 +4,10 @@ import time
 
 from rich.console import Console
 
-from cardex.api.client import GatewayClient, ecg_of_files
-from cardex.api.recordings import recordings
-from cardex.cli.ecg import ask_as_batch, index_reports
+from cardex.api.client import Client, ecg_of_files
+from cardex.cli.ecg import ask_as_batch
+from cardex.cli.index import index_reports
 from cardex.cli.render import show_answer
-from cardex.domain.errors import CardexError
 from cardex.domain.jobs import Question
 from cardex.domain.settings import Settings
 from cardex.local_stack.dataset import DemoData, fetch
@@ -29,7 +28,7 @@ def run_demo(settings: Settings, console: Console) -> None:
     with Stack(settings, say=console.print) as stack:
         assert stack.endpoints is not None
         local = settings.model_copy(update={"gateway_target": stack.endpoints.gateway})
-        with GatewayClient(local) as client:
+        with Client.from_settings(local) as client:
             _ensure_index(client, data, console)
             _ask(client, data, console)
             console.rule("reports by text")
@@ -41,7 +40,7 @@ def run_demo(settings: Settings, console: Console) -> None:
     console.print("RESEARCH USE ONLY. `cardex up` serves until Ctrl-C.")
 
 
-def _ensure_index(client: GatewayClient, data: DemoData, console: Console) -> None:
+def _ensure_index(client: Client, data: DemoData, console: Console) -> None:
     """Index all reports unless the index of this model is there already."""
     info = client.info()
     if info.index_name and info.index_model_version == info.model_version:
@@ -51,13 +50,13 @@ def _ensure_index(client: GatewayClient, data: DemoData, console: Console) -> No
     index_reports(client, distinct_reports(data.ptbxl), merge=False, console=console)
 
 
-def _ask(client: GatewayClient, data: DemoData, console: Console) -> None:
+def _ask(client: Client, data: DemoData, console: Console) -> None:
     console.rule("one STAT ECG: pydicom's 12-lead DICOM")
     stat = client.retrieve(ecg_of_files([data.dicom]), Question(3))
     show_answer(console, "waveform_ecg.dcm (STAT)", stat.answer)
     console.rule("ten routine ECGs: CPSC-2018")
-    found = list(recordings(data.cpsc))
-    for name, outcome in ask_as_batch(client, found, Question(3), console):
-        if isinstance(outcome, CardexError):
-            raise outcome
-        show_answer(console, f"{name} (routine)", outcome, shown=2)
+    for result in ask_as_batch(client, data.cpsc, Question(3), console):
+        if result.error:
+            raise result.error
+        if result.answer:
+            show_answer(console, f"{result.name} (routine)", result.answer, shown=2)

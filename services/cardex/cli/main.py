@@ -77,7 +77,7 @@ def index(
     as_json: JsonFlag = False,
 ) -> None:
     """Build the report index and switch to it when it is complete."""
-    from cardex.cli.ecg import run_index
+    from cardex.cli.index import run_index
 
     with tell_errors():
         if (ptbxl is None) == (reports is None):

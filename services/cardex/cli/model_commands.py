@@ -10,8 +10,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from cardex.api.client import GatewayClient
-from cardex.cli.ecg import progress_bar
+from cardex.api.client import Client
+from cardex.cli.render import progress_bar
 from cardex.domain.errors import CardexError, ConfigurationError, IndexMissing
 from cardex.domain.settings import Settings
 from cardex.evaluation.dataset import open_dataset
@@ -30,7 +30,7 @@ from cardex.models.precision import Precision
 class GatewayIndexes:
     """The gateway's index service, as a deployment sees it."""
 
-    def __init__(self, client: GatewayClient) -> None:
+    def __init__(self, client: Client) -> None:
         """Ask `client`."""
         self._client = client
 
@@ -95,7 +95,7 @@ def _changing(settings: Settings) -> Iterator[Deployment]:
 @contextmanager
 def _deployment(settings: Settings) -> Iterator[Deployment]:
     servers = replicas(settings.triton_url)
-    with GatewayClient(settings) as client:
+    with Client.from_settings(settings) as client:
         yield Deployment(settings.model_repository, servers, GatewayIndexes(client))
 
 

@@ -6,10 +6,19 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console, Group
 from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from cardex.api.pb.v1 import job_pb2, report_pb2
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return the bar that every long command shows."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console,
+    )  # fmt: skip
 
 
 def as_dict(message: Message) -> dict[str, object]:

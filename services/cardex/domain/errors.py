@@ -26,6 +26,7 @@ the edge only translate::
     └── ConfigurationError      FAILED_PRECONDITION 500  stops the start of a process
 """
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -207,3 +208,13 @@ class ConfigurationError(CardexError):
     reason = "CONFIGURATION"
     grpc_code = "FAILED_PRECONDITION"
     http_status = 500
+
+
+def _subclasses(kind: type[CardexError]) -> Iterator[type[CardexError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _subclasses(below)
+
+
+ERRORS: dict[str, type[CardexError]] = {kind.__name__: kind for kind in _subclasses(CardexError)}
+"""Every class of the tree by its name, so that an error that was stored or sent keeps its class."""

@@ -1,9 +1,9 @@
 """Jobs and answers."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cardex.domain.errors import CardexError
+from cardex.domain.errors import ERRORS, CardexError, JobFailed
 from cardex.domain.quality import SignalQuality
 from cardex.domain.reports import Draft, Finding, Hit, Prediction
 
@@ -11,6 +11,9 @@ DISCLAIMER = "RESEARCH USE ONLY"
 MAX_TOP_K = 100
 DEFAULT_TOP_K = 10
 MIN_RERANK, MAX_RERANK = 2, 128
+MAX_TEXT = 2_000
+"""Characters of a text that is asked about."""
+MAX_REQUEST_ID = 128
 SHOWN_RECORD_IDS = 20
 
 
@@ -68,7 +71,6 @@ class Answer:
         index_name: the collection that was searched.
         index_generation: generation of its contents.
         stages: time of each stage, in order.
-        from_cache: True where no stage ran for this request.
         disclaimer: always `DISCLAIMER`.
         quality: how far the signal can be trusted; None where a text was asked about.
         predictions: probable statements, the most probable first; empty where a text was asked about or
@@ -83,29 +85,37 @@ class Answer:
     index_name: str
     index_generation: str
     stages: tuple[StageTime, ...] = ()
-    from_cache: bool = False
     disclaimer: str = DISCLAIMER
     quality: SignalQuality | None = None
     predictions: tuple[Prediction, ...] = ()
     draft: Draft | None = None
 
-    def cached(self) -> "Answer":
-        """Return this answer marked as coming from the cache."""
-        return replace(self, from_cache=True)
-
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job failed, in the words of the error tree."""
+    """Why a job failed, as its record keeps it.
+
+    Attributes:
+        reason: stable reason, as in `CardexError`.
+        message: what is wrong and what to do.
+        field: the field at fault, or "".
+        kind: name of the class in the error tree.
+    """
 
     reason: str
     message: str
     field: str = ""
+    kind: str = JobFailed.__name__
 
     @classmethod
     def of(cls, error: CardexError) -> "JobError":
-        """Take over an error of the tree."""
-        return cls(error.reason, error.message, error.field)
+        """Return the record of an error."""
+        return cls(error.reason, error.message, error.field, type(error).__name__)
+
+    def to_error(self) -> CardexError:
+        """Return the error with the class that it had; of an unknown class, `JobFailed`."""
+        kind = ERRORS.get(self.kind, JobFailed)
+        return kind(self.message, reason=self.reason, field=self.field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,7 @@ class Job:
         attempts: how often a worker began it.
         submitted: when it became durable.
         updated: when its state last changed.
-        answer: once SUCCEEDED.
+        answer: once SUCCEEDED: the contract's `Answer` message, serialized.
         error: once FAILED.
     """
 
@@ -135,8 +145,21 @@ class Job:
     attempts: int
     submitted: float
     updated: float
-    answer: Answer | None = field(default=None, repr=False)
+    answer: bytes | None = field(default=None, repr=False)
     error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedAnswer:
+    """An answer in the one form in which it is stored, cached and sent.
+
+    Attributes:
+        message: the contract's `Answer` message, serialized.
+        stages: time of each stage that ran for it now; empty where the cache had it.
+    """
+
+    message: bytes = field(repr=False)
+    stages: tuple[StageTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +169,12 @@ class Claim:
     Attributes:
         job: the job, RUNNING.
         token: proves the claim; a result under an older token is refused.
+        payload: the ECG's bytes; None where they have expired.
     """
 
     job: Job
     token: str
+    payload: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

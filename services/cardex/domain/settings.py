@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     client_ca: Path | None = None
     api_keys: Path | None = None
     insecure: bool = False
+    keepalive_s: float = Field(20.0, ge=1)
 
     # Limits.
     max_payload_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)

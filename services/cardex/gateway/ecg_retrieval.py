@@ -5,10 +5,17 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from cardex import __version__
-from cardex.api.convert.jobs import PRIORITIES, answer_message, error_message, job_message
+from cardex.api.convert.jobs import (
+    PRIORITIES,
+    answer_message,
+    decode_answer,
+    error_message,
+    job_message,
+)
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc
 from cardex.domain.errors import CardexError, InvalidQuestion, JobNotFound
@@ -17,7 +24,6 @@ from cardex.domain.jobs import (
     DISCLAIMER,
     MAX_TOP_K,
     Job,
-    JobError,
     Priority,
     QueueState,
 )
@@ -26,6 +32,7 @@ from cardex.gateway.auth import caller
 from cardex.gateway.keys import Principal
 from cardex.gateway.metrics import RETRIEVE_SECONDS
 from cardex.gateway.submissions import SubmissionService
+from cardex.gateway.threads import SlowCalls
 from cardex.retrieval.dependencies import Dependencies
 from cardex.stores.job_events import JobEvents
 
@@ -40,33 +47,38 @@ class EcgRetrievalService(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
     """Answers ECGs and texts."""
 
     def __init__(
-        self, settings: Settings, parts: Dependencies, desk: SubmissionService, events: JobEvents
+        self,
+        settings: Settings,
+        dependencies: Dependencies,
+        submissions: SubmissionService,
+        events: JobEvents,
+        slow: SlowCalls,
     ) -> None:
-        """Serve with `parts`; submissions go over `desk`."""
+        """Serve with `dependencies`; calls of Milvus and Triton run in the threads of `slow`."""
         self._settings = settings
-        self._parts = parts
-        self._desk = desk
+        self._dependencies = dependencies
+        self._submissions = submissions
         self._events = events
+        self._slow = slow
 
     async def Retrieve(self, request: pb.RetrieveRequest, context: Any) -> pb.RetrieveResponse:  # noqa: ANN401
         """Submit one ECG and wait."""
         start = time.perf_counter()
         who = caller()
-        submission = self._desk.submission(request, who, Priority.STAT)
-        self._desk.limit(who)
+        self._submissions.limit(who)
         longest = self._settings.retrieve_timeout_s
-        answer, job_id = await self._desk.answered(
-            submission, min(context.time_remaining() or longest, longest)
+        answer, job_id = await self._submissions.retrieve(
+            request, who, min(context.time_remaining() or longest, longest)
         )
         RETRIEVE_SECONDS.observe(time.perf_counter() - start)
-        return pb.RetrieveResponse(answer=answer_message(answer), job_id=job_id)
+        return pb.RetrieveResponse(answer=decode_answer(answer.message), job_id=job_id)
 
     async def SubmitEcg(self, request: pb.SubmitEcgRequest, context: Any) -> pb.SubmitEcgResponse:  # noqa: ANN401
         """Submit one ECG."""
         who = caller()
-        submission = self._desk.submission(request, who, Priority.ROUTINE)
-        self._desk.limit(who)
-        return pb.SubmitEcgResponse(job=job_message(await self._desk.submit(submission)))
+        self._submissions.limit(who)
+        job = await self._submissions.submit(request, who, Priority.ROUTINE)
+        return pb.SubmitEcgResponse(job=job_message(job))
 
     async def SubmitBatch(
         self,
@@ -80,7 +92,7 @@ class EcgRetrievalService(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
         async def begin() -> None:
             try:
                 async for request in request_iterator:
-                    await self._desk.pace(who)
+                    await self._submissions.pace(who)
                     await begun.put(asyncio.create_task(self._item(request, who)))
             finally:
                 await begun.put(None)
@@ -95,23 +107,23 @@ class EcgRetrievalService(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
 
     async def _item(self, request: pb.SubmitBatchRequest, who: Principal) -> pb.SubmitBatchResponse:
         try:
-            submission = self._desk.submission(request, who, Priority.ROUTINE)
-            job = await self._desk.submit_patiently(submission)
+            job = await self._submissions.submit_patiently(request, who, Priority.ROUTINE)
         except CardexError as error:
-            refused = error_message(JobError.of(error))
-            return pb.SubmitBatchResponse(item_id=request.item_id, error=refused)
+            return pb.SubmitBatchResponse(item_id=request.item_id, error=error_message(error))
         return pb.SubmitBatchResponse(
             item_id=request.item_id, job=job_message(job, with_answer=False)
         )
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:  # noqa: ANN401
         """Return one job."""
-        job = await asyncio.to_thread(self._parts.jobs.get, request.job_id, caller().owner)
+        job = await asyncio.to_thread(self._dependencies.jobs.get, request.job_id, caller().owner)
         return pb.GetJobResponse(job=job_message(job))
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:  # noqa: ANN401
         """Cancel one job."""
-        job = await asyncio.to_thread(self._parts.jobs.cancel, request.job_id, caller().owner)
+        job = await asyncio.to_thread(
+            self._dependencies.jobs.cancel, request.job_id, caller().owner
+        )
         return pb.CancelJobResponse(job=job_message(job))
 
     async def WatchJobs(
@@ -139,13 +151,13 @@ class EcgRetrievalService(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
                 if job_id in open_jobs
                 or (not watched and any(_sees(who, e.owner) for e in events if e.job_id == job_id))
             ]
-            for changed in await asyncio.to_thread(self._parts.jobs.find, mine, who.owner):
+            for changed in await asyncio.to_thread(self._dependencies.jobs.find, mine, who.owner):
                 if changed is not None:
                     open_jobs -= {changed.job_id} if changed.state.final else set()
                     yield _change(changed, newest[changed.job_id], request)
 
     async def _jobs(self, job_ids: list[str], who: Principal) -> list[Job]:
-        jobs = await asyncio.to_thread(self._parts.jobs.find, job_ids, who.owner)
+        jobs = await asyncio.to_thread(self._dependencies.jobs.find, job_ids, who.owner)
         missing = [job_id for job_id, job in zip(job_ids, jobs, strict=True) if job is None]
         if missing:
             raise JobNotFound(
@@ -161,7 +173,9 @@ class EcgRetrievalService(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
     ) -> pb.SearchReportsResponse:
         """Find reports by text."""
         top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
-        answer = await asyncio.to_thread(self._parts.retriever.by_text, request.text, top_k)
+        answer = await self._slow.run(
+            partial(self._dependencies.retriever.by_text, request.text, top_k)
+        )
         return pb.SearchReportsResponse(answer=answer_message(answer))
 
     async def GetServerInfo(
@@ -179,24 +193,26 @@ class EcgRetrievalService(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
                 max_top_k=MAX_TOP_K,
             ),
         )
-        await asyncio.to_thread(self._fill, info)
+        await self._slow.run(partial(self._fill, info))
         return info
 
     def _fill(self, info: pb.GetServerInfoResponse) -> None:
-        try:
-            models = self._parts.encoder.models(fresh=True)
-            info.served_model_versions.extend(model.version for model in models)
-            info.model_version, info.image_spec = models[0].version, models[0].image_spec.id
-            index = self._parts.reports.current()
-            for model in models:
-                if model.version == index.model_version:
-                    info.model_version, info.image_spec = model.version, model.image_spec.id
+        index = self._dependencies.active_index.last_known_index()
+        if index is not None:
             info.index_name, info.index_generation = index.name, index.generation
             info.index_model_version = index.model_version
-        except CardexError as error:
-            logger.debug("server info lacks a part: %s", error.reason)
         try:
-            queues = [self._parts.jobs.queue(priority) for priority in Priority]
+            models = self._dependencies.encoder.models(fresh=True)
+            info.served_model_versions.extend(model.version for model in models)
+            answering = [
+                model for model in models if index and model.version == index.model_version
+            ]
+            model = (answering or list(models))[0]
+            info.model_version, info.image_spec = model.version, model.image_spec.id
+        except CardexError as error:
+            logger.debug("server info lacks the models: %s", error.reason)
+        try:
+            queues = [self._dependencies.jobs.state(priority) for priority in Priority]
             info.queues.extend(map(_queue_message, queues))
         except CardexError as error:
             logger.debug("server info lacks the queues: %s", error.reason)

@@ -1,7 +1,8 @@
-"""The ReportIndexService service: translates and calls."""
+"""The ReportIndexService: translates and calls."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from cardex.api.convert.reports import index_message, report_of
@@ -10,19 +11,29 @@ from cardex.api.pb.v1 import report_index_pb2_grpc
 from cardex.domain.errors import InvalidReport
 from cardex.domain.index import IndexInfo
 from cardex.gateway.health import HealthMonitor
-from cardex.gateway.index_lease import alone
+from cardex.gateway.threads import SlowCalls
 from cardex.retrieval.dependencies import Dependencies
-from cardex.retrieval.index_writer import MAX_CHUNK, Indexer
-from cardex.retrieval.migration import Migration
+from cardex.retrieval.index_writer import MAX_CHUNK, IndexWriter
 
 
 class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
     """Keeps the report index."""
 
-    def __init__(self, parts: Dependencies, pulse: HealthMonitor) -> None:
-        """Serve with `parts`; `pulse` hears of a changed index at once."""
-        self._parts = parts
-        self._pulse = pulse
+    def __init__(self, dependencies: Dependencies, health: HealthMonitor, slow: SlowCalls) -> None:
+        """Serve with `dependencies`; `health` hears of a changed index at once."""
+        self._dependencies = dependencies
+        self._health = health
+        self._slow = slow
+
+    @asynccontextmanager
+    async def _writer(self) -> AsyncIterator[IndexWriter]:
+        """Yield a writer that has begun, and end it after its last step has."""
+        writer = self._dependencies.index_writer()
+        try:
+            await self._slow.run_to_end(writer.begin)
+            yield writer
+        finally:
+            await self._slow.run_to_end(writer.end)
 
     async def UpsertReports(
         self,
@@ -30,33 +41,22 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
         context: Any,  # noqa: ANN401
     ) -> AsyncIterator[pb.UpsertReportsResponse]:
         """Take reports in, chunk by chunk; one stream writes at a time."""
-        async with alone(self._parts.index_lease) as writer:
-            indexer: Indexer | None = None
-            committed = False
-            try:
-                async for request in request_iterator:
-                    if indexer is None:
-                        rebuild = request.mode == pb.UPSERT_MODE_REBUILD
-                        indexer = await asyncio.to_thread(self._indexer, rebuild)
-                    writer.require()
-                    await asyncio.to_thread(indexer.add, _chunk(request))
-                    yield pb.UpsertReportsResponse(stored=indexer.stored)
-                if indexer is None:
-                    raise InvalidReport("no reports were sent", field="reports")
-                writer.require()
-                index = await asyncio.to_thread(indexer.commit)
-                committed = True
-                await self._pulse.beat()
-            finally:
-                if indexer is not None and not committed:
-                    await asyncio.shield(asyncio.to_thread(indexer.abandon))
+        async with self._writer() as writer:
+            opened = False
+            async for request in request_iterator:
+                if not opened:
+                    rebuild = request.mode == pb.UPSERT_MODE_REBUILD
+                    await self._slow.run_to_end(partial(writer.open, rebuild=rebuild))
+                    opened = True
+                stored = await self._slow.run_to_end(partial(writer.add, _chunk(request)))
+                yield pb.UpsertReportsResponse(stored=stored)
+            if not opened:
+                raise InvalidReport("no reports were sent", field="reports")
+            index = await self._slow.run_to_end(writer.commit)
+            await self._health.tick()
         yield pb.UpsertReportsResponse(
-            stored=indexer.stored, committed=True, index=await self._message(index)
+            stored=writer.stored, committed=True, index=await self._message(index)
         )
-
-    def _indexer(self, rebuild: bool) -> Indexer:
-        parts = self._parts
-        return Indexer(parts.encoder, parts.reports, parts.catalogue, rebuild=rebuild)
 
     async def MigrateIndex(
         self,
@@ -64,25 +64,12 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
         context: Any,  # noqa: ANN401
     ) -> AsyncIterator[pb.MigrateIndexResponse]:
         """Embed the reports by another model; one stream writes at a time."""
-        parts = self._parts
-        async with alone(parts.index_lease) as writer:
-            migration = await asyncio.to_thread(
-                Migration, parts.encoder, parts.reports, parts.catalogue, request.model_version
-            )
-            finished = False
-            try:
-                steps = migration.run()
-                while (stored := await asyncio.to_thread(next, steps, None)) is not None:
-                    yield pb.MigrateIndexResponse(stored=stored, total=migration.total)
-                    writer.require()
-                if not request.shadow:
-                    writer.require()
-                    await asyncio.to_thread(migration.commit)
-                finished = True
-                await self._pulse.beat()
-            finally:
-                if not finished:
-                    await asyncio.shield(asyncio.to_thread(migration.abandon))
+        async with self._writer() as writer:
+            steps = writer.migrate(request.model_version, shadow=request.shadow)
+            while step := await self._slow.run_to_end(partial(next, steps, None)):
+                migration = step
+                yield pb.MigrateIndexResponse(stored=migration.stored, total=migration.total)
+            await self._health.tick()
         yield pb.MigrateIndexResponse(
             stored=migration.stored,
             total=migration.total,
@@ -101,26 +88,20 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
                 f"{len(request.report_ids)} ids: at most {MAX_CHUNK} in one call",
                 field="report_ids",
             )
-        async with alone(self._parts.index_lease):
-            deleted, index = await asyncio.to_thread(self._delete, list(request.report_ids))
+        async with self._writer() as writer:
+            deleted, index = await self._slow.run_to_end(
+                partial(writer.delete, list(request.report_ids))
+            )
         return pb.DeleteReportsResponse(deleted=deleted, index=await self._message(index))
-
-    def _delete(self, report_ids: list[str]) -> tuple[int, IndexInfo]:
-        reports = self._parts.reports
-        index = reports.current()
-        deleted = reports.delete(index, report_ids)
-        if deleted:
-            index = reports.touch(index)
-            self._parts.catalogue.forget()
-        return deleted, index
 
     async def GetIndex(self, request: pb.GetIndexRequest, context: Any) -> pb.GetIndexResponse:  # noqa: ANN401
         """Describe the index."""
-        index = await asyncio.to_thread(self._parts.reports.current)
+        index = await self._slow.run(self._dependencies.reports.current)
         return pb.GetIndexResponse(index=await self._message(index))
 
     async def _message(self, index: IndexInfo) -> pb.IndexInfo:
-        return index_message(index, await asyncio.to_thread(self._parts.reports.count, index))
+        count = await self._slow.run(partial(self._dependencies.reports.count, index))
+        return index_message(index, count)
 
 
 def _chunk(request: pb.UpsertReportsRequest) -> list[Any]:

@@ -20,8 +20,8 @@ from cardex.gateway.health import INDEX, RETRIEVAL, HealthMonitor
 from cardex.gateway.keys import KeyRing
 from cardex.gateway.report_index import ReportIndexService
 from cardex.gateway.submissions import SubmissionService
+from cardex.gateway.threads import SlowCalls
 from cardex.retrieval.dependencies import Dependencies, assemble
-from cardex.stores.broker import Doorbell, celery_app
 from cardex.stores.job_events import JobEvents
 from cardex.telemetry import mark_ready, serve_metrics
 
@@ -46,21 +46,20 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="gateway"))
     keys = KeyRing(settings.api_keys) if settings.api_keys else None
-    parts = assemble(settings)
+    dependencies = assemble(settings)
+    dependencies.active_index.start()
     events = JobEvents(settings.state_url)
     servicer = health.aio.HealthServicer()
-    doorbell = Doorbell(celery_app(settings.state_url))
-    pulse = HealthMonitor(parts, doorbell, servicer, keys)
-    desk = SubmissionService(settings, parts, doorbell, events, pulse)
-    server = _server(settings, parts, events, pulse, desk, servicer, keys)
+    monitor = HealthMonitor(dependencies, servicer, keys)
+    server = _server(settings, dependencies, events, monitor, servicer, keys)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await pulse.beat()
+    await monitor.tick()
     await server.start()
     mark_ready(settings)
     logger.info("gateway serves %s", settings.gateway_bind)
-    tasks = [asyncio.create_task(events.follow()), asyncio.create_task(pulse.run())]
+    tasks = [asyncio.create_task(events.follow()), asyncio.create_task(monitor.run())]
     # A background task that dies takes the process with it: a gateway that sweeps no more is broken.
     await asyncio.wait(
         [asyncio.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED
@@ -76,10 +75,9 @@ async def _serve(settings: Settings) -> None:
 
 def _server(
     settings: Settings,
-    parts: Dependencies,
+    dependencies: Dependencies,
     events: JobEvents,
-    pulse: HealthMonitor,
-    desk: SubmissionService,
+    monitor: HealthMonitor,
     servicer: health.aio.HealthServicer,
     keys: KeyRing | None,
 ) -> grpc.aio.Server:
@@ -87,15 +85,21 @@ def _server(
     options = [
         ("grpc.max_receive_message_length", limit),
         ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server
+        # A client that vanished without closing its connection must not hold a stream or a lock.
+        ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", int(settings.keepalive_s * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ]
+    slow = SlowCalls()
+    submissions = SubmissionService(settings, dependencies, events, monitor)
     server = grpc.aio.server(interceptors=[AuthInterceptor(keys)], options=options)
     ecg_retrieval_pb2_grpc.add_EcgRetrievalServiceServicer_to_server(
-        EcgRetrievalService(settings, parts, desk, events), server
+        EcgRetrievalService(settings, dependencies, submissions, events, slow), server
     )
     report_index_pb2_grpc.add_ReportIndexServiceServicer_to_server(
-        ReportIndexService(parts, pulse), server
+        ReportIndexService(dependencies, monitor, slow), server
     )
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     names = (RETRIEVAL, INDEX, health.SERVICE_NAME, reflection.SERVICE_NAME)

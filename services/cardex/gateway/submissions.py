@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from cardex.api.convert.ecg import to_payload
@@ -11,16 +12,13 @@ from cardex.domain.errors import (
     CardexError,
     DeadlineExceeded,
     IndexMissing,
-    InvalidEcg,
     InvalidQuestion,
     JobCancelled,
     JobFailed,
     Overloaded,
-    PayloadExpired,
-    Unavailable,
     VersionMismatch,
 )
-from cardex.domain.jobs import Answer, Job, JobError, JobState, Priority
+from cardex.domain.jobs import MAX_REQUEST_ID, EncodedAnswer, Job, JobState, Priority
 from cardex.domain.settings import Settings
 from cardex.gateway.health import HealthMonitor
 from cardex.gateway.keys import Principal
@@ -28,13 +26,10 @@ from cardex.gateway.metrics import CACHE
 from cardex.gateway.rate_limit import RateLimit, check_size
 from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.retriever import check_question
-from cardex.stores.broker import Doorbell
 from cardex.stores.job_events import JobEvents
 from cardex.stores.job_queue import Submission, Submitted
 
 logger = logging.getLogger(__name__)
-
-MAX_REQUEST_ID = 128
 
 Request = (
     ecg_retrieval_pb2.RetrieveRequest
@@ -43,23 +38,29 @@ Request = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An ECG that was taken in: its answer where that is known, else its job."""
+
+    answer: EncodedAnswer | None
+    submitted: Submitted | None
+
+
 class SubmissionService:
-    """Checks, looks up and submits; blocking work runs in threads."""
+    """Checks, looks up and submits; all of one ECG's blocking work is one visit to a thread."""
 
     def __init__(
         self,
         settings: Settings,
-        parts: Dependencies,
-        doorbell: Doorbell,
+        dependencies: Dependencies,
         events: JobEvents,
-        pulse: HealthMonitor,
+        health: HealthMonitor,
     ) -> None:
-        """Take ECGs in for `parts`."""
+        """Take ECGs in for `dependencies`."""
         self._settings = settings
-        self._parts = parts
-        self._doorbell = doorbell
+        self._dependencies = dependencies
         self._events = events
-        self._pulse = pulse
+        self._health = health
         self._rate = RateLimit(settings.rate_per_s)
 
     def submission(self, request: Request, caller: Principal, default: Priority) -> Submission:
@@ -93,77 +94,75 @@ class SubmissionService:
         while (delay := self._rate.wait_s(caller.name)) > 0.0:
             await asyncio.sleep(delay)
 
-    async def known(self, submission: Submission) -> Answer | None:
-        """Return the answer that the cache has."""
-        answer = await asyncio.to_thread(
-            self._parts.retriever.cached, submission.sha256, submission.question
-        )
-        CACHE.labels("miss" if answer is None else "hit").inc()
-        return answer
-
-    async def submit(self, submission: Submission) -> Job:
+    async def submit(self, request: Request, caller: Principal, default: Priority) -> Job:
         """Make the ECG a job, answered at once where the answer is known.
 
         Raises:
-            CardexError: RequestIdReused, Overloaded, Unavailable, or what does not fit together.
+            CardexError: InvalidInput, PayloadTooLarge, RequestIdReused, Overloaded, Unavailable, or
+                what does not fit together.
         """
-        answer = await self.known(submission)
-        if answer is None:
-            self._refuse_what_cannot_end()
-        return await asyncio.to_thread(self._submit, submission, answer)
+        return await asyncio.to_thread(self._submit, request, caller, default)
 
-    async def submit_patiently(self, submission: Submission) -> Job:
-        """Submit an item of a stream; a full queue or store holds the stream up instead of refusing.
+    async def submit_patiently(self, request: Request, caller: Principal, default: Priority) -> Job:
+        """Submit an item of a stream; a full queue or store holds the stream up, it does not refuse.
 
         Raises:
             CardexError: what `submit` raises, but for Overloaded.
         """
         while True:
             try:
-                return await self.submit(submission)
+                return await self.submit(request, caller, default)
             except Overloaded as error:
                 await asyncio.sleep(error.retry_after_s or 1.0)
 
-    def _refuse_what_cannot_end(self) -> None:
-        """A part that is down comes back and the job waits; a mismatch needs the operator."""
-        try:
-            self._pulse.require()
-        except (VersionMismatch, IndexMissing):
-            raise
-        except CardexError as error:
-            logger.debug("the job will wait: %s", error.reason)
-
-    def _submit(self, submission: Submission, answer: Answer | None) -> Job:
-        submitted = self._enqueue(submission, answer)
+    def _submit(self, request: Request, caller: Principal, default: Priority) -> Job:
+        submission = self.submission(request, caller, default)
+        answer = self._known(submission)
+        if answer is None:
+            self._refuse_what_cannot_end()
+        message = answer.message if answer else None
+        submitted = self._enqueue(submission, message)
         if not submitted.is_new:
-            return self._parts.jobs.get(submitted.job_id)
+            return self._dependencies.jobs.get(submitted.job_id)
         return Job(
             job_id=submitted.job_id,
             owner=submission.owner,
-            state=JobState.QUEUED if answer is None else JobState.SUCCEEDED,
+            state=JobState.SUCCEEDED if answer else JobState.QUEUED,
             priority=submission.priority,
             payload=submission.sha256,
             question=submission.question,
             attempts=0,
             submitted=submitted.at,
             updated=submitted.at,
-            answer=answer,
+            answer=message,
         )
 
-    def _enqueue(self, submission: Submission, answer: Answer | None = None) -> Submitted:
-        submitted = self._parts.jobs.submit(submission, answer)
-        self._wake(submission.priority, submitted)
-        return submitted
+    def _known(self, submission: Submission) -> EncodedAnswer | None:
+        """Return the answer that the cache has."""
+        retriever = self._dependencies.retriever
+        answer = retriever.cached(submission.sha256, submission.question)
+        CACHE.labels("miss" if answer is None else "hit").inc()
+        return answer
 
-    def _wake(self, priority: Priority, submitted: Submitted) -> None:
-        if submitted.wake:
-            try:
-                self._doorbell.ring(priority)
-            except Unavailable as error:  # the job is durable: the sweeper rings again
-                logger.warning("%s", error.message, extra={"job_id": submitted.job_id})
+    def _refuse_what_cannot_end(self) -> None:
+        """A part that is down comes back and the job waits; a mismatch needs the operator."""
+        try:
+            self._health.require()
+        except (VersionMismatch, IndexMissing):
+            raise
+        except CardexError as error:
+            logger.debug("the job will wait: %s", error.reason)
 
-    async def answered(self, submission: Submission, timeout_s: float) -> tuple[Answer, str]:
-        """Submit and wait; returns the answer and the job's id, "" where none was needed.
+    def _enqueue(self, submission: Submission, answer: bytes | None) -> Submitted:
+        (outcome,) = self._dependencies.jobs.submit([(submission, answer)])
+        if isinstance(outcome, CardexError):
+            raise outcome
+        return outcome
+
+    async def retrieve(
+        self, request: Request, caller: Principal, timeout_s: float
+    ) -> tuple[EncodedAnswer, str]:
+        """Submit and wait; returns the answer and the job's id, "" where no job was needed.
 
         A job that nobody can find again, because it has no request_id, is cancelled when its caller
         goes away.
@@ -171,16 +170,18 @@ class SubmissionService:
         Raises:
             CardexError: the job's own error, DeadlineExceeded, or what `submit` raises.
         """
-        answer = await self.known(submission)
-        if answer is not None:
-            return answer, ""
-        self._pulse.require()
-        submitted = await asyncio.to_thread(self._enqueue, submission)
+        taking = asyncio.ensure_future(asyncio.to_thread(self._take, request, caller))
+        submitted: Submitted | None = None
         try:
+            accepted = await asyncio.shield(taking)
+            if accepted.answer is not None:
+                return accepted.answer, ""
+            submitted = accepted.submitted
+            assert submitted is not None
             job = await self._final(submitted, timeout_s)
         except (TimeoutError, asyncio.CancelledError, CardexError) as error:
-            if submitted.is_new and not submission.request_id:
-                await asyncio.shield(asyncio.to_thread(self._abandon, submitted.job_id))
+            if not request.request_id:
+                await self._cancel_unfinished(taking)
             if not isinstance(error, TimeoutError):
                 raise
             raise DeadlineExceeded(
@@ -190,50 +191,57 @@ class SubmissionService:
             ) from error
         return _answer_of(job), job.job_id
 
-    def _abandon(self, job_id: str) -> None:
+    def _take(self, request: Request, caller: Principal) -> Accepted:
+        submission = self.submission(request, caller, Priority.STAT)
+        answer = self._known(submission)
+        if answer is not None:
+            return Accepted(answer, None)
+        self._health.require()
+        return Accepted(None, self._enqueue(submission, None))
+
+    async def _cancel_unfinished(self, taking: "asyncio.Future[Accepted]") -> None:
+        """Cancel the job of a call that ended, also where the call ended before its job was made."""
+        await asyncio.wait([taking])
+        if taking.exception() is None and (submitted := taking.result().submitted):
+            await asyncio.shield(asyncio.to_thread(self._cancel, submitted.job_id))
+
+    def _cancel(self, job_id: str) -> None:
         try:
-            self._parts.jobs.cancel(job_id)
+            self._dependencies.jobs.cancel(job_id)
         except CardexError as error:
             logger.warning("not cancelled: %s", error.reason, extra={"job_id": job_id})
 
     async def _final(self, submitted: Submitted, timeout_s: float) -> Job:
-        job_id = submitted.job_id
+        job_id, jobs = submitted.job_id, self._dependencies.jobs
         with self._events.ending(job_id) as ended:
             if not submitted.is_new:
-                job = await asyncio.to_thread(self._parts.jobs.get, job_id)
+                job = await asyncio.to_thread(jobs.get, job_id)
                 if job.state.final:
                     return job
-            await self._end_or_trouble(ended, timeout_s)
-        return await asyncio.to_thread(self._parts.jobs.get, job_id)
+            await self._end_or_outage(ended, timeout_s)
+        return await asyncio.to_thread(jobs.get, job_id)
 
-    async def _end_or_trouble(self, ended: asyncio.Future[None], timeout_s: float) -> None:
-        """Wait for the job's end, but not through a trouble that lasts."""
-        trouble = asyncio.create_task(self._pulse.lasting.wait())
-        either: set[asyncio.Future[Any]] = {ended, trouble}
+    async def _end_or_outage(self, ended: asyncio.Future[None], timeout_s: float) -> None:
+        """Wait for the job's end, but not through an outage that lasts."""
+        outage = asyncio.create_task(self._health.lasting_outage.wait())
+        either: set[asyncio.Future[Any]] = {ended, outage}
         try:
             done, _ = await asyncio.wait(
                 either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
-            trouble.cancel()
+            outage.cancel()
         if not done:
             raise TimeoutError
         if ended not in done:
-            self._pulse.require()
+            self._health.require()
 
 
-def _answer_of(job: Job) -> Answer:
+def _answer_of(job: Job) -> EncodedAnswer:
     if job.answer is not None:
-        return job.answer
+        return EncodedAnswer(job.answer)
     if job.state is JobState.CANCELLED:
         raise JobCancelled(f"job {job.job_id} was cancelled")
-    raise _failure(job)
-
-
-def _failure(job: Job) -> CardexError:
-    """Return the error that a job failed with; where it names a field, the input is at fault."""
-    error = job.error or JobError("UNKNOWN", f"job {job.job_id} failed without a reason")
-    if error.reason == PayloadExpired.reason:
-        return PayloadExpired(error.message)
-    kind = InvalidEcg if error.field else JobFailed
-    return kind(error.message, reason=error.reason, field=error.field)
+    if job.error is None:
+        raise JobFailed(f"job {job.job_id} failed without a reason")
+    raise job.error.to_error()

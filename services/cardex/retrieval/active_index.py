@@ -1,15 +1,23 @@
-"""Which model answers from which index, and that the two belong together."""
+"""Which model answers from which index: looked up in the background, read without waiting."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from cardex.domain.errors import CardexError, VersionMismatch
+from cardex.domain.errors import CardexError, Unavailable, VersionMismatch
 from cardex.domain.index import IndexInfo
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
 from cardex.inference.statements import Calibration, Predictor
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 1.0
+"""How often the index in force and the served models are looked up."""
+STALE_S = 5.0
+"""A look-up that takes longer than this means that Milvus or Triton hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +25,10 @@ class ServingSnapshot:
     """One model, the index that was built with it, and what was calibrated for it.
 
     Attributes:
-        model: what is served.
-        index: what is searched.
-        calibration: of its statements, None where the model came without.
-        predictor: by that calibration.
+        model: the served model.
+        index: the index that is searched.
+        calibration: of the model's statements, None where it came without.
+        predictor: computes probabilities by that calibration.
     """
 
     model: ModelInfo
@@ -36,14 +44,31 @@ class ServingSnapshot:
 
 
 class Indexes(Protocol):
-    """Where the index that answers now is looked up."""
+    """Where the index in force is looked up."""
 
     def current(self) -> IndexInfo:
         """Return it; raises IndexMissing or Unavailable."""
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the last look-up found; replaced as a whole, so readers need no lock.
+
+    Attributes:
+        snapshot: the last one that was found, kept while a part is down.
+        index: the last index in force that was found, also where no served model fits it.
+        error: why there is no snapshot in force now; None where there is one.
+        looked_at: when the look-up ended, by the monotonic clock.
+    """
+
+    snapshot: ServingSnapshot | None
+    index: IndexInfo | None
+    error: CardexError | None
+    looked_at: float
+
+
 class ActiveIndex:
-    """The edition in force, looked up at most every `ttl_s` seconds."""
+    """The snapshot in force. One thread looks it up; any number of readers never wait for it."""
 
     def __init__(
         self,
@@ -51,47 +76,98 @@ class ActiveIndex:
         indexes: Indexes,
         calibration_of: Callable[[ModelInfo], Calibration | None] = lambda _: None,
         *,
-        ttl_s: float = 1.0,
+        period_s: float = PERIOD_S,
     ) -> None:
-        """Look editions up at `encoder` and `indexes`, and their calibration by `calibration_of`."""
+        """Look snapshots up at `encoder` and `indexes`, and their calibration by `calibration_of`."""
         self._encoder = encoder
         self._indexes = indexes
         self._calibration_of = calibration_of
         self._predictors: dict[str, tuple[Calibration, Predictor] | None] = {}
-        self._ttl_s = ttl_s
-        self._lock = threading.Lock()
-        self._edition: ServingSnapshot | None = None
-        self._checked = 0.0
+        self._period_s = period_s
+        starting = Unavailable("the index in force is not known yet", retry_after_s=PERIOD_S)
+        self._state = _State(None, None, starting, time.monotonic())
+        self._one_at_a_time = threading.Lock()
+        self._wanted = threading.Event()
+        self._closed = threading.Event()
+
+    def start(self) -> None:
+        """Look the snapshot up again and again, from a thread of its own, until `close`."""
+        threading.Thread(target=self._run, name="active-index", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop looking up."""
+        self._closed.set()
+        self._wanted.set()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self.refresh()
+            except Exception:
+                # Unforeseen: said in the log, and by `current` as a look-up that does not end.
+                logger.exception("the index in force cannot be looked up")
+            self._wanted.wait(self._period_s)
+            self._wanted.clear()
 
     def current(self) -> ServingSnapshot:
-        """Return the edition in force.
+        """Return the snapshot in force, as of the last look-up.
 
         Raises:
             VersionMismatch: if no model is served that the index was built with, or its statements
                 belong to another; names both.
             IndexMissing: if there is no index.
-            Unavailable: if Triton or Milvus is down.
+            Unavailable: if Triton or Milvus is down or hangs.
         """
-        with self._lock:
-            if self._edition is None or time.monotonic() - self._checked > self._ttl_s:
-                self._edition = self._look_up()
-                self._checked = time.monotonic()
-            return self._edition
+        state = self._state
+        if state.error is not None:
+            raise state.error.with_traceback(None)
+        if time.monotonic() - state.looked_at > self._period_s + STALE_S:
+            raise Unavailable(
+                f"Milvus or Triton has not answered for {STALE_S:g} s", retry_after_s=PERIOD_S
+            )
+        assert state.snapshot is not None
+        return state.snapshot
 
-    def last_known(self) -> ServingSnapshot | None:
-        """Return the edition in force, or the last one while a part is down."""
+    def current_or_looked_up(self) -> ServingSnapshot:
+        """Return the snapshot in force; where there is none, look it up now, and wait for that.
+
+        Raises:
+            CardexError: as `current`.
+        """
         try:
             return self.current()
         except CardexError:
-            return self._edition
+            self.refresh()
+            return self.current()
 
-    def forget(self) -> None:
-        """Look the edition up at the next call, after the index changed."""
-        with self._lock:
-            self._checked = 0.0
+    def last_known(self) -> ServingSnapshot | None:
+        """Return the snapshot in force, or the last one while a part is down or hangs."""
+        return self._state.snapshot
 
-    def _look_up(self) -> ServingSnapshot:
-        index = self._indexes.current()
+    def last_known_index(self) -> IndexInfo | None:
+        """Return the index in force, even where no served model fits it."""
+        return self._state.index
+
+    def suspect(self, error: CardexError) -> None:
+        """Take a failed call for the state of things until the next look-up, which begins now."""
+        self._state = replace(self._state, error=error)
+        self._wanted.set()
+
+    def refresh(self) -> None:
+        """Look up once, now; an error is kept for those who ask for the snapshot."""
+        with self._one_at_a_time:
+            index = snapshot = error = None
+            try:
+                index = self._indexes.current()
+                snapshot = self._snapshot_of(index)
+            except CardexError as found:
+                error = found
+            before = self._state
+            self._state = _State(
+                snapshot or before.snapshot, index or before.index, error, time.monotonic()
+            )
+
+    def _snapshot_of(self, index: IndexInfo) -> ServingSnapshot:
         model = served_model(self._encoder, index.model_version)
         if model is None:
             served = " and ".join(model.version for model in self._encoder.models())
@@ -103,7 +179,7 @@ class ActiveIndex:
         return ServingSnapshot(model, index, calibration, predictor)
 
     def _predictor_for(self, model: ModelInfo) -> tuple[Calibration, Predictor] | None:
-        """Return calibration and predictor; the prompts are embedded once for each model version."""
+        """Return calibration and predictor; prompts are embedded once for each model version."""
         if model.version not in self._predictors:
             calibration = self._calibration_of(model)
             predictor = calibration and Predictor.of(calibration, self._encoder, model)

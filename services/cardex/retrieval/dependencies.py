@@ -1,4 +1,4 @@
-"""The parts of one process, made from its settings."""
+"""What a gateway or a worker depends on, made from its settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from cardex.inference.statements import served_calibration
 from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
 from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.index_writer import IndexWriter
 from cardex.retrieval.retriever import Retriever
 from cardex.stores.answer_cache import AnswerCache
+from cardex.stores.broker import celery_app, notifier
 from cardex.stores.index_lock import IndexLock
 from cardex.stores.job_queue import JobLimits, JobQueue
 from cardex.stores.redis import connect
@@ -29,21 +31,21 @@ class Dependencies:
         jobs: the job records.
         encoder: Triton's models.
         reports: the report index.
-        catalogue: which index answers, with which model.
+        active_index: which index answers, with which model; `start` it in a process that serves.
         retriever: ECGs and texts to answers.
-        index_lease: makes the lock that a writer of the index takes.
+        index_writer: makes the writer of the index for one client.
     """
 
     jobs: JobQueue
     encoder: TritonEncoder
     reports: ReportIndex
-    catalogue: ActiveIndex
+    active_index: ActiveIndex
     retriever: Retriever
-    index_lease: Callable[[], IndexLock]
+    index_writer: Callable[[], IndexWriter]
 
 
 def assemble(settings: Settings) -> Dependencies:
-    """Make the parts; nothing is connected until it is used, so that a process starts while one is down.
+    """Make the dependencies; nothing is connected until it is used, so that a process starts while one is down.
 
     Raises:
         ConfigurationError: if the libraries that a setting needs are not there.
@@ -53,7 +55,7 @@ def assemble(settings: Settings) -> Dependencies:
     reports = ReportIndex(
         settings.milvus_uri, token=settings.milvus_token, kind=settings.milvus_index
     )
-    catalogue = ActiveIndex(encoder, reports, partial(served_calibration, repository))
+    active_index = ActiveIndex(encoder, reports, partial(served_calibration, repository))
     cache = AnswerCache(connect(settings.cache_url), settings.cache_ttl_s)
     limits = JobLimits(
         max_backlog=settings.max_backlog,
@@ -65,12 +67,14 @@ def assemble(settings: Settings) -> Dependencies:
     )
     state = connect(settings.state_url)
     return Dependencies(
-        jobs=JobQueue(state, limits),
+        jobs=JobQueue(state, limits, notifier(celery_app(settings.state_url))),
         encoder=encoder,
         reports=reports,
-        catalogue=catalogue,
-        retriever=Retriever(encoder, reports, cache, catalogue),
-        index_lease=partial(IndexLock, state, "index", INDEX_LEASE_S),
+        active_index=active_index,
+        retriever=Retriever(encoder, reports, cache, active_index),
+        index_writer=lambda: IndexWriter(
+            encoder, reports, active_index, IndexLock(state, "index", INDEX_LEASE_S)
+        ),
     )
 
 

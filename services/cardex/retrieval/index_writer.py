@@ -1,29 +1,163 @@
-"""Reports into the index: embedded once, in batches, into the index in force or a new one."""
+"""The index written: by one client at a time over all gateways, and only while it holds the lock."""
 
-import re
-from collections.abc import Sequence
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Protocol, Self
 
-from cardex.domain.errors import IndexMissing, InvalidReport
+from cardex.domain.errors import CardexError, IndexMissing, InvalidReport, Overloaded, Unavailable
 from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
-from cardex.domain.reports import Report, Statement
+from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
-from cardex.reports.language import language_of
-from cardex.reports.ptbxl import normalise, report_id
+from cardex.reports.validation import validated
 from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.migration import Migration
 from cardex.stores.report_index import ReportIndex
 
-MAX_TEXT = 20_000
+logger = logging.getLogger(__name__)
+
 MAX_CHUNK = 1_000
-_REPORT_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
-class Indexer:
-    """Writes reports into one index."""
+class Lock(Protocol):
+    """A lock over all processes that ends by itself `lease_s` after it was taken or renewed."""
+
+    lease_s: float
+
+    def take(self) -> bool:
+        """Take it; False where another has it. Raises Unavailable."""
+
+    def renew(self) -> bool:
+        """Hold it for another `lease_s`; False where it was lost. Raises Unavailable."""
+
+    def release(self) -> None:
+        """Let go."""
+
+
+class WriteLease:
+    """The right to write the index: taken, renewed from a thread of its own, and let go."""
+
+    def __init__(self, lock: Lock) -> None:
+        """Prepare; nothing is taken yet."""
+        self._lock = lock
+        self._until = 0.0
+        self._ended = threading.Event()
+        self._renewing = threading.Thread(target=self._keep, name="write-lease", daemon=True)
+
+    def take(self) -> None:
+        """Take the right to write.
+
+        Raises:
+            Overloaded: if another client writes, through whichever gateway.
+            Unavailable: if the state store is down.
+        """
+        # The lock's own time began before its answer came, so ours begins before it is asked for.
+        asked = time.monotonic()
+        if not self._lock.take():
+            raise Overloaded(
+                "another client is writing the index, or was cut off just now: try again in"
+                f" {self._lock.lease_s:g} s",
+                reason="INDEX_BUSY",
+                retry_after_s=self._lock.lease_s,
+            )
+        self._until = asked + self._lock.lease_s
+        self._renewing.start()
+
+    def require(self) -> None:
+        """Refuse to write where another may have begun; call it right before each write.
+
+        Raises:
+            Unavailable: if the lease could not be renewed in time.
+        """
+        if time.monotonic() >= self._until:
+            raise Unavailable(
+                f"the state store was away for {self._lock.lease_s:g} s, so another client may"
+                " write the index: send the reports again",
+                reason="INDEX_BUSY",
+                retry_after_s=self._lock.lease_s,
+            )
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self._lock.lease_s / 3):
+            self.renew()
+
+    def renew(self) -> None:
+        """Hold on for another lease, where nobody else has it."""
+        asked = time.monotonic()
+        try:
+            held = self._lock.renew()
+        except CardexError as error:
+            logger.warning("the right to write the index was not renewed: %s", error.message)
+            return
+        self._until = asked + self._lock.lease_s if held else 0.0
+
+    def release(self) -> None:
+        """Stop renewing, and let go of what was taken."""
+        self._ended.set()
+        if self._renewing.is_alive():
+            self._renewing.join()
+        if self._until:
+            self._until = 0.0
+            self._lock.release()
+
+
+class IndexWriter:
+    """One client's writing: chunks, deletions or a migration, each step fenced by the lease.
+
+    A context: entering takes the right to write, leaving removes what is unfinished and lets go.
+    """
 
     def __init__(
-        self, encoder: Encoder, store: ReportIndex, catalogue: ActiveIndex, *, rebuild: bool
+        self, encoder: Encoder, store: ReportIndex, active_index: ActiveIndex, lock: Lock
     ) -> None:
+        """Write into `store` with the embeddings of `encoder`; `active_index` hears of changes."""
+        self._encoder = encoder
+        self._store = store
+        self._active_index = active_index
+        self._lease = WriteLease(lock)
+        self._model: ModelInfo | None = None
+        self._index: IndexInfo | None = None
+        self._unfinished: Callable[[], None] | None = None
+        self.stored = 0
+
+    def __enter__(self) -> Self:
+        """Begin, as `begin` does."""
+        self.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End, as `end` does."""
+        self.end()
+
+    def begin(self) -> None:
+        """Take the right to write.
+
+        Raises:
+            Overloaded: if another client writes, through whichever gateway.
+            Unavailable: if the state store is down.
+        """
+        self._lease.take()
+
+    def end(self) -> None:
+        """Remove what is unfinished, and let go of the right to write."""
+        try:
+            if self._unfinished is not None:
+                self._unfinished()
+        except CardexError as error:  # the next rebuild removes it
+            logger.warning("an unfinished index stays for now: %s", error.message)
+        finally:
+            self._unfinished = None
+            self._lease.release()
+
+    def open(self, *, rebuild: bool) -> None:
         """Open the index in force, or a new one that answers after `commit`.
 
         Raises:
@@ -31,103 +165,109 @@ class Indexer:
             VersionMismatch: if the one in force belongs to another model and `rebuild` is False.
             Unavailable: if Triton or Milvus is down.
         """
-        self._encoder = encoder
-        self._store = store
-        self._catalogue = catalogue
-        self._rebuild = rebuild
-        self.stored = 0
         if rebuild:
-            self._model = _model_in_force(encoder, store)
-            self._index = store.create(self._model.version, self._model.dimension)
+            self._model = _model_in_force(self._encoder, self._store)
+            self._lease.require()
+            made = self._store.create(self._model.version, self._model.dimension)
+            self._index, self._unfinished = made, lambda: self._store.drop(made)
         else:
-            edition = catalogue.current()
-            self._model, self._index = edition.model, edition.index
+            self._active_index.refresh()
+            snapshot = self._active_index.current()
+            self._model, self._index = snapshot.model, snapshot.index
 
-    def add(self, reports: Sequence[Report]) -> None:
+    def add(self, reports: Sequence[Report]) -> int:
         """Embed and store a chunk; among equal ids the last one stays.
+
+        Returns:
+            How many reports were stored since `open`.
 
         Raises:
             InvalidReport: naming the report; nothing of the chunk was stored.
+            Unavailable: if a part is down, or the right to write was lost.
         """
-        by_id = {report.report_id: report for report in map(checked, reports)}
-        if not by_id:
-            return
+        assert self._model is not None
+        assert self._index is not None
+        by_id = {report.report_id: report for report in map(validated, reports)}
         chunk = list(by_id.values())
+        if not chunk:
+            return self.stored
         texts = [report.text for report in chunk]
         embeddings = self._encoder.embed_texts(self._model, texts, Priority.ROUTINE)
+        self._lease.require()
         self._store.upsert(self._index, chunk, embeddings)
         self.stored += len(chunk)
-        if not self._rebuild:
+        if self._unfinished is None:
             # Only now: a new generation must never stand for the old contents.
+            self._lease.require()
             self._index = self._store.touch(self._index)
+        return self.stored
 
     def commit(self) -> IndexInfo:
-        """Make the reports answer.
+        """Make the reports answer, and return the index.
 
         Raises:
             InvalidReport: if a rebuild brought no report at all; the old index stays in force.
+            Unavailable: if Milvus is down, or the right to write was lost.
         """
-        if self._rebuild:
+        assert self._index is not None
+        if self._unfinished is not None:
             if not self.stored:
-                self.abandon()
                 raise InvalidReport("no reports were sent: the index stays as it is")
-            self._rebuild = False  # from here on it may answer: it is no longer to be dropped
+            self._lease.require()
+            self._unfinished = None  # from here on it may answer: it is no longer to be dropped
             self._index = self._store.switch(self._index)
-        self._catalogue.forget()
+        self._active_index.refresh()
         return self._index
 
-    def abandon(self) -> None:
-        """Remove a new index that will not be finished."""
-        if self._rebuild:
-            self._store.drop(self._index)
+    def delete(self, report_ids: Sequence[str]) -> tuple[int, IndexInfo]:
+        """Delete reports by id; returns how many were there, and the index.
+
+        A new generation follows also where none was there: they may have been deleted by a call that
+        failed before its own generation, and caches would go on showing them.
+
+        Raises:
+            IndexMissing: if there is no index.
+            Unavailable: if Milvus is down, or the right to write was lost.
+        """
+        index = self._store.current()
+        self._lease.require()
+        deleted = self._store.delete(index, report_ids)
+        self._lease.require()
+        index = self._store.touch(index)
+        self._active_index.refresh()
+        return deleted, index
+
+    def migrate(self, model_version: str, *, shadow: bool) -> Iterator[Migration]:
+        """Embed the reports in force by another model; yields the migration after each step.
+
+        Args:
+            model_version: a served model.
+            shadow: make the index, but let the old one go on answering.
+
+        Raises:
+            VersionMismatch: if the model is not served.
+            IndexMissing: if there is no index to take the reports from.
+            Unavailable: if a part is down, the reports change faster than they are followed, or the
+                right to write was lost.
+        """
+        migration = Migration(self._encoder, self._store, model_version, self._lease.require)
+        self._unfinished = migration.abandon
+        for _ in migration.run():
+            yield migration
+        if not shadow:
+            migration.commit()
+        self._unfinished = None
+        self._active_index.refresh()
 
 
 def _model_in_force(encoder: Encoder, store: ReportIndex) -> ModelInfo:
-    """Return the model of the index that answers, or the newest where that one is not served."""
+    """Return the model that the index in force was built with, or the newest if that is not served.
+
+    An index that this version of Cardex cannot search still tells its model: so a rebuild never takes
+    a newer one that is only tried out beside it.
+    """
     try:
-        found = served_model(encoder, store.current().model_version)
+        found = served_model(encoder, store.model_in_force())
     except IndexMissing:
         found = None
     return found or encoder.models()[0]
-
-
-def checked(report: Report) -> Report:
-    """Complete a report: id and language from its text where they are missing.
-
-    Raises:
-        InvalidReport: if the text is empty or too long, or the id has other characters.
-    """
-    text = normalise(report.text)
-    if not text or len(text) > MAX_TEXT:
-        raise InvalidReport(
-            f"report {report.report_id[:64]!r}: the text has {len(text)} characters,"
-            f" must have 1 to {MAX_TEXT}",
-            field="reports.text",
-        )
-    identity = report.report_id or report_id(text)
-    if not _REPORT_ID.fullmatch(identity):
-        raise InvalidReport(
-            f"report id {identity[:64]!r}: 1 to 64 letters, digits, '_', '.', ':' or '-'",
-            field="reports.report_id",
-        )
-    for statement in report.statements:
-        _check_statement(statement, identity)
-    return Report(
-        report_id=identity,
-        text=text,
-        language=report.language or language_of(text),
-        record_ids=report.record_ids,
-        record_count=max(report.record_count, len(report.record_ids)),
-        statements=report.statements,
-    )
-
-
-def _check_statement(statement: Statement, report_id: str) -> None:
-    likelihood = 100.0 if statement.likelihood is None else statement.likelihood
-    # Comparisons that a NaN fails.
-    if not statement.code or not 0.0 < likelihood <= 100.0 or not 0.0 < statement.support <= 1.0:
-        raise InvalidReport(
-            f"report {report_id!r}, statement {statement.code[:20]!r}: needs a code, a likelihood in"
-            " (0, 100] or none, and a support in (0, 1]",
-            field="reports.statements",
-        )

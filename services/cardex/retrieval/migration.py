@@ -1,13 +1,12 @@
 """The reports that answer now, embedded by another served model: what a new model version needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cardex.domain.errors import Unavailable, VersionMismatch
 from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
-from cardex.retrieval.active_index import ActiveIndex
 from cardex.stores.report_index import ReportIndex
 
 PASSES = 5
@@ -18,9 +17,19 @@ class Migration:
     """Makes an index of another model with the same reports, while the old one answers."""
 
     def __init__(
-        self, encoder: Encoder, store: ReportIndex, catalogue: ActiveIndex, model_version: str
+        self,
+        encoder: Encoder,
+        store: ReportIndex,
+        model_version: str,
+        require: Callable[[], None],
     ) -> None:
         """Find the model; nothing is made yet.
+
+        Args:
+            encoder: embeds the reports.
+            store: holds the indexes.
+            model_version: a served model.
+            require: called right before each write; raises where the right to write was lost.
 
         Raises:
             VersionMismatch: if the model is not served; names what is.
@@ -29,7 +38,7 @@ class Migration:
         """
         self._encoder = encoder
         self._store = store
-        self._catalogue = catalogue
+        self._require = require
         self._model = _served(encoder, model_version)
         self._made: IndexInfo | None = None
         self.stored = 0
@@ -53,6 +62,7 @@ class Migration:
             if place == PASSES:
                 break
             yield from self._follow(source)
+            self._require()
             self.index = self._store.pair(self._store.touch(self.index), source)
             source = self._store.current()
         raise _too_fast()
@@ -66,9 +76,9 @@ class Migration:
         source = self._store.current()
         if not self.index.same_reports(source):
             raise _too_fast()
+        self._require()
         self._made = None  # from here on it may answer: it is no longer to be dropped
         self._store.switch(self.index)
-        self._catalogue.forget()
         return self.index
 
     def abandon(self) -> None:
@@ -84,6 +94,7 @@ class Migration:
         return None
 
     def _create(self) -> IndexInfo:
+        self._require()
         self._made = self._store.create(self._model.version, self._model.dimension)
         return self._made
 
@@ -99,12 +110,14 @@ class Migration:
             yield self.stored
         for page in self._store.pages(self.index):
             gone = [report.report_id for report in page if report.report_id not in seen]
+            self._require()
             self._store.delete(self.index, gone)
 
     def _embed(self, reports: Sequence[Report]) -> None:
         if reports:
             texts = [report.text for report in reports]
             embeddings = self._encoder.embed_texts(self._model, texts, Priority.ROUTINE)
+            self._require()
             self._store.upsert(self.index, reports, embeddings)
 
 

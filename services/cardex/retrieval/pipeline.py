@@ -1,4 +1,4 @@
-"""One ECG on its way to an answer, as far as its image."""
+"""One ECG on its way to an answer: what is known of it so far, and its image."""
 
 import time
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import EcgInput, Embedding, Image, Signal
 from cardex.domain.errors import CardexError
 from cardex.domain.index import Match
-from cardex.domain.jobs import Answer, Question
+from cardex.domain.jobs import EncodedAnswer, Question
 from cardex.domain.quality import SignalQuality
 from cardex.retrieval.active_index import ServingSnapshot
 from cardex.retrieval.reranking import check_matcher
@@ -29,7 +29,7 @@ class QueryItem:
     Attributes:
         sha256: of the payload that the ECG was decoded from.
         ecg: the ECG.
-        question: what is asked.
+        question: what is item.
         queued_s: how long it waited for a worker.
     """
 
@@ -43,15 +43,15 @@ class QueryItem:
 class QueryState:
     """What is known of one ECG so far."""
 
-    asked: QueryItem
+    item: QueryItem
     stages: dict[str, float]
     vector: Embedding | None = None
     window: Signal | None = None
     image: Image | None = None
     matches: list[Match] = field(default_factory=list)
-    log_odds: NDArray[np.float32] | None = None
+    match_logits: NDArray[np.float32] | None = None
     quality: SignalQuality | None = None
-    outcome: Answer | CardexError | None = None
+    outcome: EncodedAnswer | CardexError | None = None
 
     @property
     def open(self) -> bool:
@@ -61,41 +61,41 @@ class QueryState:
     @property
     def needs_image(self) -> bool:
         """True where one of the models has to see the ECG."""
-        return self.vector is None or self.asked.question.rerank > 0
+        return self.vector is None or self.item.question.rerank > 0
 
 
-def prepare(works: list[QueryState], edition: ServingSnapshot) -> None:
+def prepare(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
     """Read and clean each ECG; one that cannot be answered gets its error."""
-    for work in works:
+    for query in queries:
         try:
-            check_matcher(work.asked.question, edition)
-            _prepare_one(work, edition.model.image_spec)
+            check_matcher(query.item.question, snapshot)
+            _prepare_one(query, snapshot.model.image_spec)
         except CardexError as error:
-            work.outcome = error
+            query.outcome = error
 
 
-def _prepare_one(work: QueryState, spec: ImageSpec) -> None:
-    with timed(work.stages, "read"):
-        waveform = read(work.asked.ecg)
-    with timed(work.stages, "clean"):
+def _prepare_one(query: QueryState, spec: ImageSpec) -> None:
+    with timed(query.stages, "read"):
+        waveform = read(query.item.ecg)
+    with timed(query.stages, "clean"):
         cleaned = clean(waveform, spec.rate, spec.filter)
         usual = (spec.rate, spec.filter) == (RATE_HZ, MONITORING)
         judged = cleaned if usual else clean(waveform, RATE_HZ)
-        work.quality = assess(waveform, judged, spec.window_s)
-        work.window = window_of(cleaned, spec)
+        query.quality = assess(waveform, judged, spec.window_s)
+        query.window = window_of(cleaned, spec)
 
 
-def draw_images(works: list[QueryState], edition: ServingSnapshot) -> None:
+def draw_images(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
     """Draw all windows at once."""
-    if not works:
+    if not queries:
         return
     stages: dict[str, float] = {}
     with timed(stages, "encode"):
-        windows = np.stack([work.window for work in works if work.window is not None])
-        images = draw(windows, edition.model.image_spec)
-    for work, image in zip(works, images, strict=True):
-        work.image = image
-        work.stages |= stages
+        windows = np.stack([query.window for query in queries if query.window is not None])
+        images = draw(windows, snapshot.model.image_spec)
+    for query, image in zip(queries, images, strict=True):
+        query.image = image
+        query.stages |= stages
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Reports that were read before: near reports are near to many ECGs."""
+"""Reports kept in memory: a report that is near to one ECG is near to many."""
 
 import threading
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ class ReportCache:
         with self._lock:
             if self._generation != index.generation or len(self._reports) > self.LIMIT:
                 self._generation, self._reports = index.generation, {}
-            shelf = self._reports
-        missing = sorted(wanted - shelf.keys())
+            known = self._reports
+        missing = sorted(wanted - known.keys())
         for first in range(0, len(missing), 500):
             fetched = self._store.get(index, missing[first : first + 500])
             with self._lock:
-                shelf.update(fetched)
-        return {report_id: shelf[report_id] for report_id in wanted & shelf.keys()}
+                known.update(fetched)
+        return {report_id: known[report_id] for report_id in wanted & known.keys()}

@@ -14,7 +14,7 @@ from cardex.retrieval.active_index import ServingSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A report's id, its cosine similarity, and the matcher's log-odds where it was asked."""
+    """A report's id, its cosine similarity, and the matcher's logit where it was asked."""
 
     report_id: str
     score: float
@@ -31,7 +31,7 @@ def check_rerank(question: Question) -> None:
         raise _refused(f"must be 0, or {MIN_RERANK} to {MAX_RERANK}", question)
 
 
-def check_matcher(question: Question, edition: ServingSnapshot) -> None:
+def check_matcher(question: Question, snapshot: ServingSnapshot) -> None:
     """Check that the served model can re-rank, where that is asked.
 
     Raises:
@@ -39,11 +39,11 @@ def check_matcher(question: Question, edition: ServingSnapshot) -> None:
     """
     if not question.rerank:
         return
-    if not edition.model.matcher:
-        raise _refused(f"model {edition.model.version} has no matcher: ask with 0", question)
-    if edition.calibration is None:
+    if not snapshot.model.matcher:
+        raise _refused(f"model {snapshot.model.version} has no matcher: ask with 0", question)
+    if snapshot.calibration is None:
         raise _refused(
-            f"model {edition.model.version} came without statements.json, which weighs its matcher:"
+            f"model {snapshot.model.version} came without statements.json, which weighs its matcher:"
             " ask with 0",
             question,
         )
@@ -61,22 +61,25 @@ def as_found(matches: Sequence[Match]) -> list[Ranked]:
 
 
 def reranked(
-    matches: Sequence[Match], log_odds: NDArray[np.float32], weight: float
+    matches: Sequence[Match], match_logits: NDArray[np.float32], weight: float
 ) -> list[Ranked]:
-    """Return matches by falling `score + weight * log-odds`.
+    """Return matches by falling `score + weight * match logit`.
 
     Args:
         matches: nearest first.
-        log_odds: (n,), the matcher's, of the first n; the others stay behind them as they are.
-        weight: of the log-odds.
+        match_logits: (n,), the matcher's, of the first n; the others stay behind them as they are.
+        weight: of the match logit.
     """
-    count = len(log_odds)
+    count = len(match_logits)
     judged = [
         Ranked(match.report_id, match.score, round(float(odds), 4))
-        for match, odds in zip(matches[:count], log_odds, strict=True)
+        for match, odds in zip(matches[:count], match_logits, strict=True)
     ]
     order = np.argsort(
-        [-(match.score + weight * odds) for match, odds in zip(matches, log_odds, strict=False)],
+        [
+            -(match.score + weight * odds)
+            for match, odds in zip(matches, match_logits, strict=False)
+        ],
         kind="stable",
     )
     return [judged[place] for place in order] + as_found(matches[count:])

@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from cardex.api.convert.jobs import encode_answer, from_cache
 from cardex.domain.errors import CardexError, InvalidQuestion
 from cardex.domain.jobs import (
+    MAX_TEXT,
     MAX_TOP_K,
     SHOWN_RECORD_IDS,
     Answer,
+    EncodedAnswer,
     Priority,
     Question,
     StageTime,
@@ -25,11 +28,9 @@ from cardex.retrieval.reranking import Ranked, as_found, check_rerank, reranked
 from cardex.stores.answer_cache import AnswerCache, answer_key
 from cardex.stores.report_index import ReportIndex
 
-MAX_TEXT = 2_000
-
 
 def check_question(question: Question) -> Question:
-    """Return the question if it can be asked.
+    """Return the question if it can be item.
 
     Raises:
         InvalidQuestion: if top_k or rerank is out of range.
@@ -48,21 +49,24 @@ class Retriever:
     """The way from ECG or text to the nearest reports. Used by many threads at once."""
 
     def __init__(
-        self, encoder: Encoder, store: ReportIndex, cache: AnswerCache, catalogue: ActiveIndex
+        self, encoder: Encoder, store: ReportIndex, cache: AnswerCache, active_index: ActiveIndex
     ) -> None:
         """Answer with the given parts."""
         self._encoder = encoder
         self._store = store
         self._cache = cache
-        self._catalogue = catalogue
+        self._active_index = active_index
         self._reports = ReportCache(store)
 
-    def cached(self, sha256: str, question: Question) -> Answer | None:
-        """Return the answer that is known already, even while Triton or Milvus is down."""
-        edition = self._catalogue.last_known()
-        if edition is None:
+    def cached(self, sha256: str, question: Question) -> EncodedAnswer | None:
+        """Return the answer that is known already, even while Triton or Milvus is down or hangs."""
+        snapshot = self._active_index.last_known()
+        if snapshot is None:
             return None
-        return self._cache.answers([_key(sha256, question, edition)])[0]
+        return self._cached([_key(sha256, question, snapshot)])[0]
+
+    def _cached(self, keys: list[str]) -> list[EncodedAnswer | None]:
+        return [from_cache(stored) if stored else None for stored in self._cache.answers(keys)]
 
     def by_text(self, text: str, top_k: int) -> Answer:
         """Find the reports nearest to a text.
@@ -78,142 +82,148 @@ class Retriever:
                 reason="TEXT",
                 field="text",
             )
-        edition = self._catalogue.current()
+        snapshot = self._active_index.current()
         stages: dict[str, float] = {}
         with timed(stages, "inference"):
-            embedding = self._encoder.embed_texts(edition.model, [text], Priority.STAT)
+            embedding = self._encoder.embed_texts(snapshot.model, [text], Priority.STAT)
         with timed(stages, "search"):
-            matches = self._store.search(edition.index, embedding, top_k)[0]
-            reports = self._reports.get(edition.index, matches)
-        return _answer(edition, as_found(matches), reports, stages)
+            matches = self._store.search(snapshot.index, embedding, top_k)[0]
+            reports = self._reports.get(snapshot.index, matches)
+        return _answer(snapshot, as_found(matches), reports, stages)
 
-    def by_ecg(self, batch: Sequence[QueryItem], priority: Priority) -> list[Answer | CardexError]:
+    def by_ecg(
+        self, batch: Sequence[QueryItem], priority: Priority
+    ) -> list[EncodedAnswer | CardexError]:
         """Answer a micro-batch; an ECG that is at fault gets its own error.
 
         Raises:
             CardexError: VersionMismatch, IndexMissing or Unavailable: nothing was answered and no ECG
                 is at fault.
         """
-        edition = self._catalogue.current()
-        works = [QueryState(asked, {"queue": asked.queued_s}) for asked in batch]
-        self._look_up(works, edition)
-        prepare([work for work in works if work.open and work.needs_image], edition)
-        draw_images([work for work in works if work.window is not None], edition)
+        snapshot = self._active_index.current()
+        queries = [QueryState(item, {"queue": item.queued_s}) for item in batch]
+        self._look_up(queries, snapshot)
+        prepare([query for query in queries if query.open and query.needs_image], snapshot)
+        draw_images([query for query in queries if query.window is not None], snapshot)
         self._embed(
-            [work for work in works if work.open and work.vector is None], edition, priority
+            [query for query in queries if query.open and query.vector is None], snapshot, priority
         )
-        found = [work for work in works if work.open]
-        reports = self._search(found, edition)
-        asking = [work for work in found if work.asked.question.rerank]
-        self._match(asking, edition, reports, priority)
-        self._write(found, edition, reports)
-        return [work.outcome for work in works if work.outcome is not None]
+        searched = [query for query in queries if query.open]
+        reports = self._search(searched, snapshot)
+        asking = [query for query in searched if query.item.question.rerank]
+        self._match(asking, snapshot, reports, priority)
+        self._write(searched, snapshot, reports)
+        return [query.outcome for query in queries if query.outcome is not None]
 
-    def _look_up(self, works: list[QueryState], edition: ServingSnapshot) -> None:
+    def _look_up(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
         """Take answers and embeddings that the cache has."""
-        keys = [_key(work.asked.sha256, work.asked.question, edition) for work in works]
-        for work, answer in zip(works, self._cache.answers(keys), strict=True):
-            work.outcome = answer
-        still = [work for work in works if work.open]
-        known = self._cache.embeddings([work.asked.sha256 for work in still], edition.model.version)
-        for work, found in zip(still, known, strict=True):
+        keys = [_key(query.item.sha256, query.item.question, snapshot) for query in queries]
+        for query, answer in zip(queries, self._cached(keys), strict=True):
+            query.outcome = answer
+        still = [query for query in queries if query.open]
+        known = self._cache.embeddings(
+            [query.item.sha256 for query in still], snapshot.model.version
+        )
+        for query, found in zip(still, known, strict=True):
             if found is not None:
-                work.vector, work.quality = found
+                query.vector, query.quality = found
 
-    def _embed(self, works: list[QueryState], edition: ServingSnapshot, priority: Priority) -> None:
-        if not works:
+    def _embed(
+        self, queries: list[QueryState], snapshot: ServingSnapshot, priority: Priority
+    ) -> None:
+        if not queries:
             return
         stages: dict[str, float] = {}
-        images = np.stack([work.image for work in works if work.image is not None])
+        images = np.stack([query.image for query in queries if query.image is not None])
         with timed(stages, "inference"):
-            vectors = self._encoder.embed_images(edition.model, images, priority)
-        for work, vector in zip(works, vectors, strict=True):
-            work.vector = vector
-            work.stages |= stages
+            vectors = self._encoder.embed_images(snapshot.model, images, priority)
+        for query, vector in zip(queries, vectors, strict=True):
+            query.vector = vector
+            query.stages |= stages
         self._cache.put_embeddings(
             {
-                work.asked.sha256: (work.vector, work.quality)
-                for work in works
-                if work.vector is not None and work.quality is not None
+                query.item.sha256: (query.vector, query.quality)
+                for query in queries
+                if query.vector is not None and query.quality is not None
             },
-            edition.model.version,
+            snapshot.model.version,
         )
 
-    def _search(self, works: list[QueryState], edition: ServingSnapshot) -> dict[str, Report]:
+    def _search(self, queries: list[QueryState], snapshot: ServingSnapshot) -> dict[str, Report]:
         """Find what is near to each; returns the reports by id."""
-        if not works:
+        if not queries:
             return {}
         stages: dict[str, float] = {}
         with timed(stages, "search"):
-            vectors = np.stack([work.vector for work in works if work.vector is not None])
-            count = max(_searched(work.asked.question) for work in works)
-            found = self._store.search(edition.index, vectors, count)
-            reports = self._reports.get(edition.index, [match for row in found for match in row])
-        for work, matches in zip(works, found, strict=True):
+            vectors = np.stack([query.vector for query in queries if query.vector is not None])
+            count = max(_searched(query.item.question) for query in queries)
+            found = self._store.search(snapshot.index, vectors, count)
+            reports = self._reports.get(snapshot.index, [match for row in found for match in row])
+        for query, matches in zip(queries, found, strict=True):
             there = [match for match in matches if match.report_id in reports]
-            work.matches = there[: _searched(work.asked.question)]
-            work.stages |= stages
+            query.matches = there[: _searched(query.item.question)]
+            query.stages |= stages
         return reports
 
     def _match(
         self,
-        works: list[QueryState],
-        edition: ServingSnapshot,
+        queries: list[QueryState],
+        snapshot: ServingSnapshot,
         reports: dict[str, Report],
         priority: Priority,
     ) -> None:
         """Ask the matcher about the nearest reports of each."""
-        works = [work for work in works if work.matches]
-        if not works:
+        queries = [query for query in queries if query.matches]
+        if not queries:
             return
         stages: dict[str, float] = {}
         with timed(stages, "rerank"):
-            images = np.stack([work.image for work in works if work.image is not None])
+            images = np.stack([query.image for query in queries if query.image is not None])
             texts = [
                 [
                     reports[match.report_id].text
-                    for match in work.matches[: work.asked.question.rerank]
+                    for match in query.matches[: query.item.question.rerank]
                 ]
-                for work in works
+                for query in queries
             ]
-            log_odds = self._encoder.match(edition.model, images, texts, priority)
-        for work, found in zip(works, log_odds, strict=True):
-            work.log_odds = found
-            work.stages |= stages
+            match_logits = self._encoder.match(snapshot.model, images, texts, priority)
+        for query, found in zip(queries, match_logits, strict=True):
+            query.match_logits = found
+            query.stages |= stages
 
     def _write(
-        self, works: list[QueryState], edition: ServingSnapshot, reports: dict[str, Report]
+        self, queries: list[QueryState], snapshot: ServingSnapshot, reports: dict[str, Report]
     ) -> None:
-        """Make each answer, and cache it."""
-        answers: dict[str, Answer] = {}
-        for work in works:
-            question = work.asked.question
-            ranked = _ranked(work, edition)[: question.top_k]
-            plain = _answer(edition, ranked, reports, work.stages)
-            work.outcome = _with_ecg(plain, work, edition)
-            answers[_key(work.asked.sha256, question, edition)] = work.outcome
+        """Make each answer, encode it once, and cache it."""
+        answers: dict[str, bytes] = {}
+        for query in queries:
+            question = query.item.question
+            ranked = _ranked(query, snapshot)[: question.top_k]
+            plain = _answer(snapshot, ranked, reports, query.stages)
+            query.outcome = encode_answer(_with_ecg(plain, query, snapshot))
+            answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
         self._cache.put_answers(answers)
 
 
-def _ranked(work: QueryState, edition: ServingSnapshot) -> list[Ranked]:
-    if work.log_odds is None or edition.calibration is None:
-        return as_found(work.matches)
-    return reranked(work.matches, work.log_odds, edition.calibration.match_weight)
+def _ranked(query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
+    if query.match_logits is None or snapshot.calibration is None:
+        return as_found(query.matches)
+    return reranked(query.matches, query.match_logits, snapshot.calibration.match_weight)
 
 
-def _with_ecg(answer: Answer, work: QueryState, edition: ServingSnapshot) -> Answer:
+def _with_ecg(answer: Answer, query: QueryState, snapshot: ServingSnapshot) -> Answer:
     """Add what is said of the ECG itself."""
-    predictor, vector = edition.predictor, work.vector
+    predictor, vector = snapshot.predictor, query.vector
     return replace(
         answer,
-        quality=work.quality,
+        quality=query.quality,
         predictions=predictor.predict(vector) if predictor and vector is not None else (),
         draft=draft_of(answer.hits),
     )
 
 
 def _answer(
-    edition: ServingSnapshot,
+    snapshot: ServingSnapshot,
     ranked: Sequence[Ranked],
     reports: dict[str, Report],
     stages: dict[str, float],
@@ -226,9 +236,9 @@ def _answer(
     return Answer(
         hits=hits,
         findings=findings_of(hits),
-        model_version=edition.model.version,
-        index_name=edition.index.name,
-        index_generation=edition.index.generation,
+        model_version=snapshot.model.version,
+        index_name=snapshot.index.name,
+        index_generation=snapshot.index.generation,
         stages=tuple(StageTime(stage, round(seconds, 6)) for stage, seconds in stages.items()),
     )
 
@@ -237,8 +247,8 @@ def _shown(report: Report) -> Report:
     return replace(report, record_ids=report.record_ids[:SHOWN_RECORD_IDS])
 
 
-def _key(sha256: str, question: Question, edition: ServingSnapshot) -> str:
-    return answer_key(sha256, question, edition.version, edition.index.generation)
+def _key(sha256: str, question: Question, snapshot: ServingSnapshot) -> str:
+    return answer_key(sha256, question, snapshot.version, snapshot.index.generation)
 
 
 def _searched(question: Question) -> int:

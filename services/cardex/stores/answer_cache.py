@@ -2,23 +2,19 @@
 
 import hashlib
 import logging
-import zlib
-from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import cast
 
 import msgspec
 import numpy as np
 import redis as redis_py
 
 from cardex.domain.ecg import Embedding
-from cardex.domain.jobs import Answer, Question
+from cardex.domain.jobs import Question
 from cardex.domain.quality import SignalQuality
-from cardex.stores.job_queue import packed, unpacked
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "cardex:cache:"
-T = TypeVar("T")
 
 
 def answer_key(
@@ -31,7 +27,7 @@ def answer_key(
         model_version,
         index_generation,
     )
-    return f"{PREFIX}answer:{hashlib.sha256('|'.join(parts).encode()).hexdigest()}"
+    return f"{PREFIX}result:{hashlib.sha256('|'.join(parts).encode()).hexdigest()}"
 
 
 class EmbeddedEcg(msgspec.Struct, frozen=True):
@@ -49,20 +45,20 @@ class AnswerCache:
         self._client = client
         self._ttl_ms = int(ttl_s * 1000)
 
-    def answers(self, keys: list[str]) -> list[Answer | None]:
-        """Return the stored answers, None where there is none."""
-        return [_decoded(stored, _answer) for stored in self._get(keys)]
+    def answers(self, keys: list[str]) -> list[bytes | None]:
+        """Return the stored answers as the contract's bytes, None where there is none."""
+        return self._get(keys)
 
-    def put_answers(self, answers: dict[str, Answer]) -> None:
-        """Store answers by key."""
-        self._put({key: packed(answer) for key, answer in answers.items()})
+    def put_answers(self, answers: dict[str, bytes]) -> None:
+        """Store answers, as the contract's bytes, by key."""
+        self._put(answers)
 
     def embeddings(
         self, payloads: list[str], model_version: str
     ) -> list[tuple[Embedding, SignalQuality] | None]:
         """Return embedding and signal quality of each payload, None where there is none."""
         found = self._get([_embedding_key(sha256, model_version) for sha256 in payloads])
-        return [_decoded(stored, _embedding) for stored in found]
+        return [_embedding(stored) for stored in found]
 
     def put_embeddings(
         self,
@@ -101,22 +97,16 @@ class AnswerCache:
             logger.warning("the cache does not take entries: %s", type(error).__name__)
 
 
-def _decoded(stored: bytes | None, decode: Callable[[bytes], T]) -> T | None:
+def _embedding(stored: bytes | None) -> tuple[Embedding, SignalQuality] | None:
     """Decode an entry; one that another release wrote, or that is damaged, is none."""
+    if stored is None:
+        return None
     try:
-        return decode(stored) if stored else None
-    except (msgspec.DecodeError, zlib.error, ValueError) as error:
+        ecg = msgspec.msgpack.decode(stored, type=EmbeddedEcg)
+        return np.frombuffer(ecg.vector, dtype=np.float32), ecg.quality
+    except (msgspec.DecodeError, ValueError) as error:
         logger.warning("an entry of the cache cannot be read: %s", type(error).__name__)
         return None
-
-
-def _answer(stored: bytes) -> Answer:
-    return unpacked(stored).cached()
-
-
-def _embedding(stored: bytes) -> tuple[Embedding, SignalQuality]:
-    ecg = msgspec.msgpack.decode(stored, type=EmbeddedEcg)
-    return np.frombuffer(ecg.vector, dtype=np.float32), ecg.quality
 
 
 def _embedding_key(payload_sha256: str, model_version: str) -> str:

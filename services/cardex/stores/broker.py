@@ -1,4 +1,6 @@
-"""Celery as the doorbell: its messages only wake a worker, the job records say what to do."""
+"""Celery's broker: its messages only wake a worker, the job records say what to do."""
+
+from collections.abc import Callable
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -36,24 +38,20 @@ def celery_app(broker_url: str) -> Celery:
     return app
 
 
-class Doorbell:
-    """Wakes a worker of a queue."""
+def notifier(app: Celery) -> Callable[[Priority], None]:
+    """Return the function that wakes a worker of a queue by one message.
 
-    def __init__(self, app: Celery) -> None:
-        """Ring through `app`'s broker."""
-        self._app = app
+    It raises Unavailable where the broker is down.
+    """
 
-    def ring(self, priority: Priority) -> None:
-        """Send one wake-up.
-
-        Raises:
-            Unavailable: if the broker is down; the sweeper rings again.
-        """
+    def notify(priority: Priority) -> None:
         try:
-            self._app.send_task(
+            app.send_task(
                 TASK, args=[priority.value], queue=priority.value, retry=False, ignore_result=True
             )
         except (OperationalError, RedisError, OSError) as error:
             raise Unavailable(
                 f"the broker does not take a wake-up ({type(error).__name__})", retry_after_s=2.0
             ) from error
+
+    return notify

@@ -1,7 +1,8 @@
-"""The stream of job changes, and the tasks that wait for it."""
+"""The stream of job changes: read once per process, and told from memory to all who wait."""
 
 import asyncio
 import logging
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +16,18 @@ from cardex.domain.errors import InvalidQuestion, Unavailable
 from cardex.domain.jobs import JobState
 from cardex.stores.job_queue import EVENTS
 from cardex.stores.redis import mapped
+from cardex.stores.scripts import STORE
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED = 20_000
 CHUNK = 500
 BLOCK_MS = 2_000
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class JobEvent:
     """One change of one job; the cursor is its place in the stream."""
 
     cursor: str
@@ -34,7 +37,7 @@ class Event:
 
 
 class JobEvents:
-    """Follows the stream with one connection and wakes who waits for a job.
+    """Follows the stream with one connection and wakes who waits for a job or for any change.
 
     After a lost connection it goes on from the last event seen, so no change is missed.
     """
@@ -43,26 +46,32 @@ class JobEvents:
         """Follow the stream of the state store at `url`."""
         self._redis = redis.Redis.from_url(url, socket_timeout=BLOCK_MS / 1000 + 5)
         self._latest = ""
+        self._recent: list[JobEvent] = []
+        self._places: list[Place] = []
+        self._complete_after: Place | None = None
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._news = asyncio.Condition()
+        self._news = asyncio.Event()
 
     async def follow(self) -> None:
         """Read the stream until cancelled."""
         while True:
             try:
-                if not self._latest:
+                if self._complete_after is None:
                     self._latest = await self.latest()
+                    self._complete_after = _place(self._latest)
                 read: Any = await self._redis.xread({EVENTS: self._latest}, CHUNK, BLOCK_MS)
                 if read:
-                    await self._take(_events(read[0][1]))
+                    self._take(_events(read[0][1]))
             except (Unavailable, RedisError, OSError) as error:
                 logger.warning("the job events cannot be read: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
 
-    async def _take(self, events: list[Event]) -> None:
+    def _take(self, events: list[JobEvent]) -> None:
+        self._latest = events[-1].cursor
+        self._recent += events
+        self._places += [_place(event.cursor) for event in events]
         for event in events:
-            self._latest = event.cursor
             if event.state.final:
                 self._ended[event.job_id] = None
                 for future in self._waiting.get(event.job_id, ()):
@@ -70,8 +79,12 @@ class JobEvents:
                         future.set_result(None)
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-        async with self._news:
-            self._news.notify_all()
+        if len(self._recent) > 2 * REMEMBERED:
+            surplus = len(self._recent) - REMEMBERED
+            self._complete_after = self._places[surplus - 1]
+            del self._recent[:surplus], self._places[:surplus]
+        self._news.set()
+        self._news = asyncio.Event()
 
     @contextmanager
     def ending(self, job_id: str) -> Iterator[asyncio.Future[None]]:
@@ -89,8 +102,14 @@ class JobEvents:
                 self._waiting.pop(job_id, None)
 
     async def latest(self) -> str:
-        """Return the cursor of the newest event."""
-        with mapped("the state store"):
+        """Return the cursor of the newest event.
+
+        Raises:
+            Unavailable: if the state store is down and nothing was read from it yet.
+        """
+        if self._complete_after is not None:
+            return self._latest
+        with mapped(STORE):
             newest = await self._redis.xrevrange(EVENTS, count=1)
         return _events(newest)[0].cursor if newest else "0-0"
 
@@ -99,8 +118,11 @@ class JobEvents:
 
         Raises:
             InvalidQuestion: if some were dropped.
+            Unavailable: if the state store is down.
         """
-        with mapped("the state store"):
+        if self._complete_after is not None and _place(cursor) >= self._complete_after:
+            return
+        with mapped(STORE):
             oldest = _events(await self._redis.xrange(EVENTS, count=1))
         if oldest and _place(cursor) < _place(oldest[0].cursor):
             raise InvalidQuestion(
@@ -109,33 +131,40 @@ class JobEvents:
                 field="cursor",
             )
 
-    async def after(self, cursor: str) -> list[Event]:
-        """Return the next events after a cursor, waiting for at least one."""
+    async def after(self, cursor: str) -> list[JobEvent]:
+        """Return the next events after a cursor, waiting for at least one.
+
+        Events older than what this process remembers are read from the state store, all others come
+        from memory: no waiting caller asks the store again.
+
+        Raises:
+            Unavailable: if older events are asked for and the state store is down.
+        """
+        place = _place(cursor)
         while True:
-            with mapped("the state store"):
-                entries = await self._redis.xrange(EVENTS, min=f"({cursor}", count=CHUNK)
-            if entries:
-                return _events(entries)
-            async with self._news:
-                # The time-out covers an event between the read and the wait.
-                try:
-                    await asyncio.wait_for(self._news.wait(), 1.0)
-                except TimeoutError:
-                    continue
+            if self._complete_after is None or place < self._complete_after:
+                with mapped(STORE):
+                    entries = await self._redis.xrange(EVENTS, min=f"({cursor}", count=CHUNK)
+                if entries:
+                    return _events(entries)
+            first = bisect_right(self._places, place)
+            if first < len(self._recent):
+                return self._recent[first : first + CHUNK]
+            await self._news.wait()
 
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
 
 
-def _place(cursor: str) -> tuple[int, int]:
+def _place(cursor: str) -> Place:
     milliseconds, _, number = cursor.partition("-")
     return int(milliseconds), int(number)
 
 
-def _events(entries: Any) -> list[Event]:  # noqa: ANN401  the client's types know no RESP version
+def _events(entries: Any) -> list[JobEvent]:  # noqa: ANN401  the client's types know no RESP version
     return [
-        Event(
+        JobEvent(
             cursor.decode(),
             fields[b"job"].decode(),
             JobState(fields[b"state"].decode()),

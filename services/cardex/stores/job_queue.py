@@ -5,29 +5,28 @@ queue's list; one that is RUNNING stands in a sorted set by the end of its lease
 """
 
 import hashlib
+import logging
 import secrets
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
-from typing import Any, Literal, cast
+from typing import Literal
 
 import msgspec
 import redis as redis_py
 
-from cardex.domain.errors import JobNotFound, Overloaded, RequestIdReused
-from cardex.domain.jobs import (
-    Answer,
-    Claim,
-    Job,
-    JobError,
-    JobState,
-    Priority,
-    Question,
-    QueueState,
+from cardex.domain.errors import (
+    CardexError,
+    JobNotFound,
+    Overloaded,
+    RequestIdReused,
+    Unavailable,
 )
+from cardex.domain.jobs import Claim, Job, JobError, JobState, Priority, Question, QueueState
 from cardex.stores.redis import mapped
+from cardex.stores.scripts import STORE, Argument, Scripts
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "cardex:"
 EVENTS = f"{PREFIX}events"
@@ -35,19 +34,20 @@ BACKLOG_RETRY_S = 5.0
 
 _LOST_WORKER = JobError(
     "ATTEMPTS_EXHAUSTED",
-    "every worker that began this ECG died or gave up: look at the worker's log, then submit it again",
+    "every worker that began this ECG died or gave up: look at the worker's log, then submit it"
+    " again",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class JobLimits:
-    """How long and how much.
+    """How long jobs are kept and how many may wait.
 
     Attributes:
         max_backlog: jobs that may wait in one queue.
         max_attempts: how often a job is begun before it is given up.
         lease_s: after this without a sign of life a worker has lost its job.
-        latch_s: after this a wake-up that nobody took counts as lost.
+        latch_s: after this many seconds a wake-up that no worker took counts as lost.
         payload_ttl_s: how long an ECG's bytes are kept.
         job_ttl_s: how long the record of a final job is kept.
     """
@@ -80,7 +80,7 @@ class Submission:
 
     @cached_property
     def sha256(self) -> str:
-        """The claim check."""
+        """SHA-256 of the payload, in hex: the claim check. Computed at first use."""
         return hashlib.sha256(self.payload).hexdigest()
 
 
@@ -91,53 +91,41 @@ class Submitted:
     Attributes:
         job_id: the job.
         is_new: False where the request_id had made it before.
-        wake: True for the one caller that has to wake a worker.
-        at: Unix seconds, by the store's clock.
+        at: when, in Unix seconds by the store's clock.
     """
 
     job_id: str
     is_new: bool
-    wake: bool
     at: float
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """Jobs in a worker's hands; `wake` asks it to wake another worker for the rest."""
-
-    claims: tuple[Claim, ...]
-    wake: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did to one queue."""
+    """How many jobs of lost workers a sweep put back into their queue, and how many it gave up."""
 
     requeued: int
     failed: int
-    wake: bool
 
 
 class JobQueue:
-    """Jobs, their payloads and their queues in the state Redis."""
+    """Owns a job's whole life: its record, its payload, its place in a queue, and who is woken."""
 
-    def __init__(self, client: redis_py.Redis, limits: JobLimits) -> None:
-        """Use `client`; scripts are loaded on first use."""
+    def __init__(
+        self, client: redis_py.Redis, limits: JobLimits, notify: Callable[[Priority], None]
+    ) -> None:
+        """Keep jobs in the state store.
+
+        Args:
+            client: of the state store.
+            limits: how long and how much.
+            notify: wakes a worker of a queue; may raise Unavailable, since the next sweep wakes one.
+        """
         self._client = client
         self.limits = limits
-        self._submit = self._script("submit", "")
-        self._claim = self._script("claim")
-        self._finish = self._script("finish")
-        self._give_back = self._script("give_back")
-        self._cancel = self._script("cancel")
-        self._extend = self._script("extend")
-        self._sweep = self._script("sweep")
-
-    def _script(self, name: str, flags: str = " flags=allow-oom") -> Any:  # noqa: ANN401
-        # Only a submission may be refused for lack of memory: work in hand must always end.
-        folder = files("cardex.stores") / "lua"
-        body = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
-        return self._client.register_script(f"#!lua{flags}\n{body}")
+        self._wake_worker = notify
+        self._scripts = Scripts(
+            client, ("submit", "claim", "finish", "release", "cancel", "extend", "sweep")
+        )
 
     def ping(self) -> None:
         """Check that the store answers.
@@ -145,48 +133,69 @@ class JobQueue:
         Raises:
             Unavailable: if it does not.
         """
-        with mapped("the state store"):
+        with mapped(STORE):
             self._client.ping()
 
-    def submit(self, submission: Submission, answer: Answer | None = None) -> Submitted:
-        """Make a job, or find the one that this request_id made before.
+    def submit(
+        self, submissions: Sequence[tuple[Submission, bytes | None]]
+    ) -> list[Submitted | CardexError]:
+        """Make each submission a job, or find the one that its request_id made before.
 
-        Payload, record and queue entry are one atomic step: when this returns, the job is durable.
+        Payload, record and queue entry of a job are one atomic step: when this returns, it is durable.
 
         Args:
-            submission: the ECG and its question.
-            answer: the answer, where it is known already; the job is then SUCCEEDED at once.
+            submissions: each with its encoded answer where that is known already; the job is then
+                SUCCEEDED at once.
+
+        Returns:
+            For each what became of it, or why nothing was stored: RequestIdReused where the request_id
+            stands for another ECG or question, Overloaded where the queue is full.
 
         Raises:
-            RequestIdReused: if the request_id stands for another ECG or question.
-            Overloaded: if the queue is full or the store out of memory; nothing was stored.
+            Overloaded: if the store is out of memory.
             Unavailable: if the store is down.
         """
-        question = msgspec.json.encode(submission.question)
+        calls = [self._submission(submission, answer) for submission, answer in submissions]
+        replies = self._scripts.run_many("submit", calls)
+        for priority in {
+            submission.priority
+            for (submission, _), (_, _, wake, _) in zip(submissions, replies, strict=True)
+            if wake
+        }:
+            self._notify(priority)
+        return [
+            self._outcome(submission.priority, outcome, job_id, now_ms)
+            for (submission, _), (outcome, job_id, _, now_ms) in zip(
+                submissions, replies, strict=True
+            )
+        ]
+
+    def _submission(self, submission: Submission, answer: bytes | None) -> list[Argument]:
+        question, limits = msgspec.json.encode(submission.question), self.limits
         sha256 = submission.sha256
         fingerprint = hashlib.sha256(sha256.encode() + question).hexdigest()
-        with mapped("the state store"):
-            outcome, job_id, wake, now_ms = self._submit(
-                args=[
-                    secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
-                    b"" if answer else submission.payload, _ms(self.limits.payload_ttl_s), question,
-                    _request_key(submission), fingerprint, self.limits.max_backlog,
-                    _ms(self.limits.latch_s), _ms(self.limits.job_ttl_s),
-                    packed(answer) if answer else b"",
-                ]
-            )  # fmt: skip
+        return [
+            secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
+            b"" if answer else submission.payload, _ms(limits.payload_ttl_s), question,
+            _request_key(submission), fingerprint, limits.max_backlog,
+            _ms(limits.latch_s), _ms(limits.job_ttl_s), answer or b"",
+        ]  # fmt: skip
+
+    def _outcome(
+        self, priority: Priority, outcome: bytes, job_id: bytes, now_ms: int
+    ) -> Submitted | CardexError:
         if outcome == b"REUSED":
-            raise RequestIdReused(
+            return RequestIdReused(
                 "this request_id stands for another ECG or question: use a new one",
                 field="request_id",
             )
         if outcome == b"FULL":
-            raise Overloaded(
-                f"{self.limits.max_backlog} jobs wait in the {submission.priority} queue: try later",
+            return Overloaded(
+                f"{self.limits.max_backlog} jobs wait in the {priority} queue: try later",
                 reason="BACKLOG_FULL",
                 retry_after_s=BACKLOG_RETRY_S,
             )
-        return Submitted(job_id.decode(), outcome == b"NEW", bool(wake), now_ms / 1e3)
+        return Submitted(job_id.decode(), outcome == b"NEW", now_ms / 1e3)
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """Return a job.
@@ -207,7 +216,7 @@ class JobQueue:
 
     def find(self, job_ids: Sequence[str], owner: str | None = None) -> list[Job | None]:
         """Return jobs in the order of their ids, None for each that `get` would not find."""
-        with mapped("the state store"), self._client.pipeline(transaction=False) as pipeline:
+        with mapped(STORE), self._client.pipeline(transaction=False) as pipeline:
             for job_id in job_ids:
                 pipeline.hgetall(f"{PREFIX}job:{job_id}")
             records = pipeline.execute()
@@ -218,41 +227,41 @@ class JobQueue:
             for job_id, record in zip(job_ids, records, strict=True)
         ]
 
-    def payloads(self, jobs: Sequence[Job]) -> list[bytes | None]:
-        """Return the bytes behind each job's claim check; None where they have expired."""
-        with mapped("the state store"):
-            stored = self._client.mget([f"{PREFIX}payload:{job.payload}" for job in jobs])
-        return cast("list[bytes | None]", stored)
+    def claim(self, priority: Priority, count: int) -> list[Claim]:
+        """Take up to `count` waiting jobs with their payloads.
 
-    def claim(self, priority: Priority, count: int) -> Claimed:
-        """Take up to `count` waiting jobs; they are RUNNING until finished or the lease ends."""
+        They are RUNNING until they are finished or released, or their lease ends.
+        """
         token = secrets.token_hex(8)
-        with mapped("the state store"):
-            wake, *rest = self._claim(
-                args=[priority.value, count, token, _ms(self.limits.lease_s),
-                      _ms(self.limits.latch_s)]
-            )  # fmt: skip
-        claims = tuple(
-            Claim(_job(job_id.decode(), dict(zip(pairs[::2], pairs[1::2], strict=True))), token)
-            for job_id, pairs in zip(rest[::2], rest[1::2], strict=True)
+        wake, *taken = self._scripts.run(
+            "claim",
+            [priority.value, count, token, _ms(self.limits.lease_s), _ms(self.limits.latch_s)],
         )
-        return Claimed(claims, bool(wake))
-
-    def finish(self, results: Iterable[tuple[Claim, Answer | JobError]]) -> list[bool]:
-        """Write results; False where the claim was lost and the result is dropped."""
-        ttl = _ms(self.limits.job_ttl_s)
+        if wake:
+            self._notify(priority)
         return [
-            bool(done)
-            for done in self._pipelined(
-                self._finish,
-                (
-                    [claim.job.job_id, claim.token, *_result_fields(result), ttl]
-                    for claim, result in results
-                ),
+            Claim(
+                _job(job_id.decode(), dict(zip(pairs[::2], pairs[1::2], strict=True))),
+                token,
+                payload,
             )
+            for job_id, pairs, payload in zip(taken[::3], taken[1::3], taken[2::3], strict=True)
         ]
 
-    def give_back(self, claims: Iterable[Claim], error: JobError, *, counted: bool) -> list[str]:
+    def finish(self, results: Iterable[tuple[Claim, bytes | JobError]]) -> list[bool]:
+        """Write results, answers as the contract's bytes.
+
+        Returns:
+            False for each whose claim was lost: that result is dropped.
+        """
+        ttl = _ms(self.limits.job_ttl_s)
+        calls: list[list[Argument]] = [
+            [claim.job.job_id, claim.token, *_result_fields(result), ttl]
+            for claim, result in results
+        ]
+        return [bool(done) for done in self._scripts.run_many("finish", calls)]
+
+    def release(self, claims: Iterable[Claim], error: JobError, *, counted: bool) -> list[str]:
         """Return jobs to their queue.
 
         Args:
@@ -263,32 +272,19 @@ class JobQueue:
         Returns:
             The new state of each, "" where the claim was lost.
         """
-        stored = msgspec.json.encode(error)
-        limits = self.limits
-        return [
-            state.decode()
-            for state in self._pipelined(
-                self._give_back,
-                (
-                    [claim.job.job_id, claim.token, int(counted), limits.max_attempts, stored,
-                     _ms(limits.job_ttl_s)]
-                    for claim in claims
-                ),
-            )
+        stored, limits = msgspec.json.encode(error), self.limits
+        calls: list[list[Argument]] = [
+            [claim.job.job_id, claim.token, int(counted), limits.max_attempts, stored,
+             _ms(limits.job_ttl_s)]
+            for claim in claims
         ]  # fmt: skip
-
-    def _pipelined(self, script: Any, calls: Iterable[list[Any]]) -> list[Any]:  # noqa: ANN401
-        with mapped("the state store"), self._client.pipeline(transaction=False) as pipeline:
-            for args in calls:
-                script(args=args, client=pipeline)
-            return pipeline.execute()
+        return [state.decode() for state in self._scripts.run_many("release", calls)]
 
     def extend(self, claims: Sequence[Claim]) -> None:
         """Give live claims of one token a new lease."""
         if claims:
             ids = [claim.job.job_id for claim in claims]
-            with mapped("the state store"):
-                self._extend(args=[claims[0].token, _ms(self.limits.lease_s), *ids])
+            self._scripts.run("extend", [claims[0].token, _ms(self.limits.lease_s), *ids])
 
     def cancel(self, job_id: str, owner: str | None = None) -> Job:
         """Cancel a job that is not final, and return it as it is now.
@@ -297,24 +293,25 @@ class JobQueue:
             JobNotFound: if there is no such job of this owner.
         """
         self.get(job_id, owner)
-        with mapped("the state store"):
-            self._cancel(args=[job_id, _ms(self.limits.job_ttl_s)])
+        self._scripts.run("cancel", [job_id, _ms(self.limits.job_ttl_s)])
         return self.get(job_id, owner)
 
     def sweep(self, priority: Priority) -> Swept:
-        """Take back jobs whose worker died, and say whether a worker has to be woken."""
+        """Take back jobs whose worker died, and wake a worker where jobs wait and none was woken."""
         limits = self.limits
-        with mapped("the state store"):
-            requeued, failed, wake = self._sweep(
-                args=[priority.value, limits.max_attempts, msgspec.json.encode(_LOST_WORKER),
-                      _ms(limits.job_ttl_s), _ms(limits.latch_s)]
-            )  # fmt: skip
-        return Swept(requeued, failed, bool(wake))
+        requeued, failed, wake = self._scripts.run(
+            "sweep",
+            [priority.value, limits.max_attempts, msgspec.json.encode(_LOST_WORKER),
+             _ms(limits.job_ttl_s), _ms(limits.latch_s)],
+        )  # fmt: skip
+        if wake:
+            self._notify(priority)
+        return Swept(requeued, failed)
 
-    def queue(self, priority: Priority) -> QueueState:
+    def state(self, priority: Priority) -> QueueState:
         """Return depth, age and running jobs of one queue."""
         key = f"{PREFIX}queue:{priority.value}"
-        with mapped("the state store"):
+        with mapped(STORE):
             with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.llen(key)
                 pipeline.lindex(key, -1)
@@ -327,15 +324,11 @@ class JobQueue:
         age = max(0.0, seconds + micros / 1e6 - int(submitted) / 1e3) if submitted else 0.0
         return QueueState(priority, depth, age, running)
 
-
-def packed(answer: Answer) -> bytes:
-    """Return the stored form of an answer: JSON, deflated to about a fifth."""
-    return zlib.compress(msgspec.json.encode(answer), 1)
-
-
-def unpacked(stored: bytes) -> Answer:
-    """Return the answer behind its stored form."""
-    return msgspec.json.decode(zlib.decompress(stored), type=Answer)
+    def _notify(self, priority: Priority) -> None:
+        try:
+            self._wake_worker(priority)
+        except Unavailable as error:  # the jobs are durable, and the next sweep wakes a worker
+            logger.warning("%s", error.message)
 
 
 def _request_key(submission: Submission) -> str:
@@ -345,14 +338,14 @@ def _request_key(submission: Submission) -> str:
     return hashlib.sha256(f"{submission.owner}\0{submission.request_id}".encode()).hexdigest()
 
 
-def _result_fields(result: Answer | JobError) -> tuple[str, Literal["answer", "error"], bytes]:
-    if isinstance(result, Answer):
-        return JobState.SUCCEEDED.value, "answer", packed(result)
-    return JobState.FAILED.value, "error", msgspec.json.encode(result)
+def _result_fields(result: bytes | JobError) -> tuple[str, Literal["result", "error"], bytes]:
+    if isinstance(result, JobError):
+        return JobState.FAILED.value, "error", msgspec.json.encode(result)
+    return JobState.SUCCEEDED.value, "result", result
 
 
 def _job(job_id: str, record: dict[bytes, bytes]) -> Job:
-    answer, error = record.get(b"answer"), record.get(b"error")
+    error = record.get(b"error")
     return Job(
         job_id=job_id,
         owner=record[b"owner"].decode(),
@@ -363,7 +356,7 @@ def _job(job_id: str, record: dict[bytes, bytes]) -> Job:
         attempts=int(record[b"attempts"]),
         submitted=int(record[b"submitted"]) / 1e3,
         updated=int(record[b"updated"]) / 1e3,
-        answer=unpacked(answer) if answer else None,
+        answer=record.get(b"result"),
         error=msgspec.json.decode(error, type=JobError) if error else None,
     )
 

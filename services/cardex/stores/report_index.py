@@ -65,14 +65,26 @@ class ReportIndex:
             IndexMissing: if none was built yet, or that one cannot be searched as it was meant.
             Unavailable: if Milvus is down.
         """
-        if ALIAS not in self._aliases():
-            raise IndexMissing("there is no report index yet: run `cardex index`")
-        index = self._describe(ALIAS)
+        index = self._in_force()
         if index.kind not in KINDS:
             raise IndexMissing(
                 f"the report index {index.name} is of another version of Cardex: run `cardex index`"
             )
         return index
+
+    def model_in_force(self) -> str:
+        """Return the model version of the index in force, also of one that cannot be searched.
+
+        Raises:
+            IndexMissing: if none was built yet.
+            Unavailable: if Milvus is down.
+        """
+        return self._in_force().model_version
+
+    def _in_force(self) -> IndexInfo:
+        if ALIAS not in self._aliases():
+            raise IndexMissing("there is no report index yet: run `cardex index`")
+        return self._describe(ALIAS)
 
     def of_model(self, model_version: str) -> list[IndexInfo]:
         """Return the indexes that a model embedded, answering or not, the newest first."""
@@ -106,7 +118,8 @@ class ReportIndex:
                 search_params={"metric_type": "IP", "params": KINDS[index.kind].search},
                 output_fields=[],
                 timeout=10.0,
-            )
+            ),
+            index.name,
         )
         # A server before 2.5 does not name the primary key; pymilvus calls it "id" then.
         return [
@@ -121,7 +134,8 @@ class ReportIndex:
         rows = self._call(
             lambda client: client.get(
                 index.name, ids=list(report_ids), output_fields=["body"], timeout=10.0
-            )
+            ),
+            index.name,
         )
         reports = (msgspec.json.decode(row["body"], type=Report) for row in rows)
         return {report.report_id: report for report in reports}
@@ -132,7 +146,8 @@ class ReportIndex:
         iterator = self._call(
             lambda client: client.query_iterator(
                 index.name, batch_size=size, output_fields=["body"], timeout=30.0
-            )
+            ),
+            index.name,
         )
         try:
             while rows := self._call(lambda _: iterator.next()):
@@ -241,7 +256,8 @@ class ReportIndex:
         rows = self._call(
             lambda client: client.query(
                 index.name, filter="", output_fields=["count(*)"], **options
-            )
+            ),
+            index.name,
         )
         return int(rows[0]["count(*)"])
 
@@ -279,26 +295,27 @@ class ReportIndex:
             twin=tuple(properties.get("cardex.twin", "").split()),
         )
 
-    def _call(self, function: Callable[[MilvusClient], T]) -> T:
-        return self._circuit.call(lambda: self._once(function))
+    def _call(self, function: Callable[[MilvusClient], T], read: str = "") -> T:
+        """Call Milvus; `read` names the collection that is read, which has to be loaded."""
+        return self._circuit.call(lambda: self._once(function, read))
 
-    def _once(self, function: Callable[[MilvusClient], T]) -> T:
+    def _once(self, function: Callable[[MilvusClient], T], read: str) -> T:
         try:
             if self._client is None:
                 self._client = MilvusClient(uri=self._uri, token=self._token, timeout=3.0)
             return function(self._client)
         except MilvusException as error:
-            if error.code == NOT_LOADED:
-                self._load()
+            if error.code == NOT_LOADED and read:
+                self._load(read)
             raise _unavailable(error) from error
         except (grpc.RpcError, ConnectionError) as error:
             raise _unavailable(error) from error
 
-    def _load(self) -> None:
-        """Load the index in force: a server that was restarted knows it but does not search it yet."""
+    def _load(self, name: str) -> None:
+        """Load a collection: a server that was restarted knows it but does not search it yet."""
         assert self._client is not None
         try:
-            self._client.load_collection(ALIAS, timeout=60.0)
+            self._client.load_collection(name, timeout=60.0)
         except MilvusException as error:
             raise _unavailable(error) from error
 

@@ -6,20 +6,30 @@ from typing import Annotated, Any
 
 import grpc
 from fastapi import Depends, FastAPI, File, Form, Header, Request, Response, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from cardex import __version__
 from cardex.api.channel import channel_credentials, channel_options
 from cardex.api.pb.v1 import ecg_pb2, ecg_retrieval_pb2_grpc
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
-from cardex.domain.errors import CardexError, InvalidEcg, PayloadTooLarge
-from cardex.domain.jobs import DEFAULT_TOP_K, DISCLAIMER
+from cardex.domain.errors import CardexError, InvalidEcg, PayloadTooLarge, Unauthenticated
+from cardex.domain.jobs import (
+    DEFAULT_TOP_K,
+    DISCLAIMER,
+    MAX_REQUEST_ID,
+    MAX_RERANK,
+    MAX_TEXT,
+    MAX_TOP_K,
+    MIN_RERANK,
+)
 from cardex.domain.settings import Settings
-from cardex.web.errors import refused_by_gateway, refused_here
+from cardex.web.errors import refusals, refuse, refuse_call, refuse_form, refuse_http
 from cardex.web.metrics import exposition
 
 TIMEOUT_S = 60.0
@@ -29,8 +39,9 @@ FORM_MARGIN_BYTES = 64 * 1024
 class TextQuery(BaseModel):
     """A search for reports by text; in the body, so that it stands in no access log."""
 
-    text: str
-    top_k: int = DEFAULT_TOP_K
+    # Said in the schema and checked by the gateway, whose error names field and remedy.
+    text: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT, "pattern": r"\S"})
+    top_k: int = Field(DEFAULT_TOP_K, json_schema_extra={"minimum": 1, "maximum": MAX_TOP_K})
 
 
 def web_app(settings: Settings) -> FastAPI:
@@ -45,17 +56,37 @@ def web_app(settings: Settings) -> FastAPI:
             yield
 
     app = FastAPI(title="Cardex", version=__version__, description=DISCLAIMER, lifespan=lifespan)
-    app.add_exception_handler(grpc.aio.AioRpcError, refused_by_gateway)
-    app.add_exception_handler(CardexError, refused_here)
+    app.add_exception_handler(grpc.aio.AioRpcError, refuse_call)
+    app.add_exception_handler(CardexError, refuse)
+    app.add_exception_handler(RequestValidationError, refuse_form)
+    app.add_exception_handler(HTTPException, refuse_http)
     app.middleware("http")(_refuse_large)
-    app.post("/v1/ecgs:retrieve", tags=["ECGs"])(retrieve)
-    app.get("/v1/jobs/{job_id}", tags=["ECGs"])(get_job)
-    app.post("/v1/reports:search", tags=["reports"])(search_reports)
-    app.get("/v1/server", tags=["operation"])(server_info)
-    app.get("/healthz", tags=["operation"])(healthz)
-    app.get("/readyz", tags=["operation"])(readyz)
-    app.get("/metrics", tags=["operation"], response_class=Response)(metrics)
+    _add_routes(app)
     return app
+
+
+def _add_routes(app: FastAPI) -> None:
+    every = (401, 403, 413, 500, 503, 504)
+    app.post(
+        "/v1/ecgs:retrieve", tags=["ECGs"], responses=refusals(400, 409, 410, 422, 429, *every)
+    )(retrieve)
+    app.get("/v1/jobs/{job_id}", tags=["ECGs"], responses=refusals(404, 422, *every))(get_job)
+    app.post("/v1/reports:search", tags=["reports"], responses=refusals(400, 409, 422, *every))(
+        search_reports
+    )
+    app.get("/v1/server", tags=["operation"], responses=refusals(*every))(server_info)
+    app.get("/healthz", tags=["operation"], responses=refusals(413))(healthz)
+    app.get(
+        "/readyz",
+        tags=["operation"],
+        responses={503: {"description": "An ECG cannot be answered now."}, **refusals(413)},
+    )(readyz)
+    app.get(
+        "/metrics",
+        tags=["operation"],
+        response_class=PlainTextResponse,
+        responses=refusals(*every),
+    )(metrics)
 
 
 def _channel(settings: Settings) -> grpc.aio.Channel:
@@ -77,7 +108,7 @@ async def _refuse_large(request: Request, call_next: Any) -> Response:  # noqa: 
             f" at most {limit}",
             field="files",
         )
-        return await refused_here(request, error)
+        return await refuse(request, error)
     response: Response = await call_next(request)
     return response
 
@@ -85,8 +116,16 @@ async def _refuse_large(request: Request, call_next: Any) -> Response:  # noqa: 
 def _credentials(
     authorization: Annotated[str | None, Header()] = None,
 ) -> list[tuple[str, str]]:
-    """Pass the caller's key on; this process has none of its own to lend."""
-    return [("authorization", authorization)] if authorization else []
+    """Pass the caller's key on; this process has none of its own to lend.
+
+    Raises:
+        Unauthenticated: if it holds what gRPC's metadata cannot carry, which no key does.
+    """
+    if not authorization:
+        return []
+    if not (authorization.isascii() and authorization.isprintable()):
+        raise Unauthenticated("this API key is not known", reason="API_KEY_UNKNOWN")
+    return [("authorization", authorization)]
 
 
 Credentials = Annotated[list[tuple[str, str]], Depends(_credentials)]
@@ -97,14 +136,35 @@ async def retrieve(
     credentials: Credentials,
     files: Annotated[
         list[UploadFile],
-        File(description="The ECG file; for WFDB the .hea and its signal files, or one zip."),
+        File(
+            description="The ECG file; for WFDB the .hea and its signal files, or one zip.",
+            json_schema_extra={"minItems": 1},
+        ),
     ],
-    top_k: Annotated[int, Form(description="How many reports, 1 to 100.")] = DEFAULT_TOP_K,
+    top_k: Annotated[
+        int,
+        Form(
+            description="How many reports, 1 to 100.",
+            json_schema_extra={"minimum": 1, "maximum": MAX_TOP_K},
+        ),
+    ] = DEFAULT_TOP_K,
     rerank: Annotated[
-        int, Form(description="How many of the nearest the matcher puts in order: 0, or 2 to 128.")
+        int,
+        Form(
+            description="How many of the nearest the matcher puts in order: 0, or 2 to 128.",
+            json_schema_extra={"enum": [0, *range(MIN_RERANK, MAX_RERANK + 1)]},
+        ),
     ] = 0,
-    request_id: Annotated[str, Form(description="Makes the call idempotent.")] = "",
-    priority: Annotated[str, Form(description="STAT or ROUTINE.")] = "STAT",
+    request_id: Annotated[
+        str,
+        Form(
+            description="Makes the call idempotent.",
+            json_schema_extra={"maxLength": MAX_REQUEST_ID},
+        ),
+    ] = "",
+    priority: Annotated[
+        str, Form(description="STAT or ROUTINE.", json_schema_extra={"enum": ["STAT", "ROUTINE"]})
+    ] = "STAT",
 ) -> dict[str, Any]:
     """Find the reports of the most similar ECGs, and wait for the answer."""
     if priority.upper() not in ("STAT", "ROUTINE"):

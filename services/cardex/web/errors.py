@@ -1,52 +1,96 @@
-"""Statuses of the gateway as HTTP answers."""
+"""Errors as HTTP answers: one body and one table of statuses, wherever the error came from."""
 
-from typing import cast
+from http import HTTPStatus
+from typing import Any
 
 import grpc
 from fastapi import Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
-from grpc_status import rpc_status
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
+from cardex.api.status import error_of_call
 from cardex.domain.errors import CardexError
 
-_HTTP = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.UNAUTHENTICATED: 401,
-    grpc.StatusCode.PERMISSION_DENIED: 403,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.ALREADY_EXISTS: 409,
-    grpc.StatusCode.FAILED_PRECONDITION: 409,
-    grpc.StatusCode.CANCELLED: 409,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.UNAVAILABLE: 503,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+
+class ErrorBody(BaseModel):
+    """Why a request was refused.
+
+    Attributes:
+        reason: stable reason, the same as in `google.rpc.ErrorInfo`.
+        message: what is wrong and what to do.
+        field: the field at fault, or "".
+    """
+
+    reason: str
+    message: str
+    field: str
+
+
+class Refusal(BaseModel):
+    """The body of every answer that is no success."""
+
+    error: ErrorBody
+
+
+_MEANINGS = {
+    400: "The request is at fault: the same request will fail again.",
+    401: "No API key, or one that is not known.",
+    403: "The API key lacks the scope that this needs.",
+    404: "There is no such thing, or its record has expired.",
+    405: "The path has no such method.",
+    409: "It does not fit what is there: a used request_id, a cancelled job, no index, another model.",
+    410: "The ECG of this job has expired.",
+    413: "The request is too large, or does not say its length.",
+    422: "The request does not have the form that the schema says.",
+    429: "Too many requests, or too many jobs wait: see Retry-After.",
+    500: "An error of the server.",
+    503: "A part is down: see Retry-After.",
+    504: "No answer in time.",
 }
 
 
-async def refused_by_gateway(_: Request, error: Exception) -> JSONResponse:
-    """Answer with what the gateway said: reason, field, and when to try again."""
-    assert isinstance(error, grpc.aio.AioRpcError)
-    body = {"reason": error.code().name, "message": error.details() or "", "field": ""}
-    status = _HTTP.get(error.code(), 500)
-    headers: dict[str, str] = {}
-    rich = rpc_status.from_call(cast("grpc.Call", error))
-    for detail in rich.details if rich else ():
-        info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
-        if detail.Unpack(info):
-            body["reason"] = info.reason
-            status = int(info.metadata.get("http_status", status))
-        elif detail.Unpack(bad):
-            body["field"] = bad.field_violations[0].field
-        elif detail.Unpack(retry):
-            headers["Retry-After"] = str(
-                max(1, round(retry.retry_delay.ToTimedelta().total_seconds()))
-            )
-    return JSONResponse({"error": body}, status, headers)
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of these statuses, as FastAPI takes it."""
+    return {
+        status: {"model": Refusal, "description": _MEANINGS[status]} for status in sorted(statuses)
+    }
 
 
-async def refused_here(_: Request, error: Exception) -> JSONResponse:
-    """Answer with an error that the web process itself found."""
+async def refuse(_: Request, error: Exception) -> JSONResponse:
+    """Answer with an error of the tree."""
     assert isinstance(error, CardexError)
-    body = {"reason": error.reason, "message": error.message, "field": error.field}
-    return JSONResponse({"error": body}, error.http_status)
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    return _answer(error.http_status, error.reason, error.message, error.field, headers)
+
+
+async def refuse_call(request: Request, error: Exception) -> JSONResponse:
+    """Answer with what the gateway said."""
+    assert isinstance(error, grpc.aio.AioRpcError)
+    return await refuse(request, error_of_call(error))
+
+
+async def refuse_form(_: Request, error: Exception) -> JSONResponse:
+    """Answer where the request has not the form of the schema; the first fault is named."""
+    assert isinstance(error, RequestValidationError)
+    first = jsonable_encoder(error.errors()[0], exclude={"input", "ctx"})
+    field = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    return _answer(422, "SCHEMA", f"{field or 'the body'}: {first['msg']}", field)
+
+
+async def refuse_http(_: Request, error: Exception) -> JSONResponse:
+    """Answer where no route fits."""
+    assert isinstance(error, HTTPException)
+    reason = HTTPStatus(error.status_code).name
+    return _answer(error.status_code, reason, str(error.detail), "", dict(error.headers or {}))
+
+
+def _answer(
+    status: int, reason: str, message: str, field: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    body = {"reason": reason, "message": message, "field": field}
+    return JSONResponse({"error": body}, status, headers)

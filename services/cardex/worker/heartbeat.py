@@ -1,4 +1,4 @@
-"""Signs of life for the jobs in this process's hands."""
+"""Keeps the leases of the jobs that this process holds alive."""
 
 import logging
 import threading
@@ -24,7 +24,7 @@ class LeaseHeartbeat:
         self._jobs = jobs
         self._held: dict[str, tuple[float, Sequence[Claim]]] = {}
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     @contextmanager

@@ -15,7 +15,7 @@ from cardex.domain.settings import Settings
 from cardex.inference.encoder import Encoder
 from cardex.retrieval.dependencies import assemble
 from cardex.signals.readers import warm_up
-from cardex.stores.broker import TASK, Doorbell, celery_app
+from cardex.stores.broker import TASK, celery_app
 from cardex.telemetry import mark_ready, serve_metrics
 from cardex.worker.consumer import JobConsumer
 
@@ -51,32 +51,32 @@ def check_models(encoder: Encoder) -> None:
 
 
 def worker_app(settings: Settings) -> Celery:
-    """Return a Celery application whose task drains a queue.
+    """Return a Celery application whose task consumes a queue.
 
     Raises:
         ConfigurationError: if a setting or what Triton serves is wrong.
         VersionMismatch: if Triton's models do not belong together.
     """
     warm_up()
-    parts = assemble(settings)
-    check_models(parts.encoder)
+    dependencies = assemble(settings)
+    check_models(dependencies.encoder)
+    dependencies.active_index.start()
     app = celery_app(settings.state_url)
-    drain = JobConsumer(
-        parts.jobs,
-        parts.retriever,
-        parts.catalogue,
-        Doorbell(app),
+    consumer = JobConsumer(
+        dependencies.jobs,
+        dependencies.retriever,
+        dependencies.active_index,
         {Priority.STAT: settings.stat_batch, Priority.ROUTINE: settings.routine_batch},
     )
 
     @app.task(name=TASK)
     def take(queue: str) -> None:
         try:
-            drain.run(Priority(queue))
+            consumer.run(Priority(queue))
         except (
             Unavailable
         ) as error:  # the state store: leases end, and the sweep hands the jobs out again
-            logger.warning("drain stopped: %s", error.message)
+            logger.warning("the queue is left for now: %s", error.message)
 
     @worker_ready.connect(weak=False)
     def ready(**_: object) -> None:
@@ -84,6 +84,6 @@ def worker_app(settings: Settings) -> Celery:
 
     @worker_shutting_down.connect(weak=False)
     def stop(**_: object) -> None:
-        drain.stopping.set()
+        consumer.stopping.set()
 
     return app

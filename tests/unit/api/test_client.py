@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 
-from cardex.api.client import ecg_of_files
+from cardex.api.client import Client, _result, ecg_of_files, ecg_of_samples
 from cardex.api.convert.ecg import from_payload, to_payload
-from cardex.domain.errors import InvalidEcg
+from cardex.api.pb.v1 import job_pb2
+from cardex.domain.ecg import LEADS
+from cardex.domain.errors import InvalidEcg, JobCancelled
 from tests.helpers.ecgs import DICOM, dicom
 
 
@@ -24,3 +27,35 @@ def test_the_other_files_of_a_recording_are_companions(tmp_path):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InvalidEcg, match=r"none\.dcm: No such file"):
         ecg_of_files([tmp_path / "none.dcm"])
+
+
+def test_an_array_is_typed_samples():
+    signal = np.arange(24, dtype=np.float64).reshape(12, 2)
+    found = from_payload(to_payload(ecg_of_samples(signal, 500)))
+    assert (found.leads, found.rate, found.unit) == (LEADS, 500.0, "mV")
+    np.testing.assert_array_equal(found.values, signal)
+
+
+@pytest.mark.parametrize("shape", [(11, 5), (12,), (5, 12)])
+def test_an_array_of_another_shape_is_refused_with_the_shape_it_needs(shape):
+    with pytest.raises(InvalidEcg, match=r"must be \(12, samples\)") as caught:
+        ecg_of_samples(np.zeros(shape), 500)
+    assert caught.value.field == "ecg.samples.leads"
+
+
+def test_a_folder_that_is_not_there_or_empty_is_refused_before_anything_is_sent(tmp_path):
+    with Client("127.0.0.1:1") as client:
+        with pytest.raises(InvalidEcg, match=r"none does not exist"):
+            next(client.submit_folder(tmp_path / "none"))
+        with pytest.raises(InvalidEcg, match="no ECG file there"):
+            next(client.submit_folder(tmp_path))
+
+
+def test_a_job_becomes_a_result_with_the_class_of_its_error():
+    error = job_pb2.JobError(reason="DURATION", message="too short", kind="InvalidEcg")
+    failed = _result("a", job_pb2.Job(job_id="j", state="JOB_STATE_FAILED", error=error))
+    assert isinstance(failed.error, InvalidEcg)
+    cancelled = _result("a", job_pb2.Job(job_id="j", state="JOB_STATE_CANCELLED"))
+    assert isinstance(cancelled.error, JobCancelled)
+    answered = _result("a", job_pb2.Job(job_id="j", answer=job_pb2.Answer(model_version="m")))
+    assert (answered.answer.model_version, answered.error, answered.job_id) == ("m", None, "j")

@@ -3,7 +3,7 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from cardex.api.status import status_of
+from cardex.api.status import error_of_call, status_of
 from cardex.domain.errors import CardexError, InvalidEcg, Overloaded
 from tests.unit.domain.test_errors import KINDS
 
@@ -48,3 +48,32 @@ def test_a_delay_becomes_retry_information():
 
 def test_without_field_and_delay_there_is_only_the_reason():
     assert details(InvalidEcg("no ECG")).keys() == {"ErrorInfo"}
+
+
+def over_the_wire(error: CardexError) -> grpc.aio.AioRpcError:
+    status = status_of(error)
+    metadata = grpc.aio.Metadata(*status.trailing_metadata)
+    return grpc.aio.AioRpcError(status.code, grpc.aio.Metadata(), metadata, status.details)
+
+
+@pytest.mark.parametrize("kind", [CardexError, *KINDS])
+def test_an_error_keeps_its_class_over_the_wire(kind):
+    found = error_of_call(over_the_wire(kind("what is wrong", field="ecg", retry_after_s=2.5)))
+    assert type(found) is kind
+    assert (found.message, found.reason, found.field) == ("what is wrong", kind.reason, "ecg")
+    assert found.retry_after_s == 2.5
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, 503),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, 504),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+        (grpc.StatusCode.UNKNOWN, 500),
+    ],
+)
+def test_a_status_without_details_means_what_its_code_says(code, status):
+    error = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), "no connection")
+    found = error_of_call(error)
+    assert (found.reason, found.message, found.http_status) == (code.name, "no connection", status)

@@ -1,6 +1,7 @@
+import msgspec
 import pytest
 
-from cardex.domain.errors import InvalidEcg
+from cardex.domain.errors import ERRORS, JobFailed
 from cardex.domain.jobs import DISCLAIMER, Answer, JobError, JobState
 
 
@@ -22,13 +23,16 @@ def test_every_answer_carries_the_disclaimer():
     assert Answer((), (), "m", "i", "g").disclaimer == DISCLAIMER == "RESEARCH USE ONLY"
 
 
-def test_a_cached_answer_differs_only_in_saying_so():
-    answer = Answer((), (), "m", "i", "g")
-    assert answer.cached().from_cache
-    assert not answer.from_cache
-    assert answer.cached().model_version == "m"
+@pytest.mark.parametrize("kind", ERRORS.values(), ids=ERRORS)
+def test_a_stored_error_brings_back_its_class(kind):
+    error = JobError.of(kind("what is wrong", reason="WHY", field="ecg"))
+    stored = msgspec.json.decode(msgspec.json.encode(error), type=JobError)
+    found = stored.to_error()
+    assert type(found) is kind
+    assert (found.reason, found.message, found.field) == ("WHY", "what is wrong", "ecg")
 
 
-def test_a_job_keeps_reason_message_and_field_of_its_error():
-    error = InvalidEcg("too short", reason="DURATION", field="ecg.samples.leads")
-    assert JobError.of(error) == JobError("DURATION", "too short", "ecg.samples.leads")
+def test_an_error_of_a_class_that_is_not_known_is_a_failed_job():
+    error = JobError("WHY", "what is wrong", "", "FromTheFuture").to_error()
+    assert type(error) is JobFailed
+    assert error.reason == "WHY"

@@ -7,6 +7,8 @@ from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import QueueState
 from cardex.domain.settings import Settings
 from cardex.gateway.ecg_retrieval import EcgRetrievalService
+from cardex.gateway.threads import SlowCalls
+from cardex.retrieval.active_index import ActiveIndex
 from cardex.signals.image_spec import ImageSpec
 from tests.helpers.fakes import House, model_info
 
@@ -14,7 +16,7 @@ OTHER = ImageSpec(tile=32)
 
 
 class Jobs:
-    def queue(self, priority) -> QueueState:
+    def state(self, priority) -> QueueState:
         return QueueState(priority, 1, 2.0, 0)
 
 
@@ -28,9 +30,17 @@ def house():
 
 @pytest.fixture
 def info(house):
-    parts = SimpleNamespace(jobs=Jobs(), encoder=house.encoder, reports=house.store)
-    service = EcgRetrievalService(Settings(), parts, desk=None, events=None)
-    return lambda: service.GetServerInfo(pb.GetServerInfoRequest(), None)
+    index = ActiveIndex(house.encoder, house.store)
+    parts = SimpleNamespace(jobs=Jobs(), encoder=house.encoder, active_index=index)
+    service = EcgRetrievalService(
+        Settings(), parts, submissions=None, events=None, slow=SlowCalls()
+    )
+
+    def ask():
+        index.refresh()
+        return service.GetServerInfo(pb.GetServerInfoRequest(), None)
+
+    return ask
 
 
 async def test_every_served_model_is_named(info):

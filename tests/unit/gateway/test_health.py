@@ -1,3 +1,4 @@
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -5,9 +6,10 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from cardex.domain.errors import ConfigurationError, IndexMissing, Unavailable, VersionMismatch
 from cardex.domain.jobs import Priority
-from cardex.gateway.health import INDEX, PATIENCE_BEATS, RETRIEVAL, HealthMonitor
+from cardex.gateway import health as module
+from cardex.gateway.health import INDEX, PATIENCE_TICKS, RETRIEVAL, HealthMonitor
 from cardex.stores.job_queue import Swept
-from tests.helpers.fakes import FakeDoorbell, FakeStore, House
+from tests.helpers.fakes import FakeStore, House
 
 
 class Health:
@@ -24,11 +26,16 @@ class Jobs:
     def __init__(self) -> None:
         self.swept: dict[Priority, Swept] = {}
         self.error = None
+        self.asked: list[Priority] = []
+        self.hangs: threading.Event | None = None
 
     def sweep(self, priority):
+        self.asked.append(priority)
+        if self.hangs is not None:
+            assert self.hangs.wait(20)
         if self.error is not None:
             raise self.error
-        return self.swept.get(priority, Swept(0, 0, False))
+        return self.swept.get(priority, Swept(0, 0))
 
 
 class Keys:
@@ -44,11 +51,9 @@ class Keys:
 @pytest.fixture
 def world():
     house = House()
-    world = SimpleNamespace(
-        house=house, jobs=Jobs(), health=Health(), bell=FakeDoorbell(), keys=Keys()
-    )
-    parts = SimpleNamespace(jobs=world.jobs, encoder=house.encoder, catalogue=house.catalogue)
-    world.pulse = HealthMonitor(parts, world.bell, world.health, world.keys)
+    world = SimpleNamespace(house=house, jobs=Jobs(), health=Health(), keys=Keys())
+    parts = SimpleNamespace(jobs=world.jobs, encoder=house.encoder, active_index=house.active_index)
+    world.monitor = HealthMonitor(parts, world.health, world.keys)
     return world
 
 
@@ -57,14 +62,14 @@ NO_ANSWERS = {"": "NOT_SERVING", RETRIEVAL: "NOT_SERVING", INDEX: "SERVING"}
 NOTHING = dict.fromkeys(ALL_WELL, "NOT_SERVING")
 
 
-def test_before_the_first_beat_nothing_is_promised(world):
+def test_before_the_first_tick_nothing_is_promised(world):
     with pytest.raises(Unavailable, match="starting"):
-        world.pulse.require()
+        world.monitor.require()
 
 
 async def test_it_serves_where_all_is_well(world):
-    await world.pulse.beat()
-    world.pulse.require()
+    await world.monitor.tick()
+    world.monitor.require()
     assert world.health.status == ALL_WELL
 
 
@@ -73,66 +78,79 @@ async def test_it_serves_where_all_is_well(world):
 )
 async def test_without_an_index_that_fits_only_the_index_is_served(world, index):
     world.house.store.index = index
-    await world.pulse.beat()
+    await world.monitor.tick()
     with pytest.raises((IndexMissing, VersionMismatch)):
-        world.pulse.require()
+        world.monitor.require()
     assert world.health.status == NO_ANSWERS
 
 
 async def test_while_a_part_is_down_nothing_is_served(world):
     world.house.encoder.error = Unavailable("Triton is down")
-    await world.pulse.beat()
+    await world.monitor.tick()
     with pytest.raises(Unavailable, match="Triton is down"):
-        world.pulse.require()
+        world.monitor.require()
     assert world.health.status == NOTHING
 
 
 async def test_while_the_state_store_is_down_nothing_is_served(world):
     world.jobs.error = Unavailable("the state store does not answer")
-    await world.pulse.beat()
+    await world.monitor.tick()
     assert world.health.status == NOTHING
 
 
 async def test_it_recovers_with_the_part(world):
     world.house.encoder.error = Unavailable("Triton is down")
-    await world.pulse.beat()
+    await world.monitor.tick()
     world.house.encoder.error = None
-    await world.pulse.beat()
-    world.pulse.require()
+    await world.monitor.tick()
+    world.monitor.require()
     assert world.health.status == ALL_WELL
 
 
-async def test_a_trouble_lasts_after_some_beats_and_not_before(world):
+async def test_an_outage_lasts_after_some_ticks_and_not_before(world):
     world.house.encoder.error = Unavailable("Triton is down")
-    for _ in range(PATIENCE_BEATS - 1):
-        await world.pulse.beat()
-    assert not world.pulse.lasting.is_set()
-    await world.pulse.beat()
-    assert world.pulse.lasting.is_set()
+    for _ in range(PATIENCE_TICKS - 1):
+        await world.monitor.tick()
+    assert not world.monitor.lasting_outage.is_set()
+    await world.monitor.tick()
+    assert world.monitor.lasting_outage.is_set()
 
 
-async def test_a_trouble_that_ends_lasts_no_more(world):
+async def test_an_outage_that_ends_lasts_no_more(world):
     world.house.encoder.error = Unavailable("Triton is down")
-    for _ in range(PATIENCE_BEATS):
-        await world.pulse.beat()
+    for _ in range(PATIENCE_TICKS):
+        await world.monitor.tick()
     world.house.encoder.error = None
-    await world.pulse.beat()
-    assert not world.pulse.lasting.is_set()
+    await world.monitor.tick()
+    assert not world.monitor.lasting_outage.is_set()
 
 
-async def test_a_queue_whose_wake_up_was_lost_is_rung(world):
-    world.jobs.swept[Priority.STAT] = Swept(1, 0, True)
-    await world.pulse.beat()
-    assert world.bell.rung == [Priority.STAT]
+async def test_every_queue_is_swept(world):
+    await world.monitor.tick()
+    assert world.jobs.asked == list(Priority)
 
 
-async def test_each_beat_looks_at_the_key_file(world):
-    await world.pulse.beat()
-    await world.pulse.beat()
+async def test_a_part_that_hangs_is_said_and_examined_by_one_thread_only(world, monkeypatch):
+    monkeypatch.setattr(module, "EXAMINATION_S", 0.05)
+    world.jobs.hangs = threading.Event()
+    await world.monitor.tick()
+    await world.monitor.tick()
+    with pytest.raises(Unavailable, match="has not answered"):
+        world.monitor.require()
+    assert world.health.status == NOTHING
+    assert world.jobs.asked == [Priority.STAT]
+    world.jobs.hangs.set()
+    while world.health.status != ALL_WELL:
+        await world.monitor.tick()
+
+
+async def test_each_tick_looks_at_the_key_file(world):
+    await world.monitor.tick()
+    await world.monitor.tick()
     assert world.keys.reloads == 2
 
 
-async def test_a_broken_key_file_does_not_stop_the_pulse(world):
+async def test_a_broken_key_file_does_not_stop_the_ticks(world):
     world.keys.error = ConfigurationError("cannot read the API keys")
-    await world.pulse.beat()
+    await world.monitor.tick()
     assert world.health.status == ALL_WELL

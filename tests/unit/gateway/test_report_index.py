@@ -1,3 +1,5 @@
+import asyncio
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -6,17 +8,17 @@ from cardex.api.pb.v1 import report_index_pb2 as pb
 from cardex.api.pb.v1 import report_pb2
 from cardex.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
 from cardex.domain.reports import Report
-from cardex.gateway.index_lease import Writer
 from cardex.gateway.report_index import ReportIndexService
-from cardex.retrieval.index_writer import MAX_CHUNK
-from tests.helpers.fakes import FakeLease, House, model_info
+from cardex.gateway.threads import SlowCalls
+from cardex.retrieval.index_writer import MAX_CHUNK, IndexWriter, WriteLease
+from tests.helpers.fakes import FakeLock, House, model_info
 
 
 class HealthMonitor:
-    beats = 0
+    ticks = 0
 
-    async def beat(self) -> None:
-        self.beats += 1
+    async def tick(self) -> None:
+        self.ticks += 1
 
 
 @pytest.fixture
@@ -26,14 +28,14 @@ def house():
 
 @pytest.fixture
 def service(house):
-    held: list[FakeLease] = []
+    held: list[FakeLock] = []
     parts = SimpleNamespace(
-        encoder=house.encoder,
         reports=house.store,
-        catalogue=house.catalogue,
-        index_lease=lambda: FakeLease(held),
+        index_writer=lambda: IndexWriter(
+            house.encoder, house.store, house.active_index, FakeLock(held)
+        ),
     )
-    return ReportIndexService(parts, HealthMonitor())
+    return ReportIndexService(parts, HealthMonitor(), SlowCalls())
 
 
 def chunk(*texts: str, mode: int = pb.UPSERT_MODE_MERGE) -> pb.UpsertReportsRequest:
@@ -118,19 +120,19 @@ async def test_only_one_stream_writes_at_a_time(service):
 async def test_a_writer_that_lost_its_right_changes_nothing_more(service, house, monkeypatch):
     writing = service.UpsertReports(stream(chunk("a"), chunk("b"), chunk("c")), None)
     await anext(writing)
-    monkeypatch.setattr(Writer, "require", _lost)
+    monkeypatch.setattr(WriteLease, "require", _lost)
     with pytest.raises(Unavailable, match="lost"):
         await anext(writing)
     assert house.store.contents["reports_1"]["n0"][0].text == "a"
 
 
-def _lost(_: Writer) -> None:
+def _lost(_: WriteLease) -> None:
     raise Unavailable("lost")
 
 
 async def test_the_gateway_looks_again_after_a_commit(service):
     await upsert(service, chunk("a"))
-    assert service._pulse.beats == 1
+    assert service._health.ticks == 1
 
 
 async def test_deleting_tells_how_many_were_there_and_changes_the_generation(service):
@@ -140,9 +142,31 @@ async def test_deleting_tells_how_many_were_there_and_changes_the_generation(ser
     assert response.index.report_count == 0
 
 
-async def test_deleting_nothing_leaves_the_generation(service):
+async def test_deleting_what_is_not_there_gives_a_new_generation_too(service):
     response = await service.DeleteReports(pb.DeleteReportsRequest(report_ids=["never"]), None)
-    assert (response.deleted, response.index.generation) == (0, "g1")
+    assert (response.deleted, response.index.generation) == (0, "g1+")
+
+
+async def test_a_client_that_goes_away_keeps_others_out_until_its_step_has_ended(service, house):
+    embedding, go_on = threading.Event(), threading.Event()
+    embed = house.encoder.embed_texts
+
+    def slow(*arguments):
+        embedding.set()
+        assert go_on.wait(20)
+        return embed(*arguments)
+
+    house.encoder.embed_texts = slow
+    writing = asyncio.create_task(upsert(service, chunk("a")))
+    await asyncio.to_thread(embedding.wait, 20)
+    writing.cancel()
+    with pytest.raises(Overloaded):
+        await upsert(service, chunk("b"))
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert set(house.store.contents["reports_1"]) == {"old", "n0"}
+    assert (await upsert(service, chunk("b")))[-1].committed
 
 
 async def test_the_index_is_described(service):
@@ -187,7 +211,7 @@ async def test_a_shadow_is_made_and_does_not_answer(service, house):
 @pytest.mark.usefixtures("beside")
 async def test_the_gateway_looks_again_after_a_migration(service):
     await migrate(service)
-    assert service._pulse.beats == 1
+    assert service._health.ticks == 1
 
 
 @pytest.mark.usefixtures("beside")

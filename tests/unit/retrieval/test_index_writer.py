@@ -1,13 +1,21 @@
-import math
+import threading
 
 import pytest
 
-from cardex.domain.errors import IndexMissing, InvalidReport, Unavailable, VersionMismatch
+from cardex.domain.errors import (
+    IndexMissing,
+    InvalidReport,
+    Overloaded,
+    Unavailable,
+    VersionMismatch,
+)
 from cardex.domain.jobs import Priority
-from cardex.domain.reports import Report, Statement
+from cardex.domain.reports import Report
 from cardex.reports.ptbxl import report_id
-from cardex.retrieval.index_writer import MAX_TEXT, Indexer, checked
-from tests.helpers.fakes import FakeStore, House, model_info
+from cardex.retrieval import index_writer as module
+from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.index_writer import IndexWriter, WriteLease
+from tests.helpers.fakes import FakeClock, FakeLock, FakeStore, House, model_info
 
 REPORT = Report("r1", "sinus rhythm")
 
@@ -17,80 +25,20 @@ def house():
     return House()
 
 
-def indexer(house, *, rebuild: bool) -> Indexer:
-    made = Indexer(house.encoder, house.store, house.catalogue, rebuild=rebuild)
+def writer_of(house, lock: FakeLock | None = None) -> IndexWriter:
+    return IndexWriter(house.encoder, house.store, house.active_index, lock or FakeLock([]))
+
+
+def indexer(house, *, rebuild: bool) -> IndexWriter:
+    made = writer_of(house)
+    made.begin()
+    made.open(rebuild=rebuild)
     house.store.calls.clear()
     return made
 
 
 def stored(house, index: str = "reports_1") -> dict[str, Report]:
     return house.store.reports(index)
-
-
-# Completing and checking a report.
-
-
-def test_an_id_that_is_missing_comes_from_the_text():
-    assert checked(Report("", " sinus  rhythm ")).report_id == report_id("sinus rhythm")
-
-
-def test_a_language_that_is_missing_comes_from_the_text():
-    assert checked(Report("r1", "sinusrhythmus, normales ekg")).language == "de"
-    assert checked(Report("r1", "sinus rhythm", language="la")).language == "la"
-
-
-def test_white_space_is_collapsed():
-    assert checked(Report("r1", " sinus\n rhythm ")).text == "sinus rhythm"
-
-
-def test_no_report_has_fewer_records_than_it_names():
-    assert checked(Report("r1", "text", record_ids=("a", "b"))).record_count == 2
-    assert checked(Report("r1", "text", record_ids=("a", "b"), record_count=7)).record_count == 7
-
-
-@pytest.mark.parametrize("text", ["", " \n", "x" * (MAX_TEXT + 1)])
-def test_a_text_that_is_empty_or_too_long_is_refused(text):
-    with pytest.raises(InvalidReport, match="'r1'") as caught:
-        checked(Report("r1", text))
-    assert caught.value.field == "reports.text"
-
-
-def test_the_longest_text_is_taken():
-    assert len(checked(Report("r1", "x" * MAX_TEXT)).text) == MAX_TEXT
-
-
-@pytest.mark.parametrize("identity", ["a b", "x" * 65, "ä", "a/b", "a\n", 'a" or "'])
-def test_an_id_of_other_characters_is_refused(identity):
-    with pytest.raises(InvalidReport) as caught:
-        checked(Report(identity, "sinus rhythm"))
-    assert caught.value.field == "reports.report_id"
-
-
-@pytest.mark.parametrize("identity", ["a", "A.b:c-d_9", "x" * 64])
-def test_an_id_of_letters_digits_and_marks_is_taken(identity):
-    assert checked(Report(identity, "sinus rhythm")).report_id == identity
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, 1.5, -0.5])
-def test_a_support_that_is_no_share_is_refused(value):
-    with pytest.raises(InvalidReport):
-        checked(Report("r1", "sinus rhythm", statements=(Statement("SR", support=value),)))
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, 150.0, -1.0])
-def test_a_likelihood_that_is_no_percentage_is_refused(value):
-    with pytest.raises(InvalidReport):
-        checked(Report("r1", "sinus rhythm", statements=(Statement("SR", likelihood=value),)))
-
-
-def test_a_statement_without_a_code_is_refused():
-    with pytest.raises(InvalidReport):
-        checked(Report("r1", "sinus rhythm", statements=(Statement(""),)))
-
-
-def test_statements_are_kept():
-    statements = (Statement("SR", "sinus rhythm", None, 1.0), Statement("IMI", "", 50.0, 0.25))
-    assert checked(Report("r1", "sinus rhythm", statements=statements)).statements == statements
 
 
 # Into the index in force.
@@ -149,7 +97,7 @@ def test_a_commit_returns_the_index_as_it_is_now(house):
 
 def test_the_index_in_force_is_never_dropped(house):
     merge = indexer(house, rebuild=False)
-    merge.abandon()
+    merge.end()
     assert house.store.calls == []
 
 
@@ -217,6 +165,7 @@ def test_a_rebuild_without_reports_is_refused_and_dropped(house):
     rebuild = indexer(house, rebuild=True)
     with pytest.raises(InvalidReport, match="the index stays as it is"):
         rebuild.commit()
+    rebuild.end()
     assert house.store.calls == ["drop"]
     assert house.store.current().name == "reports_1"
 
@@ -224,16 +173,232 @@ def test_a_rebuild_without_reports_is_refused_and_dropped(house):
 def test_an_abandoned_rebuild_is_dropped(house):
     rebuild = indexer(house, rebuild=True)
     rebuild.add([REPORT])
-    rebuild.abandon()
+    rebuild.end()
     assert "reports_2" not in house.store.contents
 
 
 @pytest.mark.parametrize("rebuild", [True, False])
-def test_the_catalogue_hears_of_a_commit(house, rebuild):
-    forgotten = []
-    house.catalogue.forget = lambda: forgotten.append(True)
+def test_a_commit_is_seen_by_the_snapshot_in_force(rebuild):
+    house = House()
+    active = house.active_index = ActiveIndex(house.encoder, house.store)
+    active.refresh()
     made = indexer(house, rebuild=rebuild)
     made.add([REPORT])
-    assert not forgotten
-    made.commit()
-    assert forgotten
+    before = active.current().index
+    index = made.commit()
+    assert active.current().index == index != before
+
+
+# Deletions.
+
+
+def test_a_deletion_gives_a_new_generation_after_the_reports_are_gone(house):
+    indexer(house, rebuild=False).add([REPORT])
+    house.store.calls.clear()
+    deleted, index = indexer(house, rebuild=False).delete(["r1", "r2"])
+    assert (deleted, stored(house)) == (1, {})
+    assert index.generation == "g1++"
+    assert [call for call in house.store.calls if call in ("delete", "touch")] == [
+        "delete",
+        "touch",
+    ]
+
+
+def test_a_deletion_that_failed_before_its_generation_gets_one_when_it_is_repeated(house):
+    indexer(house, rebuild=False).add([REPORT])
+    touch, house.store.touch = house.store.touch, fail
+    with pytest.raises(Unavailable):
+        indexer(house, rebuild=False).delete(["r1"])
+    house.store.touch = touch
+    deleted, index = indexer(house, rebuild=False).delete(["r1"])
+    assert (deleted, index.generation) == (0, "g1++")
+
+
+def fail(*_):
+    raise Unavailable("Milvus is down")
+
+
+# The right to write.
+
+
+class LosesIt(FakeLock):
+    """A lock that another takes as soon as the models embed: the slow step of a chunk."""
+
+    def __init__(self, house) -> None:
+        super().__init__([])
+        embed = house.encoder.embed_texts
+
+        def embed_texts(*arguments):
+            self.held.clear()
+            self.writer._lease.renew()
+            return embed(*arguments)
+
+        house.encoder.embed_texts = embed_texts
+
+
+def losing(house, *, rebuild: bool) -> IndexWriter:
+    lock = LosesIt(house)
+    lock.writer = writer_of(house, lock)
+    lock.writer.begin()
+    lock.writer.open(rebuild=rebuild)
+    return lock.writer
+
+
+@pytest.mark.parametrize("rebuild", [True, False])
+def test_a_chunk_is_not_stored_where_the_right_was_lost_while_it_was_embedded(house, rebuild):
+    writer = losing(house, rebuild=rebuild)
+    with pytest.raises(Unavailable, match="send the reports again"):
+        writer.add([REPORT])
+    assert not any(house.store.contents.values())
+
+
+def test_a_rebuild_is_not_committed_where_the_right_was_lost(house):
+    rebuild = indexer(house, rebuild=True)
+    rebuild.add([REPORT])
+    rebuild._lease._until = 0.0
+    with pytest.raises(Unavailable):
+        rebuild.commit()
+    assert house.store.current().name == "reports_1"
+    rebuild.end()
+    assert "reports_2" not in house.store.contents
+
+
+def test_nothing_is_deleted_where_the_right_was_lost(house):
+    merge = indexer(house, rebuild=False)
+    merge.add([REPORT])
+    merge._lease._until = 0.0
+    with pytest.raises(Unavailable):
+        merge.delete(["r1"])
+    assert set(stored(house)) == {"r1"}
+
+
+def test_a_migration_runs_under_the_same_right(house):
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    writer = indexer(house, rebuild=False)
+    writer.add([REPORT])
+    writer._lease._until = 0.0
+    with pytest.raises(Unavailable):
+        list(writer.migrate("model-2", shadow=False))
+    assert house.store.current().name == "reports_1"
+
+
+def test_an_unfinished_migration_is_dropped_at_the_end(house):
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    writer = indexer(house, rebuild=False)
+    writer.add([REPORT])
+    steps = writer.migrate("model-2", shadow=False)
+    made = next(steps).index
+    writer.end()
+    assert made.name not in house.store.indexes
+
+
+def test_one_writes_at_a_time(house):
+    held: list[FakeLock] = []
+    with writer_of(house, FakeLock(held)):
+        with pytest.raises(Overloaded, match="try again in 15 s") as caught:
+            writer_of(house, FakeLock(held)).begin()
+        assert caught.value.reason == "INDEX_BUSY"
+    with writer_of(house, FakeLock(held)):
+        pass
+    assert held == []
+
+
+def test_one_that_was_refused_lets_nothing_go(house):
+    held: list[FakeLock] = []
+    with writer_of(house, FakeLock(held)):
+        refused = writer_of(house, FakeLock(held))
+        with pytest.raises(Overloaded):
+            refused.begin()
+        refused.end()
+        assert len(held) == 1
+
+
+def test_a_new_index_that_cannot_be_dropped_lets_go_all_the_same(house, caplog):
+    lock = FakeLock([])
+    rebuild = writer_of(house, lock)
+    rebuild.begin()
+    rebuild.open(rebuild=True)
+    house.store.drop = fail
+    rebuild.end()
+    assert lock.held == []
+    assert "an unfinished index stays" in caplog.text
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return FakeClock.installed(monkeypatch, module)
+
+
+def test_the_lease_counts_from_before_it_was_taken(clock):
+    class Slow(FakeLock):
+        def take(self) -> bool:
+            clock.now += 10.0
+            return super().take()
+
+    lease = WriteLease(Slow([], 15.0))
+    lease.take()
+    clock.now += 4.9
+    lease.require()
+    clock.now += 0.2
+    refused(lease)
+
+
+def test_a_renewed_lease_lasts_from_then_on(clock):
+    lease = taken(FakeLock([]))
+    clock.now += 14.0
+    lease.renew()
+    clock.now += 14.0
+    lease.require()
+    clock.now += 1.0
+    refused(lease)
+
+
+def test_a_lease_that_is_another_s_ends_at_once():
+    lock = FakeLock([])
+    lease = taken(lock)
+    lock.held.clear()
+    lease.renew()
+    refused(lease)
+
+
+def test_a_state_store_that_is_away_is_borne_until_the_lease_ends(clock):
+    lock = FakeLock([])
+    lease = taken(lock)
+    lock.error = Unavailable("the state store does not answer")
+    clock.now += 14.0
+    lease.renew()
+    lease.require()
+    clock.now += 1.0
+    refused(lease)
+    lock.error = None
+    lease.renew()
+    lease.require()
+
+
+def test_it_is_renewed_while_it_is_held_and_no_longer():
+    renewed = threading.Event()
+
+    class Lock(FakeLock):
+        def renew(self) -> bool:
+            if self.renewals == 2:
+                renewed.set()
+            return super().renew()
+
+    lock = Lock([], 0.03)
+    lease = taken(lock)
+    assert renewed.wait(20)
+    lease.release()
+    assert not lease._renewing.is_alive()
+    assert lock.held == []
+
+
+def taken(lock: FakeLock) -> WriteLease:
+    lease = WriteLease(lock)
+    lease.take()
+    return lease
+
+
+def refused(lease: WriteLease) -> None:
+    with pytest.raises(Unavailable, match="send the reports again") as caught:
+        lease.require()
+    assert caught.value.reason == "INDEX_BUSY"

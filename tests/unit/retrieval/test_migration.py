@@ -25,7 +25,7 @@ def house():
 
 
 def migration(house, version: str = "model-2") -> Migration:
-    return Migration(house.encoder, house.store, house.catalogue, version)
+    return Migration(house.encoder, house.store, version, house.require)
 
 
 def migrated(house, version: str = "model-2") -> Migration:
@@ -105,14 +105,27 @@ def test_the_generation_of_the_new_index_changes_after_its_contents_have(house):
     assert calls.index("touch") < min(calls.index("upsert"), calls.index("delete"))
 
 
-def test_the_catalogue_hears_of_a_commit(house):
-    forgotten = []
-    house.catalogue.forget = lambda: forgotten.append(True)
+def test_a_lost_right_to_write_ends_it_before_the_next_write(house):
+    steps = migration(house)
+    running = steps.run()
+    next(running)
+    house.lost = True
+    before = dict(house.store.reports(steps.index.name))
+    with pytest.raises(Unavailable):
+        list(running)
+    assert house.store.reports(steps.index.name) == before
+
+
+def test_a_lost_right_to_write_is_no_commit(house):
     made = migration(house)
     list(made.run())
-    assert not forgotten
-    made.commit()
-    assert forgotten
+    house.lost = True
+    with pytest.raises(Unavailable):
+        made.commit()
+    assert house.store.current().name == "reports_1"
+    house.lost = False
+    made.abandon()
+    assert made.index.name not in house.store.indexes
 
 
 # An index that is there already.

@@ -10,13 +10,21 @@ from cardex.domain.errors import (
     Unavailable,
     VersionMismatch,
 )
-from cardex.domain.jobs import DISCLAIMER, MAX_TOP_K, SHOWN_RECORD_IDS, Priority, Question
+from cardex.domain.jobs import (
+    DISCLAIMER,
+    MAX_TEXT,
+    MAX_TOP_K,
+    SHOWN_RECORD_IDS,
+    Priority,
+    Question,
+)
 from cardex.domain.reports import DRAFT_LABEL, Report, Statement
 from cardex.retrieval.pipeline import QueryItem
-from cardex.retrieval.retriever import MAX_TEXT, check_question
+from cardex.retrieval.retriever import check_question
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import image_of
 from cardex.signals.readers import read
+from tests.helpers.answers import decoded
 from tests.helpers.ecgs import ecg, typed
 from tests.helpers.fakes import FakeStore, House, calibration, model_info
 
@@ -43,7 +51,13 @@ def at_fault() -> QueryItem:
 
 
 def answer(house, *batch: QueryItem, priority: Priority = Priority.ROUTINE):
-    return house.retriever.by_ecg(batch, priority)
+    found = house.retriever.by_ecg(batch, priority)
+    return [one if isinstance(one, CardexError) else decoded(one) for one in found]
+
+
+def known(house, sha256: str, top_k: int):
+    found = house.retriever.cached(sha256, Question(top_k))
+    return found and decoded(found)
 
 
 # ECGs.
@@ -368,20 +382,28 @@ def test_reports_are_fetched_once_for_each_generation(house):
 
 def test_a_known_answer_is_found_without_a_worker(house):
     (first,) = answer(house, asked())
-    assert house.retriever.cached("sha-0", Question(3)) == first.cached()
-    assert house.retriever.cached("sha-0", Question(4)) is None
-    assert house.retriever.cached("sha-1", Question(3)) is None
+    assert known(house, "sha-0", 3) == first.cached()
+    assert known(house, "sha-0", 4) is None
+    assert known(house, "sha-1", 3) is None
+
+
+def test_an_answer_of_another_release_is_no_answer(house):
+    answer(house, asked())
+    house.cache.stored = dict.fromkeys(house.cache.stored, b"\xff{")
+    assert known(house, "sha-0", 3) is None
+    (again,) = answer(house, asked())
+    assert not again.from_cache
 
 
 def test_a_known_answer_is_found_while_a_part_is_down(house):
     (first,) = answer(house, asked())
     house.encoder.error = Unavailable("Triton is down")
-    assert house.retriever.cached("sha-0", Question(3)) == first.cached()
+    assert known(house, "sha-0", 3) == first.cached()
 
 
 def test_nothing_is_known_before_the_parts_were_first_seen(house):
     house.encoder.error = Unavailable("Triton is down")
-    assert house.retriever.cached("sha-0", Question(3)) is None
+    assert known(house, "sha-0", 3) is None
 
 
 # A part that is down or does not fit is nobody's fault.

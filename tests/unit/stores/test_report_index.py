@@ -4,7 +4,7 @@ import pytest
 from cardex.domain.errors import CardexError, IndexMissing
 from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report, Statement
-from cardex.retrieval.index_writer import MAX_TEXT
+from cardex.reports.validation import MAX_TEXT
 from cardex.stores import report_index as module
 from cardex.stores.report_index import MAX_BODY_BYTES, ReportIndex
 

@@ -11,11 +11,11 @@ from cardex.domain.errors import (
     Unavailable,
     VersionMismatch,
 )
-from cardex.domain.jobs import Answer, JobError, Priority
+from cardex.domain.jobs import JobError, Priority
 from cardex.worker.consumer import JobConsumer
-from tests.helpers.fakes import FakeDoorbell, FakeJobs
+from tests.helpers.answers import ANSWER
+from tests.helpers.fakes import FakeJobs
 
-ANSWER = Answer((), (), "m", "i", "g")
 BATCH = 4
 
 
@@ -44,30 +44,29 @@ class Retriever:
 class ActiveIndex:
     def __init__(self) -> None:
         self.error: Exception | None = None
-        self.forgotten = 0
+        self.suspected: list[Exception] = []
 
-    def current(self):
+    def current_or_looked_up(self):
         if self.error is not None:
             raise self.error
 
-    def forget(self):
-        self.forgotten += 1
+    def suspect(self, error):
+        self.suspected.append(error)
 
 
 class World:
     def __init__(self, **payloads: bytes | None) -> None:
         self.jobs = FakeJobs(**payloads)
-        self.retriever, self.catalogue, self.bell = Retriever(), ActiveIndex(), FakeDoorbell()
-        self.drain = JobConsumer(
+        self.retriever, self.active_index = Retriever(), ActiveIndex()
+        self.consumer = JobConsumer(
             self.jobs,
             self.retriever,
-            self.catalogue,
-            self.bell,
+            self.active_index,
             {Priority.ROUTINE: BATCH, Priority.STAT: 1},
         )
 
     def run(self, priority: Priority = Priority.ROUTINE) -> int:
-        return self.drain.run(priority)
+        return self.consumer.run(priority)
 
 
 def good(*names: str) -> dict[str, bytes]:
@@ -77,7 +76,7 @@ def good(*names: str) -> dict[str, bytes]:
 def test_waiting_jobs_are_answered_until_none_is_left():
     world = World(**good("a", "b", "c", "d", "e"))
     assert world.run() == 5
-    assert world.jobs.results == dict.fromkeys("abcde", ANSWER)
+    assert world.jobs.results == dict.fromkeys("abcde", ANSWER.message)
     assert world.retriever.batches == [["a", "b", "c", "d"], ["e"]]
 
 
@@ -96,16 +95,16 @@ def test_an_ecg_at_fault_fails_and_the_others_are_answered():
     world = World(**good("a", "bad", "c"))
     world.run()
     assert world.jobs.results == {
-        "a": ANSWER,
-        "bad": JobError("DURATION", "too short", "ecg.file.content"),
-        "c": ANSWER,
+        "a": ANSWER.message,
+        "bad": JobError("DURATION", "too short", "ecg.file.content", "InvalidEcg"),
+        "c": ANSWER.message,
     }
 
 
 def test_a_poisonous_ecg_does_not_take_its_batch_with_it():
     world = World(**good("a", "poison", "c"))
     world.run()
-    assert world.jobs.results == {"a": ANSWER, "c": ANSWER}
+    assert world.jobs.results == {"a": ANSWER.message, "c": ANSWER.message}
 
 
 def test_a_poisonous_ecg_goes_back_counted_with_a_reason():
@@ -144,7 +143,7 @@ def test_a_part_that_fails_is_looked_at_again_before_the_next_batch():
     world = World(**good("a"))
     world.retriever.error = Unavailable("Triton is down")
     world.run()
-    assert world.catalogue.forgotten == 1
+    assert world.active_index.suspected == [world.retriever.error]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_a_part_that_fails_is_looked_at_again_before_the_next_batch():
 )
 def test_no_job_is_taken_while_none_could_be_answered(error):
     world = World(**good("a"))
-    world.catalogue.error = error
+    world.active_index.error = error
     assert world.run() == 0
     assert world.jobs.claimed == []
 
@@ -169,14 +168,14 @@ def test_a_payload_that_has_expired_fails_its_job_alone():
     world.run()
     assert world.jobs.results["gone"].reason == "PAYLOAD_EXPIRED"
     assert "CARDEX_PAYLOAD_TTL_S" in world.jobs.results["gone"].message
-    assert [world.jobs.results[name] for name in "ac"] == [ANSWER, ANSWER]
+    assert [world.jobs.results[name] for name in "ac"] == [ANSWER.message, ANSWER.message]
 
 
 def test_a_payload_that_is_damaged_fails_its_job_alone():
     world = World(a=payload("a"), damaged=b"\xff", c=payload("c"))
     world.run()
     assert world.jobs.results["damaged"].reason == "INVALID_ECG"
-    assert [world.jobs.results[name] for name in "ac"] == [ANSWER, ANSWER]
+    assert [world.jobs.results[name] for name in "ac"] == [ANSWER.message, ANSWER.message]
 
 
 def test_a_batch_of_which_nothing_can_be_asked_is_finished():
@@ -189,26 +188,12 @@ def test_the_result_of_a_lost_claim_is_dropped():
     world = World(**good("a", "b"))
     world.jobs.lost = {"a"}
     assert world.run() == 2
-    assert world.jobs.results == {"b": ANSWER}
-
-
-def test_another_worker_is_woken_where_the_store_asks_for_it():
-    world = World(**good("a"))
-    world.jobs.wake = True
-    world.run(Priority.STAT)
-    assert set(world.bell.rung) == {Priority.STAT}
-
-
-def test_a_broker_that_is_down_stops_no_worker():
-    world = World(**good("a"))
-    world.jobs.wake, world.bell.error = True, Unavailable("the broker is down")
-    world.run()
-    assert world.jobs.results == {"a": ANSWER}
+    assert world.jobs.results == {"b": ANSWER.message}
 
 
 def test_a_worker_that_is_stopping_takes_no_job():
     world = World(**good("a"))
-    world.drain.stopping.set()
+    world.consumer.stopping.set()
     assert world.run() == 0
     assert world.jobs.claimed == []
 

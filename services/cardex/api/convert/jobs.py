@@ -1,6 +1,8 @@
 """Jobs, answers and questions."""
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cardex.api.convert.reports import (
@@ -10,8 +12,17 @@ from cardex.api.convert.reports import (
     prediction_message,
 )
 from cardex.api.pb.v1 import ecg_retrieval_pb2, job_pb2
-from cardex.domain.errors import InvalidQuestion
-from cardex.domain.jobs import DEFAULT_TOP_K, Answer, Job, JobError, JobState, Priority, Question
+from cardex.domain.errors import CardexError, InvalidQuestion
+from cardex.domain.jobs import (
+    DEFAULT_TOP_K,
+    Answer,
+    EncodedAnswer,
+    Job,
+    JobError,
+    JobState,
+    Priority,
+    Question,
+)
 from cardex.domain.quality import SignalQuality
 
 _STATES = {
@@ -25,6 +36,8 @@ PRIORITIES = {
     Priority.ROUTINE: job_pb2.PRIORITY_ROUTINE,
     Priority.STAT: job_pb2.PRIORITY_STAT,
 }
+
+_FROM_CACHE = job_pb2.Answer(from_cache=True).SerializeToString()
 
 
 def question_of(message: ecg_retrieval_pb2.Question) -> Question:
@@ -64,14 +77,51 @@ def job_message(job: Job, *, with_answer: bool = True) -> job_pb2.Job:
         attempts=job.attempts,
         submit_time=_timestamp(job.submitted),
         update_time=_timestamp(job.updated),
-        answer=answer_message(job.answer) if job.answer and with_answer else None,
-        error=error_message(job.error) if job.error else None,
+        answer=decode_answer(job.answer) if job.answer and with_answer else None,
+        error=error_message(job.error.to_error()) if job.error else None,
     )
 
 
-def error_message(error: JobError) -> job_pb2.JobError:
+def error_message(error: CardexError) -> job_pb2.JobError:
     """Translate why a job failed."""
-    return job_pb2.JobError(reason=error.reason, message=error.message, field=error.field)
+    return job_pb2.JobError(
+        reason=error.reason,
+        message=error.message,
+        field=error.field,
+        code=grpc.StatusCode[error.grpc_code].value[0],
+        http_status=error.http_status,
+        kind=type(error).__name__,
+    )
+
+
+def error_of(message: job_pb2.JobError) -> CardexError:
+    """Return the error that a message tells, with its class."""
+    return JobError(message.reason, message.message, message.field, message.kind).to_error()
+
+
+def encode_answer(answer: Answer) -> EncodedAnswer:
+    """Encode an answer once, in the form in which it is stored, cached and sent."""
+    return EncodedAnswer(answer_message(answer).SerializeToString(), answer.stages)
+
+
+def decode_answer(message: bytes) -> job_pb2.Answer:
+    """Return the message behind its bytes.
+
+    Raises:
+        DecodeError: if the bytes are no answer.
+    """
+    return job_pb2.Answer.FromString(message)
+
+
+def from_cache(message: bytes) -> EncodedAnswer | None:
+    """Return a stored answer, marked as coming from the cache; None where it cannot be read."""
+    # Of two values of one field, a parser takes the last: so a flag is added without decoding.
+    marked = message + _FROM_CACHE
+    try:
+        decode_answer(marked)
+    except DecodeError:
+        return None
+    return EncodedAnswer(marked)
 
 
 def answer_message(answer: Answer) -> job_pb2.Answer:
@@ -87,7 +137,6 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
             job_pb2.StageTime(stage=stage.stage, duration=_duration(stage.seconds))
             for stage in answer.stages
         ],
-        from_cache=answer.from_cache,
         signal_quality=_quality(answer.quality),
         warnings=[
             job_pb2.SignalWarning(code=w.code, leads=w.leads, message=w.message)

@@ -1,6 +1,6 @@
 -- ARGV: priority, how many, token, lease ms, latch ms
--- Returns {wake, id, fields, id, fields, ...}. A job that was begun before is claimed alone, so that one that
--- kills its worker takes no other with it.
+-- Returns {wake, id, fields, payload, id, fields, payload, ...}; a payload that has expired is nil. A job that was
+-- begun before is claimed alone, so that one that kills its worker takes no other with it.
 local priority, want, token, lease_ms, latch_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local queue, running = queue_key(priority), running_key(priority)
 redis.call('DEL', latch_key(priority))
@@ -9,7 +9,7 @@ local count = 0
 while count < want do
   local id = redis.call('RPOP', queue)
   if not id then break end
-  local job = redis.call('HMGET', job_key(id), 'state', 'attempts')
+  local job = redis.call('HMGET', job_key(id), 'state', 'attempts', 'payload')
   if job[1] == 'QUEUED' then
     local begun = tonumber(job[2]) > 0
     if begun and count > 0 then
@@ -21,6 +21,7 @@ while count < want do
     redis.call('ZADD', running, now_ms + lease_ms, id)
     claimed[#claimed + 1] = id
     claimed[#claimed + 1] = redis.call('HGETALL', job_key(id))
+    claimed[#claimed + 1] = redis.call('GET', payload_key(job[3]))
     count = count + 1
     if begun then break end
   end

@@ -29,7 +29,7 @@ redis.call('HSET', job_key(id), 'owner', owner, 'priority', priority, 'payload',
   'fingerprint', fingerprint, 'request', request, 'attempts', 0, 'submitted', now_ms, 'token', '')
 if request ~= '' then redis.call('SET', P .. 'request:' .. request, id) end
 if answer ~= '' then
-  move(id, 'SUCCEEDED', ttl_ms, 'answer', answer)
+  move(id, 'SUCCEEDED', ttl_ms, 'result', answer)
   return {'NEW', id, 0, now_ms}
 end
 move(id, 'QUEUED', nil)

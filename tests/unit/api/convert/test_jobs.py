@@ -4,14 +4,18 @@ import pytest
 
 from cardex.api.convert.jobs import (
     answer_message,
+    decode_answer,
+    encode_answer,
     error_message,
+    error_of,
+    from_cache,
     job_message,
     priority_of,
     question_message,
     question_of,
 )
 from cardex.api.pb.v1 import ecg_retrieval_pb2, job_pb2
-from cardex.domain.errors import InvalidQuestion
+from cardex.domain.errors import InvalidEcg, InvalidQuestion
 from cardex.domain.jobs import (
     DEFAULT_TOP_K,
     DISCLAIMER,
@@ -44,7 +48,6 @@ ANSWER = Answer(
     index_name="i",
     index_generation="g",
     stages=(StageTime("queue", 0.0), StageTime("inference", 0.025)),
-    from_cache=True,
     quality=SignalQuality(0.5, 66.5, (SignalWarning("LEAD_FLAT", "no signal", ("V1", "V2")),)),
     predictions=(Prediction("AFIB", "atrial fibrillation", "164889003", 0.75),),
     draft=Draft((DraftSentence("sinus rhythm.", ("r1", "r2")),)),
@@ -59,7 +62,7 @@ JOB = Job(
     attempts=2,
     submitted=1_700_000_000.25,
     updated=1_700_000_001.5,
-    answer=ANSWER,
+    answer=encode_answer(ANSWER).message,
 )
 
 
@@ -77,7 +80,7 @@ def test_an_answer_keeps_everything():
     ]
     assert (message.model_version, message.index_name, message.index_generation) == ("m", "i", "g")
     assert (message.signal_quality.index, message.signal_quality.heart_rate_bpm) == (0.5, 66.5)
-    assert message.from_cache
+    assert not message.from_cache
 
 
 def test_an_answer_keeps_what_is_predicted_and_drafted():
@@ -136,13 +139,15 @@ def test_a_job_shows_neither_owner_nor_payload():
 
 
 def test_a_job_has_an_answer_or_an_error_or_neither():
-    error = JobError("DURATION", "too short", "ecg.samples.leads")
+    error = JobError("DURATION", "too short", "ecg.samples.leads", "InvalidEcg")
     assert job_message(JOB).HasField("answer")
     failed = job_message(replace(JOB, state=JobState.FAILED, answer=None, error=error))
     assert not failed.HasField("answer")
-    assert failed.error == error_message(error)
+    assert failed.error == error_message(error.to_error())
     assert (failed.error.reason, failed.error.message) == ("DURATION", "too short")
     assert failed.error.field == "ecg.samples.leads"
+    assert (failed.error.code, failed.error.http_status) == (3, 400)
+    assert isinstance(error_of(failed.error), InvalidEcg)
     assert not job_message(replace(JOB, answer=None)).HasField("error")
 
 
@@ -183,3 +188,23 @@ def test_a_priority_that_does_not_exist_is_refused(value):
     with pytest.raises(InvalidQuestion) as caught:
         priority_of(value, Priority.STAT)
     assert (caught.value.reason, caught.value.field) == ("PRIORITY", "priority")
+
+
+def test_an_encoded_answer_is_the_message_itself():
+    encoded = encode_answer(ANSWER)
+    assert decode_answer(encoded.message) == answer_message(ANSWER)
+    assert encoded.stages == ANSWER.stages
+
+
+def test_an_answer_from_the_cache_differs_only_in_saying_so():
+    cached = from_cache(encode_answer(ANSWER).message)
+    message = decode_answer(cached.message)
+    assert message.from_cache
+    assert cached.stages == ()
+    message.from_cache = False
+    assert message == answer_message(ANSWER)
+
+
+@pytest.mark.parametrize("damage", [b"{}", b"\xff", b"\x0a\xff"], ids=["JSON", "tag", "cut off"])
+def test_what_is_no_answer_is_not_in_the_cache(damage):
+    assert from_cache(damage) is None
