@@ -76,7 +76,7 @@ def submit(settings, first: int, count: int) -> list[str]:
 
 def kill(stack, name: str) -> None:
     """Kill a part and its children, as the kernel would."""
-    os.killpg(stack.parts[name].process.pid, signal.SIGKILL)
+    os.killpg(stack.processes[name].process.pid, signal.SIGKILL)
 
 
 def mend(stack, seconds: float) -> None:
@@ -106,7 +106,7 @@ def wait_final(stack, settings, ids: list[str], seconds: float = 120) -> Counter
 @contextmanager
 def held(stack, name: str) -> Iterator[None]:
     """Stop a part's processes for a while: what is asked of it stays in flight."""
-    group = stack.parts[name].process.pid
+    group = stack.processes[name].process.pid
     os.killpg(group, signal.SIGSTOP)
     try:
         yield
@@ -146,7 +146,7 @@ def test_200_jobs_survive_the_death_of_every_part(stack, settings):
 
 def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, settings, ecgs):
     kill(stack, "triton")
-    stack.parts["triton"].process.wait()
+    stack.processes["triton"].process.wait()
     try:
         found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3000)), timeout=30)
         assert found.code == grpc.StatusCode.UNAVAILABLE
@@ -162,7 +162,7 @@ def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, set
 
 def test_a_stopped_milvus_is_a_clear_word_too(stack, settings, ecgs):
     kill(stack, "milvus")
-    stack.parts["milvus"].process.wait()
+    stack.processes["milvus"].process.wait()
     found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3050)), timeout=30)
     assert found.code == grpc.StatusCode.UNAVAILABLE
     assert found.retry_s > 0
@@ -173,7 +173,7 @@ def test_a_stopped_milvus_is_a_clear_word_too(stack, settings, ecgs):
 
 def test_a_cache_that_dies_costs_time_and_nothing_else(stack, settings, ecgs):
     kill(stack, "cache")
-    stack.parts["cache"].process.wait()
+    stack.processes["cache"].process.wait()
     assert ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(3200)), timeout=30).answer.hits
     stack.tend()
 
@@ -186,18 +186,18 @@ def test_a_gateway_that_dies_loses_no_acknowledged_job(stack, settings):
 
 
 def test_jobs_whose_wake_ups_are_lost_are_found(stack, settings):
-    stack.parts["worker-routine"].stop()
+    stack.processes["worker-routine"].stop()
     ids = submit(settings, 5000, 5)
     client = redis.Redis.from_url(settings.state_url)
     client.delete(*[key for key in client.keys("*celery*") if b"_kombu" not in key] or ["none"])
-    stack.parts["worker-routine"].start()
-    stack.parts["worker-routine"].wait_ready()
+    stack.processes["worker-routine"].start()
+    stack.processes["worker-routine"].wait_ready()
     assert wait_final(stack, settings, ids) == {"SUCCEEDED": 5}
 
 
 def test_a_worker_that_is_asked_to_stop_finishes_what_it_holds(stack, settings):
     ids = submit(settings, 6000, 60)
-    worker = stack.parts["worker-routine"]
+    worker = stack.processes["worker-routine"]
     worker.process.send_signal(signal.SIGTERM)
     try:
         worker.process.wait(30)

@@ -125,7 +125,7 @@ def test_a_stopped_rebuild_changes_nothing(settings, index):
 @pytest.fixture
 def second_gateway(stack, tmp_path):
     """Another gateway of the same deployment; yields a client of its index service."""
-    first, ready, (port,) = stack.parts["gateway"], tmp_path / "ready", free_ports(1)
+    first, ready, (port,) = stack.processes["gateway"], tmp_path / "ready", free_ports(1)
     own = {
         "CARDEX_GATEWAY_BIND": f"{HOST}:{port}",
         "CARDEX_GATEWAY_SOCKET": str(tmp_path / "socket"),

@@ -104,14 +104,14 @@ def test_a_second_stack_on_the_same_folder_is_refused(tmp_path, stack, settings)
     process = start(settings.data_dir)
     assert process.wait(60) == 1
     assert "FOLDER_TAKEN" in process.stderr.read()
-    assert all(part.exit_code() is None for part in stack.parts.values())
+    assert all(part.exit_code() is None for part in stack.processes.values())
 
 
 def test_parts_that_are_given_are_used_and_not_started(tmp_path, settings, monkeypatch):
     for name in ("triton_url", "milvus_uri", "cache_url"):
         monkeypatch.setenv(f"CARDEX_{name.upper()}", getattr(settings, name))
     with running_stack(tmp_path) as (own, reached):
-        assert set(own.parts) == {"state", "gateway", "worker-stat", "worker-routine", "web"}
+        assert set(own.processes) == {"state", "gateway", "worker-stat", "worker-routine", "web"}
         with Client.from_settings(reached) as client:
             assert client.retrieve(variant(700)).answer.hits
 

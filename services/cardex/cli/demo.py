@@ -25,7 +25,7 @@ def run_demo(settings: Settings, console: Console) -> None:
     """
     begun = time.monotonic()
     data = fetch(settings.data_dir / "data", console.print)
-    with Stack(settings, say=console.print) as stack:
+    with Stack(settings, on_progress=console.print) as stack:
         assert stack.endpoints is not None
         local = settings.model_copy(update={"gateway_target": stack.endpoints.gateway})
         with Client.from_settings(local) as client:

@@ -24,7 +24,11 @@ def run_up(
     signal.signal(signal.SIGTERM, _stop)
     try:
         with Stack(
-            settings, gateway_port=gateway_port, web_port=web_port, host=host, say=console.print
+            settings,
+            gateway_port=gateway_port,
+            web_port=web_port,
+            host=host,
+            on_progress=console.print,
         ) as stack:
             assert stack.endpoints is not None
             console.print(f"gRPC on {stack.gateway_bind}, REST on {stack.endpoints.web} (/docs)")

@@ -1,4 +1,4 @@
-"""One process of the stack: started, checked, watched, stopped."""
+"""One process of the local stack: started, checked, watched, stopped."""
 
 import logging
 import os
@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 STOP_S = 10.0
 TAIL_BYTES = 2_000
+UNKNOWN_STATUS = 0
+"""What `subprocess` says too of a process whose status nobody kept."""
 
 
 @dataclass
@@ -90,7 +92,10 @@ class ManagedProcess:
         if self.process.returncode is not None:
             return self.process.returncode
         # Popen.poll() takes a lock that a Ctrl-C in its midst leaves taken, and no wait() would ever end.
-        ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        try:
+            ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return UNKNOWN_STATUS  # where SIGCHLD is ignored, the kernel keeps no status
         if ended is None:
             return None
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
@@ -100,6 +105,10 @@ class ManagedProcess:
         if not self.asked:
             self.asked = True
             self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Make it stop at once, and do not wait."""
+        self._signal(signal.SIGKILL)
 
     def stop(self) -> None:
         """Ask it to stop, then make it; its children go with it."""

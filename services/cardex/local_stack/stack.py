@@ -17,6 +17,7 @@ from cardex.api.bind import check_bind
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.jobs import Priority
 from cardex.domain.settings import Settings
+from cardex.local_stack.interrupts import uninterrupted
 from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.milvus import milvus_part
 from cardex.local_stack.ports import HOST, check_free, free_ports
@@ -67,7 +68,7 @@ class Stack:
         gateway_port: int = 0,
         web_port: int = 0,
         host: str = HOST,
-        say: Callable[[str], None] = logger.info,
+        on_progress: Callable[[str], None] = logger.info,
     ) -> None:
         """Prepare a stack.
 
@@ -76,13 +77,13 @@ class Stack:
             gateway_port: 0 for a free one.
             web_port: 0 for a free one.
             host: address that gateway and web serve.
-            say: told of each step.
+            on_progress: is told each step in words.
         """
         self._settings = settings
         self._gateway_port = gateway_port
         self._web_port = web_port
         self._host = host
-        self._say = say
+        self._on_progress = on_progress
         self._folder = settings.data_dir.resolve()
         self._lock: IO[str] | None = None
         self._restarts: defaultdict[str, deque[float]] = defaultdict(deque)
@@ -91,8 +92,8 @@ class Stack:
         self.gateway_bind = ""
 
     @property
-    def parts(self) -> dict[str, ManagedProcess]:
-        """The parts by name, those that started first first."""
+    def processes(self) -> dict[str, ManagedProcess]:
+        """The processes by name, in the order in which they started."""
         return {name: part for group in self._groups for name, part in group.items()}
 
     def __enter__(self) -> "Stack":
@@ -120,7 +121,7 @@ class Stack:
             for part in group.values():
                 start = time.monotonic()
                 part.wait_ready()
-                self._say(f"{part.name} is ready ({time.monotonic() - start:.1f} s)")
+                self._on_progress(f"{part.name} is ready ({time.monotonic() - start:.1f} s)")
         self._write_description()
 
     def _check_host(self) -> None:
@@ -277,9 +278,9 @@ class Stack:
 
     def tend(self) -> None:
         """Restart the parts that died since the last call; raises as `watch`."""
-        for part in self.parts.values():
+        for part in self.processes.values():
             if (code := part.exit_code()) is not None:
-                self._say(f"{part.name} ended with status {code}: starting it again")
+                self._on_progress(f"{part.name} ended with status {code}: starting it again")
                 self._allow_restart(part)
                 part.stop()
                 part.start()
@@ -298,13 +299,24 @@ class Stack:
             )
 
     def stop(self) -> None:
-        """Stop every part: the group that started last first, the parts of a group together."""
-        for group in reversed(self._groups):
-            for part in group.values():
-                part.ask_to_stop()
-            for part in group.values():
-                part.stop()
-        self._groups.clear()
+        """Stop every process: the group that started last first, those of a group together.
+
+        A signal that comes meanwhile kills what still runs, and leaves nothing running.
+        """
+        with uninterrupted(self._kill):
+            for group in reversed(self._groups):
+                for process in group.values():
+                    process.ask_to_stop()
+                for process in group.values():
+                    process.stop()
+            self._groups.clear()
+            self._release_folder()
+
+    def _kill(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+
+    def _release_folder(self) -> None:
         if self._lock is not None:
             (self._folder / DESCRIPTION).unlink(missing_ok=True)
             self._lock.close()

@@ -63,7 +63,7 @@ def done():
 
 @pytest.fixture
 def stack(settings, done, clock):
-    stack = Stack(settings, say=lambda _: None)
+    stack = Stack(settings, on_progress=lambda _: None)
     groups = [("state",), ("gateway", "worker"), ("web",)]
     stack._groups = [{name: FakePart(name, done) for name in group} for group in groups]
     return stack
@@ -129,13 +129,13 @@ def test_parts_that_live_are_left_alone(stack, done):
 
 
 def test_a_part_that_died_is_started_again(stack, done):
-    stack.parts["gateway"].status = 1
+    stack.processes["gateway"].status = 1
     stack.tend()
     assert done == ["stop gateway", "start gateway", "wait gateway"]
 
 
 def test_a_part_that_keeps_dying_ends_the_stack(stack):
-    part = stack.parts["gateway"]
+    part = stack.processes["gateway"]
     for _ in range(MAX_RESTARTS):
         part.status = 1
         stack.tend()
@@ -147,14 +147,14 @@ def test_a_part_that_keeps_dying_ends_the_stack(stack):
 
 def test_a_part_may_die_now_and_then(stack, clock):
     for _ in range(3 * MAX_RESTARTS):
-        stack.parts["gateway"].status = 1
+        stack.processes["gateway"].status = 1
         stack.tend()
         clock.now += RESTART_WINDOW_S / 2
 
 
 def test_parts_that_die_together_do_not_count_for_each_other(stack):
     for _ in range(MAX_RESTARTS):
-        for part in stack.parts.values():
+        for part in stack.processes.values():
             part.status = 1
         stack.tend()
 
@@ -165,7 +165,7 @@ def test_the_last_group_started_is_stopped_first_and_its_parts_together(stack, d
         "ask web", "stop web", "ask gateway", "ask worker", "stop gateway", "stop worker",
         "ask state", "stop state",
     ]  # fmt: skip
-    assert not stack.parts
+    assert not stack.processes
 
 
 # Where a running stack is.
