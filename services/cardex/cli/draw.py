@@ -51,7 +51,7 @@ def run_encode(path: Path, out: Path, spec: ImageSpec, zoom: int) -> None:
 
 
 def run_plot(path: Path, out: Path, style: PaperStyle, *, treatment: Treatment, dpi: int) -> None:
-    """Write one recording on grid paper, as PNG or SVG.
+    """Write one recording on grid paper, as PNG or SVG: the whole of it, calibration pulses too.
 
     Raises:
         InvalidEcg: if the file is no ECG.
@@ -59,7 +59,7 @@ def run_plot(path: Path, out: Path, style: PaperStyle, *, treatment: Treatment, 
             written.
     """
     suffix = _check_suffix(out, (".png", ".svg"))
-    waveform, processing = _treated(read(one_recording(path)), treatment)
+    waveform, processing = _treated(read(one_recording(path), with_pulses=True), treatment)
     drawing = draw_paper(waveform, replace(style, processing=processing))
     content = to_svg(drawing).encode() if suffix == ".svg" else to_png(drawing, dpi)
     _write(out, content)

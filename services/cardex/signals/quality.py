@@ -272,7 +272,19 @@ def _about_record(waveform: Waveform, window_s: float) -> list[SignalWarning]:
     if waveform.rate < LOW_RATE_HZ:
         message = f"sampled at {waveform.rate:g} Hz: fine detail is missing"
         found.append(SignalWarning("LOW_RATE", message))
+    if waveform.pulses:
+        found.append(_about_pulses(waveform))
     return found
+
+
+def _about_pulses(waveform: Waveform) -> SignalWarning:
+    places = ", ".join(f"{begin:.2f} to {end:.2f} s" for begin, end in waveform.pulses)
+    end = waveform.start + waveform.seconds
+    message = (
+        f"calibration pulse at {places} left out: only {waveform.start:.2f} to {end:.2f} s of the"
+        " record are used"
+    )
+    return SignalWarning("CALIBRATION_PULSE", message)
 
 
 def _index(cut: Signal, usual: Signal, levels: _Levels) -> float:

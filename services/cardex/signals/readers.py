@@ -26,6 +26,7 @@ from cardex.domain.ecg import (
     Waveform,
 )
 from cardex.domain.errors import InvalidEcg
+from cardex.signals.calibration_pulse import leave_out_pulses
 from cardex.signals.formats import csv, ecgdatakit_adapter, limits, wfdb, xml
 from cardex.signals.formats.archives import is_hidden, unpack
 from cardex.signals.formats.dicom import is_dicom, read_dicom
@@ -47,25 +48,27 @@ _MATLAB = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
 _MATLAB_4 = (b"\x1e\x00\x00\x00", b"\x0a\x00\x00\x00", b"\x00\x00\x00\x00")
 
 
-def read(ecg: EcgInput, *, subject_key: bytes = b"") -> Waveform:
+def read(ecg: EcgInput, *, subject_key: bytes = b"", with_pulses: bool = False) -> Waveform:
     """Make a waveform of what a client sent.
 
     Args:
         ecg: typed samples, or the file or files of one recording.
         subject_key: key under which the patient's id is hashed into the origin; without it the
             origin has no subject.
+        with_pulses: whether calibration pulses are left in, for a drawing of the whole record.
 
     Returns:
-        A checked waveform: 12 leads in canonical order, finite float32 mV, 2 s to 10 min.
+        A checked waveform: 12 leads in canonical order, finite float32 mV, 2 s to 10 min. Of a
+        record with calibration pulses it is the longest part without them.
 
     Raises:
         InvalidEcg: with a reason (NOT_AN_ECG, EMPTY_PAYLOAD, TRUNCATED_ECG, FILE_TOO_LARGE, LEAD_SET,
             NOT_FINITE, MISSING_FILE, ZIP_LIMIT, ALL_LEADS_FLAT, SAMPLING_RATE, UNIT, DURATION,
             AMPLITUDE) and the field at fault.
     """
-    if isinstance(ecg, TypedSamples):
-        return _checked(_from_samples(ecg))
-    return _checked(_from_files(ecg, subject_key))
+    raw = _from_samples(ecg) if isinstance(ecg, TypedSamples) else _from_files(ecg, subject_key)
+    waveform = _checked(raw)
+    return waveform if with_pulses else _without_pulses(waveform)
 
 
 def warm_up() -> None:
@@ -206,15 +209,32 @@ def _unknown() -> InvalidEcg:
     )
 
 
+def _without_pulses(waveform: Waveform) -> Waveform:
+    kept = leave_out_pulses(waveform)
+    if kept is waveform:
+        return waveform
+    if kept.seconds < MIN_SECONDS:
+        raise InvalidEcg(
+            f"{limits.length(kept.seconds)} s of ECG beside the calibration pulse at"
+            f" {kept.pulses[0][0]:.2f} s: must be {MIN_SECONDS:g} s or more",
+            reason="DURATION",
+            field=_field(waveform),
+        )
+    return _checked(kept)  # what was not flat may have been the pulse alone
+
+
+def _field(waveform: Waveform) -> str:
+    return SAMPLES if waveform.source == "samples" else FILE
+
+
 def _checked(waveform: Waveform) -> Waveform:
     """Refuse what no model may see; the border's only check of the samples."""
-    typed = waveform.source == "samples"
-    field = SAMPLES if typed else FILE
+    field = _field(waveform)
     if not MIN_RATE_HZ <= waveform.rate <= MAX_RATE_HZ:
         raise InvalidEcg(
             f"sampling rate {waveform.rate:g} Hz: must be {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz",
             reason="SAMPLING_RATE",
-            field="ecg.samples.rate_hz" if typed else FILE,
+            field="ecg.samples.rate_hz" if field == SAMPLES else FILE,
         )
     if not MIN_SECONDS <= waveform.seconds <= MAX_SECONDS:
         raise InvalidEcg(

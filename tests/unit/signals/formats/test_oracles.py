@@ -139,7 +139,7 @@ def test_a_philips_file_equals_sierraecg(shared):
 
     path = shared / "formats" / "philips_sierra_1_04.xml"
     expected = sierraecg.read_file(str(path)).leads
-    waveform = read(one(path.read_bytes()))
+    waveform = read(one(path.read_bytes()), with_pulses=True)
     assert [lead.label.upper() for lead in expected] == [lead.upper() for lead in LEADS]
     assert waveform.rate == expected[0].sampling_freq
     millivolts = np.array([lead.samples for lead in expected]) / 200.0  # 5 uV a step
