@@ -3,6 +3,7 @@ import pytest
 from cardex.api.recordings import load
 from cardex.domain.ecg import Waveform
 from cardex.signals.readers import read
+from tests.helpers.ecgs import ecg, wfdb_record
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,9 @@ def ptbxl(shared):
         return [read(load([path, path.with_suffix(".dat")])) for path in headers]
 
     return first
+
+
+@pytest.fixture
+def record(tmp_path):
+    """Header and signal file of a WFDB record of 10 s at 500 Hz."""
+    return wfdb_record(tmp_path, ecg())

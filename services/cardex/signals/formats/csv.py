@@ -35,13 +35,13 @@ _NO_NUMBER = re.compile(r"at row (\d{1,9}), column")
 _SHORT = re.compile(r"at row (\d{1,9}) with")
 
 
-def is_table(content: bytes) -> bool:
+def matches(content: bytes) -> bool:
     """Tell whether the bytes are text whose first line, comments aside, names two leads at least."""
     head = csv_header.parse(csv_header.plain(content[: 2 * csv_header.HEAD_BYTES]))
     return head is not None and sum(canonical(name) is not None for name in head.names) >= 2
 
 
-def read_table(content: bytes) -> Waveform:
+def read(content: bytes, _subject_key: bytes) -> Waveform:
     """Read a table.
 
     Raises:

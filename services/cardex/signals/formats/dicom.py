@@ -37,12 +37,12 @@ _UNDEFINED = 0xFFFFFFFF
 _MEDIAN = ("MEDIAN", "REPRESENTATIVE", "AVERAGE")
 
 
-def is_dicom(content: bytes) -> bool:
+def matches(content: bytes) -> bool:
     """Tell whether the bytes are a DICOM file with its preamble."""
     return content[128:132] == b"DICM"
 
 
-def read_dicom(content: bytes, subject_key: bytes) -> Waveform:
+def read(content: bytes, subject_key: bytes) -> Waveform:
     """Read the rhythm of a DICOM file with one or more multiplex groups.
 
     Raises:

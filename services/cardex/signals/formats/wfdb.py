@@ -14,13 +14,12 @@ from cardex.domain.errors import InvalidEcg
 from cardex.domain.leads import canonical
 from cardex.signals.formats import ecgdatakit_adapter
 from cardex.signals.formats.archives import base_name
-from cardex.signals.formats.limits import FILE, damaged, refuse_counts, refuse_seconds
+from cardex.signals.formats.limits import COMPANIONS, FILE, damaged, refuse_counts, refuse_seconds
 from cardex.signals.formats.metadata import origin
 from cardex.signals.formats.wfdb_header import BITS, NULL_FORMAT, Header, Line, parse
 from cardex.signals.leads import arrange, refuse_repeated
 
 SOURCE = "WFDB"
-COMPANIONS = "ecg.file.companions"
 
 _GAIN = re.compile(r"(\d{1,9}(?:\.\d{0,20})?)(?:\((-?\d{1,9})\))?(?:/(\S{1,16}))?")
 _INVALID = np.int16(-32768)

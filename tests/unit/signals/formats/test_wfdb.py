@@ -9,7 +9,8 @@ from cardex.domain.ecg import LEADS, FilePart
 from cardex.domain.errors import InvalidEcg
 from cardex.signals.formats import wfdb as reader
 from cardex.signals.readers import read
-from tests.helpers.ecgs import ecg, wfdb_record
+from tests.helpers.ecgs import ecg
+from tests.helpers.real import demo_data
 
 FILE = "ecg.file.content"
 
@@ -27,11 +28,6 @@ def edited(tmp_path, record, old: bytes, new: bytes) -> tuple[FilePart, ...]:
     content = header.content.replace(old, new)
     (tmp_path / "rec.hea").write_bytes(content)
     return (FilePart(header.name, content), signals)
-
-
-@pytest.fixture
-def record(tmp_path):
-    return wfdb_record(tmp_path, ecg())
 
 
 @pytest.fixture
@@ -207,3 +203,30 @@ def test_a_record_over_ten_minutes_is_refused_by_its_header_alone(tmp_path, reco
     with pytest.raises(InvalidEcg, match="at most 600 s") as caught:
         read(parts)
     assert caught.value.reason == "DURATION"
+
+
+def test_a_wfdb_record_equals_wfdb(tmp_path, record):
+    expected = wfdb.rdrecord(str(tmp_path / "rec"))
+    waveform = read(record)
+    np.testing.assert_allclose(waveform.signal, expected.p_signal.T, rtol=0, atol=1e-6)
+    assert (waveform.rate, waveform.source) == (expected.fs, "WFDB")
+
+
+def test_real_records_equal_wfdb(shared):
+    for stem in ("records100/00000/00001_lr", "records500/00000/00001_hr"):
+        path = shared / "ptbxl" / stem
+        parts = [path.with_suffix(suffix) for suffix in (".hea", ".dat")]
+        waveform = read(tuple(FilePart(part.name, part.read_bytes()) for part in parts))
+        expected = wfdb.rdrecord(str(path))
+        np.testing.assert_allclose(waveform.signal, expected.p_signal.T, rtol=0, atol=1e-6)
+        assert waveform.rate == expected.fs
+
+
+def test_records_of_the_challenge_equal_wfdb():
+    for header in demo_data().cpsc:
+        mat = header.with_suffix(".mat")
+        parts = tuple(FilePart(path.name, path.read_bytes()) for path in (header, mat))
+        expected = wfdb.rdrecord(str(header.with_suffix("")))
+        waveform = read(parts)
+        np.testing.assert_allclose(waveform.signal, expected.p_signal.T, rtol=0, atol=1e-6)
+        assert waveform.rate == expected.fs == 500.0
