@@ -49,7 +49,7 @@ class Waveform:
         signal: (12, samples) float32, mV, leads in the order of `LEADS`.
         rate: samples per second, Hz.
         source: the format the ECG was read from, for example "DICOM".
-        origin: what the file says of device, time and interpretation.
+        metadata: what the file says of device, time and interpretation.
         pulses: begin and end of each calibration pulse, s from the start of the record as it was
             sent; `signal` is the longest part of it without them.
         start: where `signal` begins in the record as it was sent, s.
@@ -58,7 +58,7 @@ class Waveform:
     signal: Signal
     rate: float
     source: str = "samples"
-    origin: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
+    metadata: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
     pulses: tuple[tuple[float, float], ...] = ()
     start: float = 0.0
 

@@ -181,7 +181,7 @@ def draw_paper(waveform: Waveform, style: PaperStyle) -> Drawing:
         for cell, trace in zip(cells, drawn, strict=True)
         for text in _labels(cell, pitch, traces, ended=not len(trace.points))
     ]
-    header = _header(waveform.origin) if style.header else []
+    header = _header(waveform.metadata) if style.header else []
     baselines = [_baseline(row, len(rows)) for row in range(len(rows))]
     return Drawing(
         page=PAGE_MM,
@@ -279,16 +279,16 @@ def _free(
     return baseline - usual
 
 
-def _header(origin: RecordingMetadata) -> list[Text]:
+def _header(metadata: RecordingMetadata) -> list[Text]:
     """Return device and time on the left and the machine's statements on the right."""
     left, middle, right, y = GRID.x, GRID.x + 95.0, GRID.x + GRID.width, 8.0
-    recorded = printable(origin.recorded_at).replace("T", " ")
-    facts = (printable(origin.device), f"Recorded {recorded}" if recorded else "")
+    recorded = printable(metadata.recorded_at).replace("T", " ")
+    facts = (printable(metadata.device), f"Recorded {recorded}" if recorded else "")
     texts = [
         Text(fitted(fact, TEXT_MM, middle - left - 5), left, y + number * LINE_MM, TEXT_MM)
         for number, fact in enumerate(fact for fact in facts if fact)
     ]
-    statements = [text for text in map(printable, origin.statements) if text]
+    statements = [text for text in map(printable, metadata.statements) if text]
     if statements:
         texts.append(
             Text("Statements of the machine, from the file:", middle, y, TEXT_MM, bold=True)
@@ -310,8 +310,8 @@ def _footer(waveform: Waveform, style: PaperStyle) -> list[Text]:
         f"{style.start:g} to {end:g} s of {waveform.seconds:g} s",
     )
     room = right - left - width_of(NOTICE, TEXT_MM) - 5
-    said = fitted(printable(" | ".join(facts)), TEXT_MM, room)
+    line = fitted(printable(" | ".join(facts)), TEXT_MM, room)
     return [
-        Text(said, left, y, TEXT_MM),
+        Text(line, left, y, TEXT_MM),
         Text(NOTICE, right, y, TEXT_MM, anchor="end", bold=True),
     ]

@@ -100,6 +100,6 @@ class _Canvas:
 
 def _spelled(text: str) -> str:
     """Return the text in the letters that Pillow's own font has; "?" for what has no likeness."""
-    plain = unicodedata.normalize("NFKD", text.replace(ELLIPSIS, "\0").translate(_SPELLED))
-    base = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    decomposed = unicodedata.normalize("NFKD", text.replace(ELLIPSIS, "\0").translate(_SPELLED))
+    base = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     return base.encode("ascii", "replace").decode("ascii").replace("\0", ELLIPSIS)

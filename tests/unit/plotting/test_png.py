@@ -89,8 +89,8 @@ def test_all_that_is_spelled_is_in_the_font():
 
 
 def test_a_page_with_any_text_is_drawn():
-    origin = RecordingMetadata("Kardiogerät", "2020", ("心電図 <&>",))
+    metadata = RecordingMetadata("Kardiogerät", "2020", ("心電図 <&>",))
     page = draw_paper(
-        Waveform(np.zeros((12, 5000), np.float32), 500.0, origin=origin), PaperStyle()
+        Waveform(np.zeros((12, 5000), np.float32), 500.0, metadata=metadata), PaperStyle()
     )
     assert to_png(page, 50)

@@ -14,8 +14,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def drawing():
-    origin = RecordingMetadata("<b>&co", "", ('ST > 1 mm & "T" <script>', "Größe ≥ 3 мм"))
-    return draw_paper(Waveform(ecg(), 500.0, origin=origin), PaperStyle())
+    metadata = RecordingMetadata("<b>&co", "", ('ST > 1 mm & "T" <script>', "Größe ≥ 3 мм"))
+    return draw_paper(Waveform(ecg(), 500.0, metadata=metadata), PaperStyle())
 
 
 @pytest.fixture(scope="module")

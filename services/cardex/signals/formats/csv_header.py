@@ -9,7 +9,7 @@ from cardex.domain.errors import InvalidEcg
 from cardex.signals.formats.ecgdatakit_adapter import MILLIVOLTS
 from cardex.signals.formats.limits import FILE, MAX_CHANNELS
 
-HEAD_BYTES = 16 * 1024
+HEADER_BYTES = 16 * 1024
 DELIMITERS = ";\t,"
 
 _RATE_KEYS = ("rate", "fs", "samplingrate", "samplerate", "samplingfrequency", "samplefrequency")
@@ -28,7 +28,7 @@ _TIME_UNITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class CsvHeader:
     """What stands above the numbers.
 
     Attributes:
@@ -58,8 +58,8 @@ class Head:
         if self.times is None:
             return None
         named = _TIME.fullmatch(self.names[self.times])
-        said = self.units[self.times] or (named[1] if named else "") or ""
-        return _TIME_UNITS.get(said.lower())
+        stated = self.units[self.times] or (named[1] if named else "") or ""
+        return _TIME_UNITS.get(stated.lower())
 
     @property
     def rate(self) -> float | None:
@@ -68,11 +68,11 @@ class Head:
         Raises:
             InvalidEcg: if the comment says no number.
         """
-        said = self._said(_RATE_KEYS)
-        if not said:
+        stated = self._stated(_RATE_KEYS)
+        if not stated:
             return None
         try:
-            return float(said.lower().removesuffix("hz").replace(",", "."))
+            return float(stated.lower().removesuffix("hz").replace(",", "."))
         except ValueError:
             raise InvalidEcg(
                 'the sampling rate in the comment is no number: write "# rate_hz: 500"',
@@ -86,7 +86,7 @@ class Head:
         Raises:
             InvalidEcg: if neither column nor comment says a unit of voltage.
         """
-        scale = MILLIVOLTS.get((self.units[column] or self._said(_UNIT_KEYS)).lower())
+        scale = MILLIVOLTS.get((self.units[column] or self._stated(_UNIT_KEYS)).lower())
         if scale is None:
             raise InvalidEcg(
                 "the table does not say its unit, or another than V, mV, uV and nV: add a first"
@@ -96,20 +96,20 @@ class Head:
             )
         return scale
 
-    def _said(self, keys: tuple[str, ...]) -> str:
+    def _stated(self, keys: tuple[str, ...]) -> str:
         return next((self.comments[key] for key in keys if key in self.comments), "")
 
 
-def plain(content: bytes) -> bytes:
+def as_utf8(content: bytes) -> bytes:
     """Return text in UTF-16, which its byte order mark tells, as UTF-8; any other as it is."""
     if content.startswith(_UTF16):
         return content.decode("utf-16", "replace").encode()
     return content
 
 
-def parse(content: bytes) -> Head | None:
+def parse_header(content: bytes) -> CsvHeader | None:
     """Parse comments and column names; None where the bytes are no text of that form."""
-    start = content[:HEAD_BYTES]
+    start = content[:HEADER_BYTES]
     if b"\0" in start:
         return None
     comments: dict[str, str] = {}
@@ -132,7 +132,7 @@ def parse(content: bytes) -> Head | None:
 
 def _columns(
     line: str, size: int, lines: int, comments: dict[str, str], delimiter: str
-) -> Head | None:
+) -> CsvHeader | None:
     delimiter = delimiter or max(DELIMITERS, key=line.count)
     try:
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
@@ -143,7 +143,7 @@ def _columns(
     if not 2 <= len(cells) <= 2 * MAX_CHANNELS or max(map(len, cells)) > _LONGEST_NAME:
         return None
     named = [(_COLUMN.fullmatch(cell), cell) for cell in cells]
-    return Head(
+    return CsvHeader(
         size,
         lines,
         tuple(found[1] if found else cell for found, cell in named),

@@ -58,7 +58,7 @@ def read(content: bytes, subject_key: bytes) -> Waveform:
         parser = DICOMWaveformParser()
         # Its public entry reads the file anew, and the first of several groups.
         record = parser._parse_dataset(dataset, Path("ecg"))
-        return ecgdatakit_adapter.waveform(record, parser.FORMAT_NAME, subject_key)
+        return ecgdatakit_adapter.to_waveform(record, parser.FORMAT_NAME, subject_key)
 
 
 def _check_elements(content: bytes) -> None:

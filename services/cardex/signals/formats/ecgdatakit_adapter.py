@@ -22,7 +22,7 @@ from cardex.domain.ecg import RecordingMetadata, Signal, Waveform
 from cardex.domain.errors import InvalidEcg
 from cardex.domain.leads import canonical
 from cardex.signals.formats.limits import FILE, damaged, refuse_counts
-from cardex.signals.formats.metadata import origin
+from cardex.signals.formats.metadata import recording_metadata
 from cardex.signals.leads import arrange, refuse_repeated
 
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
@@ -55,22 +55,22 @@ def guarded() -> Iterator[None]:
         raise damaged(type(error).__name__) from None
 
 
-def parsed(parser: Callable[[], Parser], content: bytes, subject_key: bytes) -> Waveform:
+def read_bytes(parser: Callable[[], Parser], content: bytes, subject_key: bytes) -> Waveform:
     """Parse one file with a parser of ecgdatakit, which reads from paths only."""
     with tempfile.TemporaryDirectory(prefix="cardex-ecg-") as folder:
         path = Path(folder) / "ecg"
         path.write_bytes(content)
-        return parsed_path(parser, path, subject_key)
+        return read_path(parser, path, subject_key)
 
 
-def parsed_path(parser: Callable[[], Parser], path: Path, subject_key: bytes) -> Waveform:
+def read_path(parser: Callable[[], Parser], path: Path, subject_key: bytes) -> Waveform:
     """Parse a file that may have companions beside it."""
     with guarded():
         reader = parser()
-        return waveform(reader.parse(path), reader.FORMAT_NAME, subject_key)
+        return to_waveform(reader.parse(path), reader.FORMAT_NAME, subject_key)
 
 
-def waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
+def to_waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
     """Make a waveform of a record as a parser of ecgdatakit returns it."""
     leads = [lead for lead in record.leads if canonical(lead.label)]
     refuse_counts(len(record.leads), sum(len(lead.samples) for lead in leads))
@@ -86,7 +86,7 @@ def waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
         )
     by_name: dict[str, Signal] = {lead.label: _millivolts(lead) for lead in leads}
     signal = arrange(by_name, field=FILE)
-    return Waveform(signal, rates.pop(), source, _origin(record, subject_key))
+    return Waveform(signal, rates.pop(), source, _metadata(record, subject_key))
 
 
 def millivolts_per(unit: str) -> float:
@@ -143,16 +143,16 @@ def _refuse_gaps(onsets: list[float] | None, raw: dict[str, Any]) -> None:
             )
 
 
-def _origin(record: ECGRecord, subject_key: bytes) -> RecordingMetadata:
+def _metadata(record: ECGRecord, subject_key: bytes) -> RecordingMetadata:
     device = record.recording.device
     date = record.recording.date
-    said = record.annotations.get("machine_interpretation", "").split("\n")
+    statements = record.annotations.get("machine_interpretation", "").split("\n")
     if record.interpretation.source == "machine":
-        said = [": ".join(filter(None, pair)) for pair in record.interpretation.statements]
-    return origin(
+        statements = [": ".join(filter(None, pair)) for pair in record.interpretation.statements]
+    return recording_metadata(
         device=(device.manufacturer, device.model),
         recorded_at=date.isoformat() if date else "",
-        statements=said,
+        statements=statements,
         patient_id=record.patient.patient_id or "",
         subject_key=subject_key,
     )

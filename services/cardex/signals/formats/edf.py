@@ -33,7 +33,7 @@ def read(content: bytes, subject_key: bytes) -> Waveform:
         InvalidEcg: if it is BDF, damaged, over the limits, or has gaps between its data records.
     """
     _check_header(content)
-    return ecgdatakit_adapter.parsed(EDFParser, content, subject_key)
+    return ecgdatakit_adapter.read_bytes(EDFParser, content, subject_key)
 
 
 def _check_header(content: bytes) -> None:

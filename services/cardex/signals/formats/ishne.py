@@ -25,7 +25,7 @@ def read(content: bytes, subject_key: bytes) -> Waveform:
         InvalidEcg: if it is damaged or over the limits.
     """
     _check_header(content)
-    return ecgdatakit_adapter.parsed(ISHNEHolterParser, content, subject_key)
+    return ecgdatakit_adapter.read_bytes(ISHNEHolterParser, content, subject_key)
 
 
 def _check_header(content: bytes) -> None:

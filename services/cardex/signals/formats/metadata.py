@@ -1,4 +1,4 @@
-"""What a file says of its recording, cleaned of all that names the patient."""
+"""Metadata of a recording, without anything that names the patient."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ _NOBODY = frozenset(
 )  # fmt: skip
 
 
-def origin(
+def recording_metadata(
     *,
     device: Iterable[str] = (),
     recorded_at: str = "",
@@ -25,7 +25,7 @@ def origin(
     patient_id: str = "",
     subject_key: bytes = b"",
 ) -> RecordingMetadata:
-    """Make an origin of raw texts: trimmed, bounded, and the patient only as a keyed hash.
+    """Make metadata of raw texts, trimmed and bounded, with the patient only as a keyed hash.
 
     Args:
         device: manufacturer and model, as far as they are known.

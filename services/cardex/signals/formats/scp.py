@@ -34,7 +34,7 @@ def read(content: bytes, subject_key: bytes) -> Waveform:
     """
     with ecgdatakit_adapter.guarded():
         _check_sections(content)
-    return ecgdatakit_adapter.parsed(SCPECGParser, content, subject_key)
+    return ecgdatakit_adapter.read_bytes(SCPECGParser, content, subject_key)
 
 
 def _check_sections(content: bytes) -> None:

@@ -22,7 +22,7 @@ _DATE = re.compile(r"(\d{1,2}:\d{2}:\d{2})(?:\.\d+)?\s+(\d{1,2}/\d{1,2}/\d{4})")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SignalLine:
     """One signal line of a header: where its samples are, by base name, and all of its tokens."""
 
     file: str
@@ -39,14 +39,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class WfdbHeader:
     """A header, its numbers checked: `samples` is 0 where it does not say how many there are."""
 
     rate: float
     rate_stated: bool
     samples: int
     recorded_at: str
-    signals: list[Line]
+    signals: list[SignalLine]
     comments: list[str]
 
 
@@ -68,7 +68,7 @@ def _lines(content: bytes) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def parse(content: bytes) -> Header:
+def parse_header(content: bytes) -> WfdbHeader:
     """Parse a header.
 
     Raises:
@@ -98,10 +98,10 @@ def parse(content: bytes) -> Header:
     if b"#" in content:
         text = content.decode("utf-8", "replace")
         comments = [line.lstrip()[1:] for line in text.splitlines() if line.lstrip()[:1] == "#"]
-    return Header(hertz, rate_text is not None, samples, _recorded_at(when), signals, comments)
+    return WfdbHeader(hertz, rate_text is not None, samples, _recorded_at(when), signals, comments)
 
 
-def _signal(line: str) -> Line:
+def _signal(line: str) -> SignalLine:
     tokens = line.split()
     found = _FORMAT.fullmatch(tokens[1]) if len(tokens) > 1 else None
     if found is None:
@@ -113,7 +113,7 @@ def _signal(line: str) -> Line:
             reason="NOT_AN_ECG",
             field=FILE,
         )
-    return Line(base_name(tokens[0]), kind, per_frame or 1, skew, offset, tokens)
+    return SignalLine(base_name(tokens[0]), kind, per_frame or 1, skew, offset, tokens)
 
 
 def _recorded_at(when: str | None) -> str:

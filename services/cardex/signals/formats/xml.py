@@ -39,4 +39,4 @@ def read(content: bytes, subject_key: bytes) -> Waveform:
     parser = _PARSERS.get(document.root)
     if parser is None:
         raise unknown_format()
-    return ecgdatakit_adapter.parsed(parser, document.content, subject_key)
+    return ecgdatakit_adapter.read_bytes(parser, document.content, subject_key)
