@@ -1,4 +1,4 @@
-"""Files of clinical formats for tests: real ones that a fresh machine can get, and small writers."""
+"""Files of clinical formats for tests: real ones from public packages, and small writers."""
 
 import datetime
 import io

@@ -10,16 +10,16 @@ from cardex.signals.cleaning import seconds_to_samples
 
 PULSE_MV = 1.0
 TOLERANCE_MV = 0.25
-"""By how much the step of a lead may differ from 1 mV: carts filter it, and the ECG may be beside."""
+"""How far the step of a lead may be from 1 mV: carts filter it, and the ECG may be beside it."""
 EDGE_S = 0.04
-"""Time within which all leads rise or fall: a step that was filtered to 40 Hz takes 25 ms."""
+"""Time within which all leads rise or fall: a step filtered to 40 Hz takes 25 ms."""
 RIPPLE_MV = 0.2
-"""Range within which each lead stays at the top of a pulse, noise and ringing of filters included."""
+"""Range of each lead at the top of a pulse, with noise and the ringing of filters."""
 SHORTEST_S, LONGEST_S = 0.08, 0.45
 """Lengths of a pulse: carts write 100, 200 or 400 ms."""
 LEVEL_MV = 0.1
 LEVEL_S = 1.0
-"""Up to this long beside a pulse, what stays within `LEVEL_MV` of one level belongs to the pulse."""
+"""Beside a pulse, up to this long, samples within `LEVEL_MV` of one level belong to the pulse."""
 
 # Only these leads are looked at. Every record has them as they were recorded, whereas III, aVR, aVL
 # and aVF may have been computed: of 1 mV in I and II come 0 mV, -1 mV and twice 0.5 mV.
@@ -56,8 +56,8 @@ def find_pulses(signal: Signal, rate: float) -> list[tuple[int, int]]:
     """Find the calibration pulses of a record.
 
     A pulse is a rise of about 1 mV and a fall of about 1 mV, each on all recorded leads at the same
-    samples, with a flat top of 80 to 450 ms between them. One that the record begins or ends in has
-    one edge only. The QRS complexes of eight leads neither rise alike nor have a flat top.
+    samples, with a flat top of 80 to 450 ms between them. If the record begins or ends within a
+    pulse, that has one edge only. QRS complexes differ between eight leads and have no flat top.
 
     Args:
         signal: (12, samples) float32, mV, finite.
@@ -91,7 +91,7 @@ def _middles(places: Places, span: int) -> list[int]:
 def _between(
     rises: list[int], falls: list[int], signal: Signal, rate: float
 ) -> list[tuple[int, int]]:
-    """Return each rise with the next fall where what is between them is as long and flat as a pulse.
+    """Return (rise, next fall) wherever the top between them is as long and flat as a pulse.
 
     The ends of the record count as a rise and a fall, from which a pulse may be shorter.
     """
@@ -109,7 +109,7 @@ def _between(
 
 
 def _is_flat(signal: Signal, rate: float, begin: int, end: int) -> bool:
-    """Tell whether each recorded lead keeps its level between two edges, their halves left aside."""
+    """Tell whether each recorded lead keeps its level from the end of an edge to the next edge."""
     half = seconds_to_samples(EDGE_S / 2, rate)
     top = signal[_RECORDED, np.arange(begin + half, end - half)]  # (8, samples)
     return top.shape[1] > 0 and bool(np.ptp(top, axis=1).max() <= RIPPLE_MV)

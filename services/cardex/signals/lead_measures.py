@@ -16,7 +16,7 @@ OFF_MV = 0.001
 FLAT_MV = 0.03
 """A lead whose whole range is below this carries no ECG: a P wave alone is about 0.1 mV."""
 STILL_S = 0.25
-"""Three such stretches of one value in a row are a gap: found from 1 s on, and never under 0.75 s."""
+"""Three such stretches of one value in a row are a gap: always from 1 s on, never under 0.75 s."""
 SATURATED_SHARE = 0.02
 """Share of samples, three in a row at the very top or bottom, from which a lead is clipped."""
 NOISY = 0.05
@@ -131,10 +131,10 @@ def _noise(cleaned: Signal) -> Signal:
 
 
 def _mains(signal: Signal, rate: float) -> Signal:
-    """Return each lead's amplitude at 50 or 60 Hz, mV, less the mean of those 3 Hz above and below.
+    """Return each lead's amplitude at 50 or 60 Hz, mV, less the mean of 3 Hz above and below.
 
-    It is 0 at sampling rates that do not hold these neighbours: up to 110 Hz for mains of 50 Hz, and
-    up to 130 Hz for 60 Hz.
+    It is 0 if the sampling rate is too low for that: up to 110 Hz for mains of 50 Hz, and up to
+    130 Hz for 60 Hz.
     """
     mains = [hertz for hertz in (50.0, 60.0) if hertz + 5.0 < rate / 2]
     if not mains:
@@ -151,9 +151,9 @@ def _mains(signal: Signal, rate: float) -> Signal:
 
 @lru_cache(maxsize=8)
 def _waves(samples: int, rate: float, hertz: tuple[float, ...]) -> Signal:
-    """Return windowed cosines and sines, (samples, 2 x frequencies), each of amplitude 1 at its own.
+    """Return windowed cosines and sines of some frequencies: (samples, 2 x frequencies).
 
-    The product of a signal with both of a frequency has the amplitude of the signal there.
+    The products of a signal with both of a frequency give its amplitude at that frequency.
     """
     phase = 2.0 * np.pi * np.outer(np.arange(samples) / rate, hertz)
     window = np.hanning(samples)[:, None] * 4.0 / samples

@@ -22,8 +22,8 @@ RATE_HZ = 100.0
 """Rate of the cleaned signal that is judged, whatever rate the model takes."""
 INCONSISTENT_MV = 0.02
 INCONSISTENT_SHARE = 0.1
-"""Error of Einthoven's or Goldberger's equations that is told: at least so many mV, and at least this
-share of the root mean square of the limb leads."""
+"""Error of Einthoven's or Goldberger's equations that is told: at least so many mV, and at least
+this share of the root mean square of the limb leads."""
 LOW_RATE_HZ = 100.0
 LOW_INDEX = 0.5
 REVERSED = -0.5

@@ -58,7 +58,7 @@ def read(ecg: EcgInput, *, subject_key: bytes = b"", with_pulses: bool = False) 
 
 
 def warm_up() -> None:
-    """Import pydicom, which takes half a second, at the start instead of at the first DICOM file."""
+    """Import pydicom, which takes half a second, before the first DICOM file comes."""
     import pydicom  # noqa: F401
 
 

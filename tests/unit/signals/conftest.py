@@ -8,7 +8,7 @@ from tests.helpers.ecgs import ecg, wfdb_record
 
 @pytest.fixture(scope="session")
 def pyts_image():
-    """pyts, the independent implementation; without its just-in-time compiler it loads in seconds."""
+    """pyts, an independent library; without its just-in-time compiler it is imported in seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NUMBA_DISABLE_JIT", "1")
         from pyts import image

@@ -1,4 +1,4 @@
-"""CSV tables of an ECG: one column per lead, rate and units said in comments or column names."""
+"""CSV tables of an ECG: a column for each lead, with rate and unit in comments or column names."""
 
 import io
 import re
@@ -28,14 +28,14 @@ MAX_TABLE_BYTES = 40 * MIB
 MAX_LINE_BYTES = 8192
 MAX_TABLE_VALUES = 5_000_000  # 12 leads of 600 s at 500 Hz and their times are 3.9 million
 
-_EMPTY_LINES = 100  # that a table of the longest record may have among its rows
+_EMPTY_LINES = 100  # a table of the longest record may have so many among its rows
 # numpy counts rows from 0 where a cell is no number, and from 1 where a row is short.
 _NO_NUMBER = re.compile(r"at row (\d{1,9}), column")
 _SHORT = re.compile(r"at row (\d{1,9}) with")
 
 
 def matches(content: bytes) -> bool:
-    """Tell whether the bytes are text whose first line, comments aside, names two leads at least."""
+    """Tell whether the first line of the text that is no comment names at least two leads."""
     header = parse_header(as_utf8(content[: 2 * HEADER_BYTES]))
     return header is not None and sum(canonical(name) is not None for name in header.names) >= 2
 
@@ -44,8 +44,8 @@ def read(content: bytes, _subject_key: bytes) -> Waveform:
     """Read a table.
 
     Raises:
-        InvalidEcg: if rate or unit are missing, a lead stands twice, the steps of time are uneven,
-            or a row is no row of numbers.
+        InvalidEcg: if the rate or the unit is missing, a lead stands twice, the times are uneven,
+            or a row does not hold numbers.
     """
     refuse_size(len(content), MAX_TABLE_BYTES, "the table")
     content = as_utf8(content)
@@ -91,7 +91,9 @@ def _numbers(
     text = io.TextIOWrapper(io.BytesIO(body), encoding="latin-1")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there are no rows is told below
+            warnings.simplefilter(
+                "ignore"
+            )  # numpy warns if there are no rows; that is checked below
             values: NDArray[np.float64] = np.loadtxt(
                 text, delimiter=header.delimiter, comments=None, quotechar='"', usecols=columns,
                 ndmin=2, max_rows=rows,
@@ -104,7 +106,7 @@ def _numbers(
 
 
 def _body(content: bytes, header: CsvHeader) -> bytes:
-    """Return the rows, whose lines end in one way, with decimal points."""
+    """Return the rows with a line feed at the end of each and with decimal points."""
     body = content[header.size :]
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -115,7 +117,7 @@ def _body(content: bytes, header: CsvHeader) -> bytes:
 
 
 def _where(error: str, body: bytes, header: CsvHeader) -> str:
-    """Return which line of the file numpy means, which counts rows that are not empty."""
+    """Return the line of the file that an error of numpy is about; numpy skips empty lines."""
     no_number, short = _NO_NUMBER.search(error), _SHORT.search(error)
     if no_number is None and short is None:
         return "a row"

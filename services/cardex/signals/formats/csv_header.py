@@ -1,4 +1,4 @@
-"""The head of a table: what its comments say, what its columns are called, and what parts them."""
+"""The header of a CSV table: its comments, the names of its columns, and its delimiter."""
 
 import codecs
 import csv
@@ -29,15 +29,15 @@ _TIME_UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class CsvHeader:
-    """What stands above the numbers.
+    """The lines above the numbers.
 
     Attributes:
-        size: bytes up to the first row of numbers.
-        lines: lines up to there.
+        size: length of the header, bytes.
+        lines: number of its lines.
         names: column names without their units.
         units: the unit of each column, or "".
-        comments: what the comment lines say, by key in small letters, without "hz".
-        delimiter: what parts the columns.
+        comments: values of the comments; keys are in lower case and without "hz".
+        delimiter: the character between two columns.
     """
 
     size: int
@@ -49,12 +49,12 @@ class CsvHeader:
 
     @property
     def times(self) -> int | None:
-        """The column of times, where there is one."""
+        """Number of the column that holds the times, or None."""
         return next((n for n, name in enumerate(self.names) if _TIME.fullmatch(name)), None)
 
     @property
     def seconds_per(self) -> float | None:
-        """How many s a unit of the times has; None where there are none, or of no known unit."""
+        """Length of the unit of the times, s; None if there are no times or the unit is unknown."""
         if self.times is None:
             return None
         named = _TIME.fullmatch(self.names[self.times])
@@ -63,10 +63,10 @@ class CsvHeader:
 
     @property
     def rate(self) -> float | None:
-        """The sampling rate that a comment says, Hz.
+        """The sampling rate in a comment, Hz, or None.
 
         Raises:
-            InvalidEcg: if the comment says no number.
+            InvalidEcg: if the comment has something else than a number.
         """
         stated = self._stated(_RATE_KEYS)
         if not stated:
@@ -81,10 +81,10 @@ class CsvHeader:
             ) from None
 
     def scale(self, column: int) -> float:
-        """Return the mV that one unit of a column has.
+        """Return how many mV the unit of a column is.
 
         Raises:
-            InvalidEcg: if neither column nor comment says a unit of voltage.
+            InvalidEcg: if neither its name nor a comment has a unit of voltage.
         """
         scale = MILLIVOLTS.get((self.units[column] or self._stated(_UNIT_KEYS)).lower())
         if scale is None:
@@ -101,14 +101,14 @@ class CsvHeader:
 
 
 def as_utf8(content: bytes) -> bytes:
-    """Return text in UTF-16, which its byte order mark tells, as UTF-8; any other as it is."""
+    """Return text with the byte order mark of UTF-16 as UTF-8, and any other bytes unchanged."""
     if content.startswith(_UTF16):
         return content.decode("utf-16", "replace").encode()
     return content
 
 
 def parse_header(content: bytes) -> CsvHeader | None:
-    """Parse comments and column names; None where the bytes are no text of that form."""
+    """Parse comments and column names; None if the bytes are not the header of a table."""
     start = content[:HEADER_BYTES]
     if b"\0" in start:
         return None
@@ -118,7 +118,7 @@ def parse_header(content: bytes) -> CsvHeader | None:
         size += len(raw)
         line = _text(raw).strip("\r\n")
         separator = _SEPARATOR.fullmatch(line) if number == 1 else None
-        bare = line.strip(f' "{DELIMITERS}')  # a spreadsheet quotes lines and fills them up
+        bare = line.strip(f' "{DELIMITERS}')  # spreadsheets quote comments and add delimiters
         if separator:
             delimiter = separator[1]
         elif bare.startswith("#"):

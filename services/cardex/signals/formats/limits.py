@@ -1,4 +1,4 @@
-"""Limits that all formats share, and the errors for files that pass them or are damaged."""
+"""Limits that all formats share, and the errors for files that exceed them or are damaged."""
 
 from cardex.domain.ecg import MAX_SECONDS
 from cardex.domain.errors import InvalidEcg
@@ -16,7 +16,7 @@ MAX_BINARY_BYTES = 16 * MIB  # 12 leads of 600 s at 500 Hz are 7.2 MB of 16-bit 
 
 
 def refuse_size(size: int, limit: int, what: str = "the file") -> None:
-    """Raise FILE_TOO_LARGE where a size is over its limit in bytes."""
+    """Raise FILE_TOO_LARGE if a size is over its limit, both in bytes."""
     if size > limit:
         raise InvalidEcg(
             f"{what} has {size} bytes: at most {limit}", reason="FILE_TOO_LARGE", field=FILE
@@ -24,7 +24,7 @@ def refuse_size(size: int, limit: int, what: str = "the file") -> None:
 
 
 def refuse_seconds(seconds: float) -> None:
-    """Raise DURATION where a record is longer than any that is read, by its header or its size."""
+    """Raise DURATION if a record, by its header or its size, is longer than 600 s."""
     if not seconds <= MAX_SECONDS:
         raise InvalidEcg(
             f"the record is {length(seconds)} s long: at most {MAX_SECONDS:g} s. Cut out the part"
@@ -35,12 +35,12 @@ def refuse_seconds(seconds: float) -> None:
 
 
 def length(seconds: float) -> str:
-    """Write a length in s with all the decimals that tell it from a limit."""
+    """Write a length in s with enough decimals to show on which side of a limit it is."""
     return f"{seconds:.5f}".rstrip("0").rstrip(".")
 
 
 def refuse_counts(channels: int, values: int) -> None:
-    """Raise FILE_TOO_LARGE where a header claims more channels or samples than any ECG has."""
+    """Raise FILE_TOO_LARGE if a header claims more channels or samples than any ECG has."""
     if channels > MAX_CHANNELS:
         raise too_many(f"{channels} channels", MAX_CHANNELS)
     if values > MAX_VALUES:
@@ -48,10 +48,10 @@ def refuse_counts(channels: int, values: int) -> None:
 
 
 def damaged(why: str) -> InvalidEcg:
-    """Make the error for a file that starts like an ECG and then breaks off or contradicts itself.
+    """Make the error for a file that starts like an ECG but is incomplete or contradicts itself.
 
     Args:
-        why: what is wrong, in words of our own: a file's text may name the patient.
+        why: what is wrong. It must not quote the file, whose text may name the patient.
     """
     return InvalidEcg(
         f"the file starts like an ECG but cannot be read ({why}): is it complete?",
@@ -61,7 +61,7 @@ def damaged(why: str) -> InvalidEcg:
 
 
 def too_many(what: str, limit: int) -> InvalidEcg:
-    """Make the error FILE_TOO_LARGE for a count, with its number and noun, over its limit."""
+    """Make the error for a count over its limit; `what` is the number with its noun."""
     return InvalidEcg(f"{what}: at most {limit}", reason="FILE_TOO_LARGE", field=FILE)
 
 

@@ -1,4 +1,4 @@
-"""XML as it comes from strangers: walked once with expat before a parser builds a tree of it."""
+"""The check of XML files: one pass with expat, before a parser builds a tree of the document."""
 
 import binascii
 import re
@@ -29,11 +29,11 @@ _MALFORMED = (expat.ExpatError, ValueError, LookupError)
 
 
 class Document(NamedTuple):
-    """XML that is safe to parse.
+    """A document that has passed the check.
 
     Attributes:
         root: name of the root element, without its prefix.
-        content: the document, in an encoding that it declares rightly.
+        content: the document; its encoding is the one that it declares.
     """
 
     root: str
@@ -49,13 +49,13 @@ def is_markup(content: bytes) -> bool:
 
 
 def names_root(content: bytes, roots: Iterable[str]) -> bool:
-    """Tell whether one of some root elements is opened near the start; no proof, but cheap."""
+    """Tell, without parsing, whether one of the root elements is opened in the first 64 KiB."""
     head = content[:_PEEKED_BYTES].replace(b"\0", b"")
     return any(re.search(rb"<(?:[\w.-]{1,40}:)?" + root.encode(), head) for root in roots)
 
 
 def checked(content: bytes) -> Document:
-    """Return the document where it is well-formed and of an ECG's size.
+    """Check a document and return it.
 
     Raises:
         InvalidEcg: if it is not well-formed, declares entities, or is larger, deeper or more
@@ -73,7 +73,7 @@ def checked(content: bytes) -> Document:
 
 
 def _mended(content: bytes) -> bytes:
-    """Write in UTF-8 what declares another encoding than it has, as some exports do."""
+    """Return a document that declares a wrong encoding, as some exports do, in UTF-8."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def _mended(content: bytes) -> bytes:
 
 
 class _Walk:
-    """One pass over a document that counts and builds nothing."""
+    """One pass over a document that counts its elements, levels and text, and keeps no tree."""
 
     def __init__(self) -> None:
         self._root = ""
@@ -136,7 +136,7 @@ class _Walk:
     def _measure_xli(text: str) -> None:
         try:
             size = _xli_bytes(binascii.a2b_base64(text))
-        except binascii.Error:  # plain numbers; what is damaged the parser tells
+        except binascii.Error:  # numbers as text; the parser reports damage
             return
         if size > MAX_XLI_BYTES:
             raise _refusal("compressed leads that unpack to more than an ECG has")
@@ -150,7 +150,7 @@ def _refusal(why: str) -> InvalidEcg:
 
 
 def _xli_bytes(data: bytes) -> int:
-    """Return to how many bytes chunks of XLI unpack, or 0 for what is no XLI.
+    """Return the unpacked size of chunks of XLI, or 0 if the data are not XLI.
 
     Each chunk has a header of 8 bytes, the first four its size, and 10-bit LZW codes.
     """
@@ -166,7 +166,7 @@ def _xli_bytes(data: bytes) -> int:
 
 
 def _lzw_bytes(chunk: bytes) -> int:
-    """Return to how many bytes 10-bit LZW codes unpack, by the lengths of their strings alone."""
+    """Return the unpacked size of 10-bit LZW codes, from the lengths of their strings."""
     bits = np.unpackbits(np.frombuffer(chunk, np.uint8))
     codes = (
         bits[: len(bits) // 10 * 10].reshape(-1, 10).astype(np.int64) @ (1 << np.arange(10))[::-1]

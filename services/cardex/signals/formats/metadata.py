@@ -10,7 +10,7 @@ MAX_STATEMENTS = 64
 MAX_TEXT = 200
 
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
-# What carts write where they know no patient: these must not make strangers one person.
+# Carts write these if they know no patient: files with them must not count as one person's.
 _NOBODY = frozenset(
     ("", "x", "?", "-", "---", "unk", "unknown", "none", "null", "na", "n/a", "anonymous",
      "anonymized", "anonymised", "anon")
@@ -44,7 +44,7 @@ def recording_metadata(
 
 
 def subject(patient_id: str, key: bytes) -> str:
-    """Hash a patient's id: 32 hex digits, or "" without a key or an id that tells people apart."""
+    """Hash a patient's id: 32 hex digits, or "" without a key or a real id."""
     name = _UNPRINTABLE.sub(" ", patient_id).strip()
     if not key or name.lower() in _NOBODY or not name.strip("0"):
         return ""

@@ -1,4 +1,4 @@
-"""WFDB records: a header and its signal files, which are read from memory in their commonest shape."""
+"""WFDB records: a header and its signal files. The usual format 16 is read without a library."""
 
 import re
 import tempfile
@@ -37,13 +37,13 @@ def read_record(header: FilePart, others: Sequence[FilePart], subject_key: bytes
 
     Args:
         header: the .hea file.
-        others: what was sent beside it; a signal file is found by its base name, and needed only
-            where it has a lead.
+        others: the other files that were sent. A signal file is found by its base name, and must
+            be there only if it has a lead.
         subject_key: key for the patient's id.
 
     Raises:
-        InvalidEcg: if a file is missing or short, a lead stands twice, or the header asks for what
-            is not read.
+        InvalidEcg: if a file is missing or too short, a lead stands twice, or the header asks for
+            something that is not read.
     """
     parsed = _with_leads(parse_header(header.content))
     files = _needed(parsed, others)
@@ -56,7 +56,7 @@ def read_record(header: FilePart, others: Sequence[FilePart], subject_key: bytes
 
 
 def _with_leads(header: WfdbHeader) -> WfdbHeader:
-    """Leave out the files that have no lead, such as the Frank leads of the PTB Diagnostic records."""
+    """Leave out files without a lead of the 12, such as the Frank leads in PTB Diagnostic."""
     refuse_repeated((line.name for line in header.signals), field=FILE)
     if len({line.tokens[0] for line in header.signals}) > len({s.file for s in header.signals}):
         raise _ambiguous()
@@ -95,7 +95,7 @@ def _ambiguous() -> InvalidEcg:
 
 
 def _interleaved(header: WfdbHeader, files: Mapping[str, bytes]) -> dict[str, Signal] | None:
-    """Read 16-bit samples that lie interleaved in one file: (samples,) mV by lead; else None."""
+    """Read interleaved 16-bit samples of one file, (samples,) mV by lead; None for other forms."""
     first = header.signals[0]
     shape = (first.file, 16, 1, 0, first.offset)
     if (
@@ -130,7 +130,7 @@ def _interleaved(header: WfdbHeader, files: Mapping[str, bytes]) -> dict[str, Si
 def _scaled(
     raw: np.ndarray[tuple[int, ...], np.dtype[np.int16]], line: SignalLine
 ) -> Signal | None:
-    """Return (samples,) mV of counts: (raw - baseline) / gain; None where the line is unusual."""
+    """Return (raw - baseline) / gain, (samples,) mV; None if the line has no gain or unit."""
     found = _GAIN.fullmatch(line.tokens[2])
     if found is None or not found[3] or float(found[1]) == 0.0:
         return None
@@ -148,7 +148,7 @@ def _scaled(
 
 
 def _by_library(header: WfdbHeader, files: Mapping[str, bytes], subject_key: bytes) -> Waveform:
-    """Read any other shape with ecgdatakit, under names of our own that lead nowhere else."""
+    """Read any other format with ecgdatakit, under file names that the sender did not choose."""
     names = {
         name: f"signal{n}" for n, name in enumerate(dict.fromkeys(s.file for s in header.signals))
     }
@@ -169,7 +169,7 @@ def _by_library(header: WfdbHeader, files: Mapping[str, bytes], subject_key: byt
 
 
 def _cut(header: WfdbHeader, name: str, content: bytes) -> bytes:
-    """Cut what lies behind the declared samples, which the parser would decode with them."""
+    """Cut off the bytes after the declared samples, which the parser would decode too."""
     signals = [s for s in header.signals if s.file == name and s.format != NULL_FORMAT]
     per_frame = sum(s.per_frame for s in signals)
     bits = max((BITS[s.format] for s in signals), default=8)
@@ -184,7 +184,7 @@ def _cut(header: WfdbHeader, name: str, content: bytes) -> bytes:
 
 
 def _metadata(header: WfdbHeader, subject_key: bytes) -> RecordingMetadata:
-    """Read the comments that name device and patient; a diagnosis there is not the machine's own."""
+    """Read device and patient from the comments; a diagnosis in them is not the machine's own."""
     stated: dict[str, str] = {}
     for comment in header.comments:
         key, _, value = comment.partition(":")

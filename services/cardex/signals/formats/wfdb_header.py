@@ -1,4 +1,4 @@
-"""WFDB headers: what a record's text file says of its signals, with its numbers checked."""
+"""WFDB headers: the text file that describes a record and its signals, with its numbers checked."""
 
 import re
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from cardex.signals.formats.archives import base_name
 from cardex.signals.formats.limits import FILE, damaged, refuse_counts, refuse_seconds, refuse_size
 
 MAX_HEADER_BYTES = 256 * 1024
+# Bits of a sample by format.
 BITS = {8: 8, 16: 16, 24: 24, 32: 32, 61: 16, 80: 8, 160: 16, 212: 12, 310: 32 / 3, 311: 32 / 3}
 NULL_FORMAT = 0
-"""Bits of a sample by format, and the format of signals that are stored nowhere."""
+"""The format of signals that are stored nowhere."""
 
 _FIRST_LINE = re.compile(
     r"[\w\-]+(?:/(\d{1,9}))?\s+(\d{1,9})(?:\s+(\S+))?(?:\s+(\d{1,15}))?(?:\s+(.*))?"
@@ -23,7 +24,16 @@ _DATE = re.compile(r"(\d{1,2}:\d{2}:\d{2})(?:\.\d+)?\s+(\d{1,2}/\d{1,2}/\d{4})")
 
 @dataclass(frozen=True, slots=True)
 class SignalLine:
-    """One signal line of a header: where its samples are, by base name, and all of its tokens."""
+    """One signal line of a header.
+
+    Attributes:
+        file: base name of the file with the samples.
+        format: how they are stored.
+        per_frame: samples in each frame.
+        skew: samples by which the signal is late.
+        offset: place of the first sample in the file, bytes.
+        tokens: the words of the line.
+    """
 
     file: str
     format: int
@@ -34,13 +44,22 @@ class SignalLine:
 
     @property
     def name(self) -> str:
-        """What the line says that its signal is."""
+        """The name of the signal, or ""."""
         return " ".join(self.tokens[8:])
 
 
 @dataclass(frozen=True, slots=True)
 class WfdbHeader:
-    """A header, its numbers checked: `samples` is 0 where it does not say how many there are."""
+    """A header whose numbers have been checked.
+
+    Attributes:
+        rate: sampling rate, Hz; 250 if the header has none.
+        rate_stated: whether the header has a rate.
+        samples: samples of each signal; 0 if the header does not say.
+        recorded_at: local time of the recording, ISO 8601, or "".
+        signals: the signal lines.
+        comments: the comment lines, without "#".
+    """
 
     rate: float
     rate_stated: bool

@@ -93,8 +93,15 @@ def test_a_rate_that_is_no_whole_number_is_kept(tmp_path, record):
 
 def test_other_channels_are_ignored_whatever_their_unit(tmp_path, no_library):
     wide = np.vstack([ecg(), ecg()[:1]])
-    wfdb.wrsamp("rec", fs=500, units=["mV"] * 12 + ["bpm"], sig_name=[*LEADS, "HR"],
-                p_signal=wide.T.astype(float), fmt=["16"] * 13, write_dir=str(tmp_path))  # fmt: skip
+    wfdb.wrsamp(
+        "rec",
+        fs=500,
+        units=["mV"] * 12 + ["bpm"],
+        sig_name=[*LEADS, "HR"],
+        p_signal=wide.T.astype(float),
+        fmt=["16"] * 13,
+        write_dir=str(tmp_path),
+    )
     parts = [FilePart(n, (tmp_path / n).read_bytes()) for n in ("rec.hea", "rec.dat")]
     np.testing.assert_allclose(read(tuple(parts)).signal, ecg(), rtol=0, atol=1e-3)
 
@@ -126,7 +133,7 @@ def test_leads_in_several_files_equal_wfdb(tmp_path, record):
 
 
 def ptb(folder, signal: np.ndarray) -> list[FilePart]:
-    """A record laid out as those of the PTB Diagnostic database: Frank leads in a file of their own."""
+    """A record like those of the PTB Diagnostic database, with the Frank leads in another file."""
     counts = np.round(signal * 2000).astype("<i2")
     names = [lead.lower() for lead in LEADS] + ["vx", "vy", "vz"]
     files = ["s0010_re.dat"] * 12 + ["s0010_re.xyz"] * 3
