@@ -13,7 +13,8 @@ from cardex.api.recordings import one_recording
 from cardex.domain import ecg
 from cardex.domain.ecg import Waveform
 from cardex.domain.errors import InvalidQuestion
-from cardex.plotting.page import PaperStyle, draw_paper
+from cardex.plotting.page import draw_paper
+from cardex.plotting.paper_style import PaperStyle
 from cardex.plotting.png import to_png
 from cardex.plotting.svg import to_svg
 from cardex.signals.cleaning import MONITORING, Filter, clean

@@ -1,7 +1,7 @@
 """The layout of a 12-lead ECG on grid paper, in millimetres, for any renderer."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,26 +10,11 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
 from cardex.plotting.captions import Text, fitted, paragraph, printable, width_of
+from cardex.plotting.paper_style import LAYOUTS, STRIP_MM, PaperStyle
 
 Points = NDArray[np.float64]
 
-_COLUMNS = (
-    ("I", "aVR", "V1", "V4"),
-    ("II", "aVL", "V2", "V5"),
-    ("III", "aVF", "V3", "V6"),
-)
-LAYOUTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "3x4+1": (*_COLUMNS, ("II",)),
-    "3x4+3": (*_COLUMNS, ("II",), ("V1",), ("V5",)),
-    "6x2": tuple(zip(LEADS[:6], LEADS[6:], strict=True)),
-    "12x1": tuple((lead,) for lead in LEADS),
-}
-"""The rows of each layout, top first; the leads of a row follow each other in time."""
-SPEEDS = (25.0, 50.0)
-GAINS = (5.0, 10.0, 20.0)
-
 PAGE_MM = (297.0, 210.0)
-STRIP_MM = 250.0
 PULSE_MM = 15.0
 """Width of the margin before the strip, for the calibration pulse."""
 PULSE_S = 0.2
@@ -60,52 +45,6 @@ class Box:
 GRID = Box(11.0, 28.0, 275.0, 170.0)
 """A whole number of boxes of 5 mm, so that strips begin and end on a thick line."""
 STRIP_X = GRID.x + PULSE_MM
-
-
-@dataclass(frozen=True, slots=True)
-class PaperStyle:
-    """How an ECG is put on paper.
-
-    Attributes:
-        speed: 25 or 50 mm/s.
-        gain: 5, 10 or 20 mm/mV.
-        layout: a key of `LAYOUTS`.
-        start: where the strip begins in the record, s.
-        header: whether device, time and the machine's statements are printed.
-        processing: how the signal was filtered, for the footer.
-
-    Raises:
-        InvalidQuestion: if a value is not allowed; it names the field.
-    """
-
-    speed: float = 25.0
-    gain: float = 10.0
-    layout: str = "3x4+1"
-    start: float = 0.0
-    header: bool = True
-    processing: str = "as recorded"
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        for field, given, allowed in (
-            ("speed", self.speed, SPEEDS),
-            ("gain", self.gain, GAINS),
-            ("layout", self.layout, tuple(LAYOUTS)),
-        ):
-            if given not in allowed:
-                names = ", ".join(map(_named, allowed))
-                raise InvalidQuestion(
-                    f"{field} {_named(given)}: must be one of {names}", field=field
-                )
-
-    @property
-    def seconds(self) -> float:
-        """Duration of a strip of full width, s."""
-        return STRIP_MM / self.speed
-
-
-def _named(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)

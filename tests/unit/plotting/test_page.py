@@ -6,17 +6,8 @@ import pytest
 from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
 from cardex.plotting.captions import width_of
-from cardex.plotting.page import (
-    GAINS,
-    GRID,
-    LAYOUTS,
-    NOTICE,
-    PAGE_MM,
-    SPEEDS,
-    STRIP_X,
-    PaperStyle,
-    draw_paper,
-)
+from cardex.plotting.page import GRID, NOTICE, PAGE_MM, STRIP_X, draw_paper
+from cardex.plotting.paper_style import GAINS, LAYOUTS, SPEEDS, PaperStyle
 from tests.helpers.ecgs import ecg
 
 EVERY_STYLE = [

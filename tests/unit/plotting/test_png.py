@@ -6,7 +6,8 @@ from PIL import Image, ImageFont
 
 from cardex.domain.ecg import RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
-from cardex.plotting.page import GRID, PaperStyle, draw_paper
+from cardex.plotting.page import GRID, draw_paper
+from cardex.plotting.paper_style import PaperStyle
 from cardex.plotting.png import _spelled, to_png
 
 DARK = 110

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
-from cardex.plotting.page import LAYOUTS, PaperStyle, draw_paper
+from cardex.plotting.page import draw_paper
+from cardex.plotting.paper_style import LAYOUTS, PaperStyle
 from cardex.plotting.svg import to_svg
 from tests.helpers.ecgs import ecg
 
