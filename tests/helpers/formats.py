@@ -1,4 +1,4 @@
-"""Files of clinical formats for tests: real ones that a fresh machine can get, and small writers."""
+"""Files of clinical formats for tests: real ones from public packages, and small writers."""
 
 import datetime
 import io
@@ -7,9 +7,12 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from cardex.domain.ecg import LEADS, FilePart
+from cardex.domain.ecg import LEADS, EcgInput, FilePart
+from cardex.domain.errors import InvalidEcg
 from cardex.local_stack.dataset import Package, download
+from cardex.signals.readers import read
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +30,19 @@ _ISHNE_LEADS = {lead: code for code, lead in enumerate(LEADS, start=5)}
 def one(content: bytes, name: str = "") -> tuple[FilePart, ...]:
     """A payload of one file."""
     return (FilePart(name, content),)
+
+
+def refusal(source: EcgInput) -> tuple[str, str]:
+    """Read what has to be refused; returns the reason and the field at fault."""
+    with pytest.raises(InvalidEcg) as caught:
+        read(source)
+    return caught.value.reason, caught.value.field
+
+
+def replaced(part: FilePart, old: bytes, new: bytes) -> FilePart:
+    """A file in which `old`, which must be there, is `new`."""
+    assert old in part.content
+    return FilePart(part.name, part.content.replace(old, new))
 
 
 def muse_pairs() -> dict[str, tuple[bytes, bytes]]:

@@ -13,7 +13,8 @@ from cardex.api.recordings import one_recording
 from cardex.domain import ecg
 from cardex.domain.ecg import Waveform
 from cardex.domain.errors import InvalidQuestion
-from cardex.plotting.page import PaperStyle, draw_paper
+from cardex.plotting.page import draw_paper
+from cardex.plotting.paper_style import PaperStyle
 from cardex.plotting.png import to_png
 from cardex.plotting.svg import to_svg
 from cardex.signals.cleaning import MONITORING, Filter, clean
@@ -51,7 +52,7 @@ def run_encode(path: Path, out: Path, spec: ImageSpec, zoom: int) -> None:
 
 
 def run_plot(path: Path, out: Path, style: PaperStyle, *, treatment: Treatment, dpi: int) -> None:
-    """Write one recording on grid paper, as PNG or SVG.
+    """Write one recording on grid paper, as PNG or SVG: the whole of it, calibration pulses too.
 
     Raises:
         InvalidEcg: if the file is no ECG.
@@ -59,7 +60,7 @@ def run_plot(path: Path, out: Path, style: PaperStyle, *, treatment: Treatment, 
             written.
     """
     suffix = _check_suffix(out, (".png", ".svg"))
-    waveform, processing = _treated(read(one_recording(path)), treatment)
+    waveform, processing = _treated(read(one_recording(path), with_pulses=True), treatment)
     drawing = draw_paper(waveform, replace(style, processing=processing))
     content = to_svg(drawing).encode() if suffix == ".svg" else to_png(drawing, dpi)
     _write(out, content)

@@ -157,7 +157,7 @@ def plot(
 ) -> None:
     """Draw a 12-lead ECG on its grid paper."""
     from cardex.cli.draw import Treatment, run_plot
-    from cardex.plotting.page import PaperStyle
+    from cardex.plotting.paper_style import PaperStyle
 
     with tell_errors():
         if raw and filtered:

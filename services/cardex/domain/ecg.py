@@ -1,4 +1,4 @@
-"""The 12-lead ECG as all rooms see it."""
+"""The 12-lead ECG: its leads and limits, and the types in which it comes in and is passed on."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ MAX_SECONDS = 600.0
 MIN_RATE_HZ = 50.0
 MAX_RATE_HZ = 4000.0
 MAX_FILE_BYTES = 64 * 1024 * 1024
-"""Of all files of one recording together."""
+"""Limit for all files of one recording together."""
 
 Signal = NDArray[np.float32]
 Image = NDArray[np.uint8 | np.float32]
@@ -25,14 +25,16 @@ Embedding = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class RecordingMetadata:
-    """What a file says of itself. Shown to who holds the file; never logged, cached or sent on.
+    """What a file says about its recording.
+
+    It is shown only to the person who has the file, and never logged, cached or sent on.
 
     Attributes:
         device: manufacturer and model of the cart.
         recorded_at: local time of the recording, ISO 8601.
         statements: the machine's own interpretation, as it stands in the file.
-        subject: keyed hash of the patient id: equal for two files of one patient, and of no use
-            without the key. Empty where no key was given or the file names no patient.
+        subject: keyed hash of the patient id. It is equal for two files of one patient, and without
+            the key nobody can tell whose it is. Empty without a key, or a patient in the file.
     """
 
     device: str = ""
@@ -49,13 +51,18 @@ class Waveform:
         signal: (12, samples) float32, mV, leads in the order of `LEADS`.
         rate: samples per second, Hz.
         source: the format the ECG was read from, for example "DICOM".
-        origin: what the file says of device, time and interpretation.
+        metadata: what the file says of device, time and interpretation.
+        pulses: begin and end of each calibration pulse, s from the start of the record as it was
+            sent; `signal` is the longest part of it without them.
+        start: where `signal` begins in the record as it was sent, s.
     """
 
     signal: Signal
     rate: float
     source: str = "samples"
-    origin: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
+    metadata: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
+    pulses: tuple[tuple[float, float], ...] = ()
+    start: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -65,7 +72,7 @@ class Waveform:
 
 @dataclass(frozen=True, slots=True)
 class TypedSamples:
-    """Samples as a client typed them, not yet checked.
+    """Samples that a client sent as numbers, not as a file; not yet checked.
 
     Attributes:
         leads: lead names, in any order.
@@ -85,7 +92,7 @@ class FilePart:
     """One file of a clinical recording.
 
     Attributes:
-        name: base name; matters only where one file names another, as in WFDB.
+        name: file name; it is used only where one file names another, as in WFDB.
         content: the bytes.
     """
 
@@ -94,4 +101,4 @@ class FilePart:
 
 
 EcgInput = TypedSamples | tuple[FilePart, ...]
-"""An ECG on its way in: typed samples, or the file or files of one recording."""
+"""An ECG as a client sends it: typed samples, or the file or files of one recording."""

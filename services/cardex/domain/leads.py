@@ -1,4 +1,4 @@
-"""Names of leads, as carts and spreadsheets write them."""
+"""The names that carts and spreadsheets give the leads."""
 
 import re
 
@@ -12,7 +12,7 @@ _LONGEST_ALIAS = 40
 
 
 def canonical(name: str) -> str | None:
-    """Return the lead of `LEADS` that a name means ("avr", "ECG I", "MDC_ECG_LEAD_V1"), or None."""
+    """Return the lead of `LEADS` that a name such as "avr" or "ECG I" stands for, or None."""
     exact = _CANONICAL.get(name.upper())
     if exact is not None or len(name) > _LONGEST_ALIAS:
         return exact

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SignalWarning:
-    """A doubt about the signal.
+    """One reason to doubt the signal, or to know what was done to it.
 
     Attributes:
-        code: stable code.
-        message: in words.
-        leads: the leads concerned; empty where it concerns the record.
+        code: stable code, such as LEAD_OFF; docs/signals.md lists them all.
+        message: the reason in words.
+        leads: the leads concerned; empty if the whole record is.
     """
 
     code: str
@@ -20,12 +20,13 @@ class SignalWarning:
 
 @dataclass(frozen=True, slots=True)
 class SignalQuality:
-    """What is known about the signal of one record.
+    """The quality of the signal of one record.
 
     Attributes:
         index: 0 (no lead is of use) to 1 (every beat of every lead looks like the others).
-        heart_rate_bpm: mean ventricular rate; None where fewer than two beats were found.
-        warnings: doubts, those about leads first.
+        heart_rate_bpm: mean ventricular rate in beats a minute; None if fewer than two beats were
+            found.
+        warnings: those about leads first, then those about the record.
     """
 
     index: float

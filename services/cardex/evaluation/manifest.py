@@ -11,7 +11,7 @@ from cardex.evaluation.ecgs import read_parts
 from cardex.reports.csv import codes_of
 from cardex.reports.ptbxl import Record, normalise
 from cardex.signals.formats.limits import refuse_size
-from cardex.signals.formats.wfdb_header import parse
+from cardex.signals.formats.wfdb_header import parse_header
 
 logger = logging.getLogger(__name__)
 
@@ -173,5 +173,5 @@ def _signal_files(path: Path) -> list[Path]:
     if path.suffix.lower() != HEADER:
         return []
     refuse_size(path.stat().st_size, MAX_FILE_BYTES, "the header")
-    named = dict.fromkeys(line.file for line in parse(path.read_bytes()).signals)
+    named = dict.fromkeys(line.file for line in parse_header(path.read_bytes()).signals)
     return [file for name in named if (file := path.parent / name).is_file() and file != path]

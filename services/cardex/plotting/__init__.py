@@ -1,1 +1,1 @@
-"""An ECG on its grid paper: what is drawn where, and the two renderers."""
+"""Drawing an ECG on grid paper: the layout of the page, and its output as SVG and PNG."""

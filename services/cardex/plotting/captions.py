@@ -1,4 +1,4 @@
-"""Text that has to fit: how wide a line is, where it breaks and what is left out."""
+"""Fitting text into a given width: measuring, breaking and shortening lines."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -7,8 +7,8 @@ from typing import Literal
 
 ELLIPSIS = "…"
 _NARROW, _WIDE, _FULL = 0.58, 0.72, 1.0
-"""Widths of a character in ems, upper bounds over common sans-serif fonts: small letters, capitals
-and digits, and East Asian characters."""
+"""Widths of a character in ems, upper bounds over common sans-serif fonts, of small letters, of
+capitals and digits, and of East Asian characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,11 @@ class Text:
 
     Attributes:
         text: printable characters only.
-        x: where it is anchored, mm from the page's left.
+        x: position of the anchor, mm from the page's left.
         y: its baseline, mm from the page's top.
         size: of the font (its em), mm.
-        anchor: which end of the line stands at `x`.
-        bold: whether it is emphasised.
+        anchor: the end of the line that is at `x`.
+        bold: whether it is bold.
     """
 
     text: str
@@ -39,12 +39,12 @@ def printable(text: str) -> str:
 
 
 def width_of(text: str, size: float) -> float:
-    """Return an upper estimate of a line's width in the unit of `size`, whatever the font."""
+    """Return an upper bound of a line's width, in the unit of `size`, for common fonts."""
     return size * sum(map(_ems, text))
 
 
 def fitted(text: str, size: float, width: float) -> str:
-    """Return `text`, cut and ended with an ellipsis where it is wider than `width`."""
+    """Return `text`, or its beginning with an ellipsis if it is wider than `width`."""
     if width_of(text, size) <= width:
         return text
     room = width - width_of(ELLIPSIS, size)
@@ -66,7 +66,7 @@ def wrapped(text: str, size: float, width: float) -> list[str]:
 
 
 def paragraph(parts: Iterable[str], size: float, width: float, most: int) -> list[str]:
-    """Lay parts out in at most `most` lines: each on its own lines if they fit, else run together.
+    """Break parts into at most `most` lines: each part on its own lines if they fit, else joined.
 
     Args:
         parts: sentences, each printable.
@@ -75,7 +75,7 @@ def paragraph(parts: Iterable[str], size: float, width: float, most: int) -> lis
         most: number of lines there is room for.
 
     Returns:
-        The lines; the last one ends with an ellipsis where something is left out.
+        The lines; the last one ends with an ellipsis if something is left out.
     """
     kept = [part for part in parts if part]
     lines = [line for part in kept for line in wrapped(part, size, width)]
@@ -87,7 +87,7 @@ def paragraph(parts: Iterable[str], size: float, width: float, most: int) -> lis
 
 
 def _cut(line: str, size: float, width: float) -> str:
-    """Return the words of a line that leave room for an ellipsis, and the ellipsis."""
+    """Return a line without its last words, as far as an ellipsis needs their room."""
     words = line.removesuffix(ELLIPSIS).split()
     while len(words) > 1 and width_of(" ".join([*words, ELLIPSIS]), size) > width:
         words.pop()

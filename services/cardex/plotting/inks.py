@@ -1,4 +1,4 @@
-"""Colours and pens of ECG paper, the same on screen and in print."""
+"""Colours and line widths of ECG paper, for SVG and PNG alike."""
 
 PAPER = "#ffffff"
 THIN = "#f7cccc"

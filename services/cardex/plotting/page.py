@@ -1,7 +1,7 @@
-"""The 12-lead ECG on its grid paper: what stands where, in millimetres, whoever draws it."""
+"""The layout of a 12-lead ECG on grid paper, in millimetres, for any renderer."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,36 +10,21 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
 from cardex.plotting.captions import Text, fitted, paragraph, printable, width_of
+from cardex.plotting.paper_style import LAYOUTS, STRIP_MM, PaperStyle
 
 Points = NDArray[np.float64]
 
-_COLUMNS = (
-    ("I", "aVR", "V1", "V4"),
-    ("II", "aVL", "V2", "V5"),
-    ("III", "aVF", "V3", "V6"),
-)
-LAYOUTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "3x4+1": (*_COLUMNS, ("II",)),
-    "3x4+3": (*_COLUMNS, ("II",), ("V1",), ("V5",)),
-    "6x2": tuple(zip(LEADS[:6], LEADS[6:], strict=True)),
-    "12x1": tuple((lead,) for lead in LEADS),
-}
-"""The rows of each layout, top first; the leads of a row share its width and follow each other in time."""
-SPEEDS = (25.0, 50.0)
-GAINS = (5.0, 10.0, 20.0)
-
 PAGE_MM = (297.0, 210.0)
-STRIP_MM = 250.0
 PULSE_MM = 15.0
-"""Room for the calibration pulse, before the strip."""
+"""Width of the margin before the strip, for the calibration pulse."""
 PULSE_S = 0.2
 RESOLUTION_MM = 0.1
-"""A trace keeps the extremes of each such column, at their own times: a pen is wider than that."""
+"""A trace keeps only the extremes of each column of this width: a pen is wider."""
 
 ABOVE = 0.6
 """Share of a row above its baseline: most R waves are taller than S waves are deep."""
 ROOMY_MM = 20.0
-"""Rows closer than this have their labels in the margin, as between them is no room."""
+"""If rows are closer than this, their labels are in the margin."""
 LABEL_MM = 4.0
 TEXT_MM = 3.0
 LINE_MM = 4.0
@@ -58,54 +43,8 @@ class Box:
 
 
 GRID = Box(11.0, 28.0, 275.0, 170.0)
-"""Whole boxes of 5 mm, so that strips begin and end on a thick line."""
+"""A whole number of boxes of 5 mm, so that strips begin and end on a thick line."""
 STRIP_X = GRID.x + PULSE_MM
-
-
-@dataclass(frozen=True, slots=True)
-class PaperStyle:
-    """How an ECG is put on paper.
-
-    Attributes:
-        speed: 25 or 50 mm/s.
-        gain: 5, 10 or 20 mm/mV.
-        layout: a key of `LAYOUTS`.
-        start: where the strip begins in the record, s.
-        header: whether device, time and the machine's statements are printed.
-        processing: what was done to the signal, for the footer.
-
-    Raises:
-        InvalidQuestion: for a value that is none of these, naming it.
-    """
-
-    speed: float = 25.0
-    gain: float = 10.0
-    layout: str = "3x4+1"
-    start: float = 0.0
-    header: bool = True
-    processing: str = "as recorded"
-
-    def __post_init__(self) -> None:
-        """Check the fields."""
-        for field, given, allowed in (
-            ("speed", self.speed, SPEEDS),
-            ("gain", self.gain, GAINS),
-            ("layout", self.layout, tuple(LAYOUTS)),
-        ):
-            if given not in allowed:
-                names = ", ".join(map(_named, allowed))
-                raise InvalidQuestion(
-                    f"{field} {_named(given)}: must be one of {names}", field=field
-                )
-
-    @property
-    def seconds(self) -> float:
-        """What a strip of full width shows, s."""
-        return STRIP_MM / self.speed
-
-
-def _named(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +53,7 @@ class Trace:
 
     Attributes:
         lead: its name.
-        points: (N, 2) float64, mm from the page's top left; never below the grid.
+        points: (N, 2) float64, mm from the page's top left; none is below the grid.
     """
 
     lead: str
@@ -123,14 +62,14 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A page: the grid, and on it lines and text; whoever renders it adds nothing.
+    """A page with its grid, lines and text, complete for a renderer.
 
     Attributes:
         page: width and height, mm.
-        grid: where the grid is; thin lines every mm and thick ones every 5 mm from its corner.
-        traces: row by row, in a row from left to right.
-        pulses: one calibration pulse a row, (6, 2) mm each.
-        ticks: what separates the leads of a row, (2, 2) mm each.
+        grid: its rectangle; thin lines are every mm and thick ones every 5 mm from its corner.
+        traces: pieces of the leads, row by row, from left to right.
+        pulses: a calibration pulse for each row, (6, 2) mm each.
+        ticks: marks between the leads of a row, (2, 2) mm each.
         texts: labels, header and footer.
     """
 
@@ -144,7 +83,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
-    """The place of one lead: from `x` on, `width` wide, around `baseline`; it begins at `time` s."""
+    """The place of one lead: `x`, `width` and `baseline` in mm; `time` is its start, s."""
 
     lead: str
     x: float
@@ -154,9 +93,10 @@ class _Cell:
 
 
 def draw_paper(waveform: Waveform, style: PaperStyle) -> Drawing:
-    """Put an ECG on A4 landscape: the median of what is shown of each lead lies on its row's baseline.
+    """Lay out an ECG on a page of A4 landscape.
 
-    A record that ends before the strip does is drawn as far as it goes.
+    Each lead is shifted so that the median of its piece lies on the baseline of its row. A record
+    that is shorter than the strip is drawn to its end.
 
     Args:
         waveform: a checked record.
@@ -181,7 +121,7 @@ def draw_paper(waveform: Waveform, style: PaperStyle) -> Drawing:
         for cell, trace in zip(cells, drawn, strict=True)
         for text in _labels(cell, pitch, traces, ended=not len(trace.points))
     ]
-    header = _header(waveform.origin) if style.header else []
+    header = _header(waveform.metadata) if style.header else []
     baselines = [_baseline(row, len(rows)) for row in range(len(rows))]
     return Drawing(
         page=PAGE_MM,
@@ -221,12 +161,12 @@ def _trace(waveform: Waveform, cell: _Cell, style: PaperStyle) -> Trace:
     shown = waveform.signal[LEADS.index(cell.lead), first:after].astype(np.float64)
     x = cell.x + (np.arange(first, after) / rate - cell.time) * style.speed
     y = cell.baseline - (shown - np.median(shown)) * style.gain
-    y = np.clip(y, 0.0, GRID.y + GRID.height)  # as a pen stops at the edge; the footer is kept
+    y = np.clip(y, 0.0, GRID.y + GRID.height)  # so that no trace crosses the footer
     return Trace(cell.lead, _thinned(np.stack([x, y], axis=1)))  # (N, 2)
 
 
 def _thinned(points: Points) -> Points:
-    """Keep the first, the last, and the lowest and highest of each column of `RESOLUTION_MM`."""
+    """Keep the first and last point, and the extremes of each column of `RESOLUTION_MM`."""
     column = np.floor((points[:, 0] - points[0, 0]) / RESOLUTION_MM + 1e-6)
     if len(points) <= 2 * (column[-1] + 1):
         return points
@@ -239,7 +179,7 @@ def _thinned(points: Points) -> Points:
 
 
 def _pulse(baseline: float, style: PaperStyle) -> Points:
-    """Return 1 mV for 0.2 s, between two pieces of the baseline."""
+    """Return a calibration pulse, 1 mV for 0.2 s, between two pieces of the baseline: (6, 2) mm."""
     width, top = PULSE_S * style.speed, baseline - style.gain
     rise = GRID.x + (PULSE_MM - width) / 2
     fall = rise + width
@@ -248,7 +188,7 @@ def _pulse(baseline: float, style: PaperStyle) -> Points:
 
 
 def _ticks(cell: _Cell) -> Iterator[Points]:
-    """Yield marks above and below the baseline: one across the trace would pass for a pacing spike."""
+    """Yield marks above and below the baseline; a mark on it would look like a pacing spike."""
     for near, far in ((-5.0, -8.0), (5.0, 8.0)):
         yield np.array([(cell.x, cell.baseline + near), (cell.x, cell.baseline + far)])
 
@@ -267,7 +207,7 @@ def _labels(cell: _Cell, pitch: float, traces: tuple[Trace, ...], *, ended: bool
 def _free(
     x: float, width: float, baseline: float, pitch: float, traces: tuple[Trace, ...]
 ) -> float:
-    """Return the y in the row's own band where no trace crosses a label: above its trace, or below."""
+    """Return a y in the row, above or below its trace, at which no trace crosses a label."""
     pieces = [t.points[(t.points[:, 0] > x - 1) & (t.points[:, 0] < x + width)] for t in traces]
     spans = [(piece[:, 1].min() - 1, piece[:, 1].max() + 1) for piece in pieces if len(piece)]
     usual = 8.0
@@ -279,16 +219,16 @@ def _free(
     return baseline - usual
 
 
-def _header(origin: RecordingMetadata) -> list[Text]:
-    """Return device and time on the left and the machine's statements on the right."""
+def _header(metadata: RecordingMetadata) -> list[Text]:
+    """Return texts: device and time on the left, the machine's statements on the right."""
     left, middle, right, y = GRID.x, GRID.x + 95.0, GRID.x + GRID.width, 8.0
-    recorded = printable(origin.recorded_at).replace("T", " ")
-    facts = (printable(origin.device), f"Recorded {recorded}" if recorded else "")
+    recorded = printable(metadata.recorded_at).replace("T", " ")
+    facts = (printable(metadata.device), f"Recorded {recorded}" if recorded else "")
     texts = [
         Text(fitted(fact, TEXT_MM, middle - left - 5), left, y + number * LINE_MM, TEXT_MM)
         for number, fact in enumerate(fact for fact in facts if fact)
     ]
-    statements = [text for text in map(printable, origin.statements) if text]
+    statements = [text for text in map(printable, metadata.statements) if text]
     if statements:
         texts.append(
             Text("Statements of the machine, from the file:", middle, y, TEXT_MM, bold=True)
@@ -310,8 +250,8 @@ def _footer(waveform: Waveform, style: PaperStyle) -> list[Text]:
         f"{style.start:g} to {end:g} s of {waveform.seconds:g} s",
     )
     room = right - left - width_of(NOTICE, TEXT_MM) - 5
-    said = fitted(printable(" | ".join(facts)), TEXT_MM, room)
+    line = fitted(printable(" | ".join(facts)), TEXT_MM, room)
     return [
-        Text(said, left, y, TEXT_MM),
+        Text(line, left, y, TEXT_MM),
         Text(NOTICE, right, y, TEXT_MM, anchor="end", bold=True),
     ]

@@ -1,4 +1,4 @@
-"""A drawing as PNG, drawn larger than asked for and scaled down, so that lines are smooth."""
+"""A drawing as PNG. It is drawn larger and scaled down, so that its lines are smooth."""
 
 import io
 import unicodedata
@@ -34,19 +34,19 @@ _SPELLED = str.maketrans(
 
 
 def to_png(drawing: Drawing, dpi: int) -> bytes:
-    """Return the bytes of a PNG that knows its resolution, so that it prints at true scale.
+    """Return a PNG with its resolution, so that it is printed at true scale.
 
     Args:
         drawing: the page.
         dpi: pixels per inch, 50 to 600.
 
     Raises:
-        InvalidQuestion: for another resolution.
+        InvalidQuestion: if `dpi` is outside of these.
     """
     if not MIN_DPI <= dpi <= MAX_DPI:
         raise InvalidQuestion(f"dpi {dpi}: must be {MIN_DPI} to {MAX_DPI}", field="dpi")
     width, height = (round(side / MM_PER_INCH * dpi) for side in drawing.page)
-    # 600 dpi of A4 are 100 MB already, and need no smoothing
+    # A4 at 600 dpi takes 100 MB and needs no smoothing.
     factor = max(1, min(_OVERSAMPLING, MAX_DPI // dpi))
     large = _Canvas(drawing, (width * factor, height * factor)).image
     image = large if factor == 1 else large.reduce(factor)
@@ -56,7 +56,7 @@ def to_png(drawing: Drawing, dpi: int) -> bytes:
 
 
 class _Canvas:
-    """An image of the whole page, `scale` pixels to the millimetre."""
+    """An image of the whole page."""
 
     def __init__(self, drawing: Drawing, size: tuple[int, int]) -> None:
         self.image = Image.new("RGB", size, PAPER)
@@ -82,7 +82,7 @@ class _Canvas:
                 self._line(np.array([(box.x, y), (right, y)]), pen, ink)
 
     def _line(self, points: Points, pen: float, ink: str = INK) -> None:
-        # pixel 0 covers 0 to 1, so its centre is half a pixel in
+        # Pixel 0 covers 0 to 1, so its centre is at half a pixel.
         pixels = np.rint(points * self._scale - 0.5).ravel().tolist()
         self._draw.line(pixels, fill=ink, width=max(1, round(pen * self._scale)), joint="curve")
 
@@ -99,7 +99,7 @@ class _Canvas:
 
 
 def _spelled(text: str) -> str:
-    """Return the text in the letters that Pillow's own font has; "?" for what has no likeness."""
-    plain = unicodedata.normalize("NFKD", text.replace(ELLIPSIS, "\0").translate(_SPELLED))
-    base = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    """Return the text in letters of Pillow's own font, with "?" for those without an equivalent."""
+    decomposed = unicodedata.normalize("NFKD", text.replace(ELLIPSIS, "\0").translate(_SPELLED))
+    base = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     return base.encode("ascii", "replace").decode("ascii").replace("\0", ELLIPSIS)

@@ -1,4 +1,4 @@
-"""A drawing as SVG: vectors in real millimetres, text that can be selected."""
+"""A drawing as SVG, with lengths in millimetres and selectable text."""
 
 from xml.sax.saxutils import escape, quoteattr
 
@@ -9,7 +9,7 @@ from cardex.plotting.inks import INK, PAPER, PEN_MM, THICK, THICK_MM, THIN, THIN
 from cardex.plotting.page import Box, Drawing, Points
 
 STEP_MM = 0.01
-"""Coordinates of traces are whole steps: short to write, and a tenth of what a printer resolves."""
+"""Coordinates of traces are whole numbers of this: a tenth of what a printer resolves."""
 
 
 def to_svg(drawing: Drawing) -> str:
@@ -43,7 +43,7 @@ def _grid(box: Box) -> str:
     return (
         f'<defs><pattern id="ecg-grid" {place} width="5" height="5" patternUnits="userSpaceOnUse">'
         f'<path d="{thin}" stroke="{THIN}" stroke-width="{THIN_MM}"/>'
-        # a pattern cuts its edges in half, so both edges are drawn
+        # A pattern clips half of a line on its edge, so the line is drawn on both edges.
         f'<path d="M0 0v5h5v-5z" fill="none" stroke="{THICK}" stroke-width="{THICK_MM}"/>'
         "</pattern></defs>\n"
         f'<rect {area} fill="url(#ecg-grid)" stroke="{THICK}" stroke-width="{THICK_MM}"/>'
@@ -51,7 +51,7 @@ def _grid(box: Box) -> str:
 
 
 def _path(points: Points, kind: str, pen: float = PEN_MM, lead: str = "") -> str:
-    """Return a path of relative steps; each is rounded at its absolute place, so none adds up."""
+    """Return a path of relative steps, rounded in absolute coordinates so that no error adds up."""
     steps = np.rint(points / STEP_MM).astype(np.int64)
     moves = np.diff(steps, axis=0).ravel().tolist()
     numbers = "".join(f"{move}" if move < 0 else f" {move}" for move in moves)

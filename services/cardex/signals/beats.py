@@ -1,4 +1,4 @@
-"""Beats of a cleaned ECG: where the QRS complexes are, and what the median beat looks like."""
+"""The beats of a cleaned ECG: finding the QRS complexes, and the median beat."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,19 @@ from cardex.domain.ecg import Signal
 from cardex.signals.cleaning import seconds_to_samples
 
 QRS_S = 0.1
-"""Width over which the slope is gathered: that of a normal QRS complex."""
+"""Width of the moving window over the squared slope: that of a normal QRS complex."""
 REFRACTORY_S = 0.18
-"""No two QRS complexes are nearer: 330 beats a minute."""
+"""Least time between two QRS complexes: 330 beats a minute."""
 BLOCK_S = 2.0
-"""Every block of this length holds a beat at 30 beats a minute or more."""
+"""Length of a block: it holds a beat wherever the heart rate is 30 beats a minute or more."""
 THRESHOLD = 0.35
-"""Share of the typical QRS energy from which a peak is a QRS and not a T wave."""
+"""Share of the typical QRS energy from which a peak counts as a QRS complex, not as a T wave."""
 CONTRAST = 4.0
-"""Typical QRS energy over that of the quietest fifth, which noise alone does not reach."""
+"""Least energy of the typical peak over that of the quietest fifth: noise alone has less."""
 MIN_SLOPE = 0.2
 """Root mean square slope, mV/s, that any lead with a QRS complex has."""
 SEARCH_S = 0.08
+"""The R peak is looked for up to this far from the peak of the energy."""
 BEFORE_R = 0.4
 """Share of a beat's window that lies before the R peak: P wave and PQ time."""
 
@@ -33,7 +34,7 @@ class Beats:
 
     Attributes:
         peaks: (beats,) int64, sample of each R peak, ascending.
-        rate: of the signal they were found in, Hz.
+        rate: sampling rate of the signal that they were found in, Hz.
     """
 
     peaks: NDArray[np.int64]
@@ -51,7 +52,7 @@ def find_beats(signal: Signal, rate: float) -> Beats:
     """Find the QRS complexes over all leads together.
 
     The steps are those of Pan and Tompkins 1985 (slope, energy, moving window, adaptive threshold),
-    with the energy summed over the leads, so that no single bad lead decides.
+    with the energy summed over the leads, so that one bad lead does not decide.
 
     Args:
         signal: (12, samples) float32, mV, without baseline wander and mains.
@@ -60,7 +61,7 @@ def find_beats(signal: Signal, rate: float) -> Beats:
     width = max(1, seconds_to_samples(QRS_S, rate))
     slope = np.diff(signal, axis=-1)
     scale = np.sqrt(np.mean(slope * slope, axis=-1, keepdims=True))
-    # Each lead counts by its own scale; one without an ECG counts next to nothing.
+    # All leads have equal weight, but one without an ECG has almost none.
     slope /= np.maximum(scale, MIN_SLOPE / np.float32(rate))
     energy = uniform_filter1d(np.einsum("ln,ln->n", slope, slope), width)
     typical = _typical_peak(energy, rate)
@@ -75,7 +76,7 @@ def find_beats(signal: Signal, rate: float) -> Beats:
 
 
 def median_beat(signal: Signal, beats: Beats, samples: int) -> Signal | None:
-    """Return the sample-wise median of all whole beats around their R peaks.
+    """Return the median of all whole beats, sample by sample, aligned at their R peaks.
 
     Args:
         signal: (leads, n) float32, the signal that `beats` were found in.
@@ -102,21 +103,21 @@ def beat_windows(signal: Signal, beats: Beats, samples: int) -> Signal:
 
 def median(cut: Signal) -> Signal:
     """Return the median over the beats of (leads, beats, samples): (leads, samples) float32."""
-    ordered = np.sort(cut, axis=1)  # without branches, so three times as fast as numpy's median
+    ordered = np.sort(cut, axis=1)  # three times as fast as numpy's median
     count = cut.shape[1]
     middle: Signal = (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) * np.float32(0.5)
     return middle
 
 
 def _typical_peak(energy: NDArray[np.float32], rate: float) -> float:
-    """Return the median over blocks of each block's highest energy: half of them may be artefact."""
+    """Return the median over the blocks of their highest energy; up to half may be artefact."""
     block = min(len(energy), seconds_to_samples(BLOCK_S, rate))
     blocks = len(energy) // block
     return float(np.median(energy[: blocks * block].reshape(blocks, block).max(axis=1)))
 
 
 def _refined(signal: Signal, found: NDArray[np.int64], reach: int) -> NDArray[np.int64]:
-    """Move each place to the largest deflection over all leads nearby: the R peak."""
+    """Move each place, by up to `reach` samples, to the largest deflection: the R peak."""
     places = found[:, None] + np.arange(-reach, reach + 1)  # (beats, 2 reach + 1)
     inside = np.clip(places, 0, signal.shape[1] - 1)
     near = signal[:, inside]  # (leads, beats, 2 reach + 1)

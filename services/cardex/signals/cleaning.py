@@ -1,4 +1,4 @@
-"""From a raw waveform to the model's rate and band, in one pass through the frequency domain."""
+"""Resampling and filtering of a raw waveform, in one multiplication of its spectrum."""
 
 import math
 from dataclasses import dataclass
@@ -13,26 +13,29 @@ from scipy import signal as dsp
 from cardex.domain.ecg import Signal, Waveform
 
 ORDER = 3
-"""Of the Butterworth band-pass; run forwards and backwards, so its slopes are twice as steep."""
+"""Order of the Butterworth band-pass, whose slopes are twice as steep forwards and backwards."""
 NOTCH_Q = 30.0
+"""Quality factor of the notch: its frequency over its width."""
 PADDING_S = 4.0
-"""Mirrored signal beyond each end: two periods of the slowest wave that passes. Mirrored, not turned about
-its end as is usual, which would make a step of an R peak that a record begins with."""
+"""Length of the mirrored signal before and after the record: two periods of the slowest wave that
+passes. It is not turned upside down too, as scipy does by default, since that would make a step of
+an R peak with which a record begins."""
 LOWEST_HZ, HIGHEST_HZ = 0.01, 500.0
 MAX_POINTS = 101
 AT_ONCE = 1_000_000
-"""Samples that are transformed in one call: all leads of a short record, one of a long one."""
+"""Samples that are transformed in one call: all leads of a short record, one lead of a long one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is taken out of a record before it becomes an image.
+    """The filter that a record passes before it becomes an image.
 
     Attributes:
         band_hz: pass band, Hz; 0 leaves that side open. 0.5-40 Hz is the monitoring band of IEC
-            60601-2-27: baseline wander below it and mains above it go.
-        notch_hz: mains frequency to take out with Q = 30 (P1, section 4), Hz; 0 takes out none.
-        points: length of a centred moving average at the model's rate (P1's n-point window); 1 is none.
+            60601-2-27: it removes baseline wander below and mains above.
+        notch_hz: mains frequency that is removed with Q = 30, Hz; 0 for none (Qiu et al. 2023).
+        points: length of a centred moving average at the model's rate, in samples; 1 for none (Qiu
+            et al. 2023).
     """
 
     band_hz: tuple[float, float] = (0.5, 40.0)
@@ -48,7 +51,8 @@ class Filter:
         low, high = map(float, self.band_hz)
         if any(edge and not LOWEST_HZ <= edge <= HIGHEST_HZ for edge in (low, high)):
             raise ValueError(
-                f"band_hz {self.band_hz}: each must be {LOWEST_HZ} to {HIGHEST_HZ:g} Hz, or 0 for open"
+                f"band_hz {self.band_hz}: each must be {LOWEST_HZ} to {HIGHEST_HZ:g} Hz,"
+                " or 0 for open"
             )
         if high and high <= low:
             raise ValueError(f"band_hz {self.band_hz}: the second must be the higher")
@@ -56,7 +60,7 @@ class Filter:
             raise ValueError(f"notch_hz {self.notch_hz}: must be 40 to 70 Hz, or 0 for none")
         if not 1 <= self.points <= MAX_POINTS or self.points % 2 == 0:
             raise ValueError(f"points {self.points}: must be odd, 1 to {MAX_POINTS}")
-        # equal filters are to have one JSON form, and so one id
+        # Equal filters must have the same JSON form, since an id is computed from it.
         object.__setattr__(self, "band_hz", (low + 0.0, high + 0.0))
         object.__setattr__(self, "notch_hz", float(self.notch_hz) + 0.0)
 
@@ -68,19 +72,19 @@ def clean(waveform: Waveform, rate: float, wanted: Filter = MONITORING) -> Signa
     """Resample to `rate` and filter with zero phase, so that no wave is shifted in time.
 
     Every step is linear, so all of them are one multiplication of the spectrum: the band-pass is
-    |H|^2 of a Butterworth filter (what filtering forwards and backwards gives), and cutting the
-    spectrum at the new Nyquist frequency resamples without any aliasing. The ends are mirrored.
+    |H|^2 of a Butterworth filter, as if it were applied forwards and backwards, and cutting the
+    spectrum at the new Nyquist frequency resamples without aliasing. The ends are mirrored.
 
     Args:
-        waveform: any rate, finite samples.
-        rate: the model's rate, Hz.
-        wanted: what to take out.
+        waveform: a record of any rate, with finite samples.
+        rate: sampling rate of the result, Hz.
+        wanted: the filter.
 
     Returns:
         (12, samples) float32, mV, at `rate`.
 
     Raises:
-        ValueError: if `rate` cannot hold the band.
+        ValueError: if the band reaches beyond half of `rate`.
     """
     steps = Fraction(rate / waveform.rate).limit_denominator(1000)
     up, down = steps.numerator, steps.denominator
@@ -107,10 +111,10 @@ def seconds_to_samples(seconds: float, rate: float) -> int:
 
 @lru_cache(maxsize=64)
 def _extent(samples: int, rate: float, down: int) -> tuple[int, int]:
-    """Return where the record starts in the padded one and how long that is, in input samples.
+    """Return where the record starts in the padded signal, and its length, in input samples.
 
-    Both are multiples of `down`, so that the output grid falls on samples; the length is one that the
-    transform is fast at.
+    Both are multiples of `down`, so that each output sample falls on an input sample. The length is
+    one for which the Fourier transform is fast.
     """
     before = math.ceil(PADDING_S * rate / down) * down
     blocks = math.ceil((samples + 2 * before) / down)
@@ -120,7 +124,7 @@ def _extent(samples: int, rate: float, down: int) -> tuple[int, int]:
 
 
 def _mirrored(signal: Signal, before: int, length: int) -> Signal:
-    """Mirror (leads, n) at both ends, then continue the last value: (leads, length)."""
+    """Mirror (leads, n) at both ends and repeat the last value beyond that: (leads, length)."""
     leads, samples = signal.shape
     padded = np.empty((leads, length), dtype=np.float32)
     end = before + samples
@@ -135,13 +139,13 @@ def _mirrored(signal: Signal, before: int, length: int) -> Signal:
 
 @lru_cache(maxsize=64)
 def _response(length: int, at_rate: int, rate: float, wanted: Filter) -> NDArray[np.float32]:
-    """Return the gain of each frequency that both rates hold; resampling's own factor included."""
+    """Return the gain of each frequency that both rates hold, times the resampling's factor."""
     bins = min(length, at_rate) // 2 + 1
     hertz = np.arange(bins) * rate / at_rate
     gain = _band_pass(wanted.band_hz, rate, hertz) * _moving_average(wanted.points, rate, hertz)
     gain *= _notch(wanted.notch_hz, hertz) * at_rate / length
     if length != at_rate:
-        gain[-1] = 0.0  # half of the Nyquist frequency's wave is beyond what a spectrum holds
+        gain[-1] = 0.0  # of the Nyquist frequency a spectrum holds only one phase
     return gain.astype(np.float32)
 
 
@@ -164,7 +168,7 @@ def _band_pass(
 
 
 def _moving_average(points: int, rate: float, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the Dirichlet kernel: the response of a centred mean of `points` samples."""
+    """Return the response of a centred mean of `points` samples, the Dirichlet kernel."""
     if points == 1:
         return np.ones_like(hertz)
     half = np.pi * hertz / rate
@@ -174,7 +178,7 @@ def _moving_average(points: int, rate: float, hertz: NDArray[np.float64]) -> NDA
 
 
 def _notch(mains_hz: float, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return |H|^2 of the second-order notch; defined at every frequency, Nyquist's too."""
+    """Return |H|^2 of the analogue second-order notch: it has a value at the Nyquist frequency."""
     if not mains_hz:
         return np.ones_like(hertz)
     away = (hertz**2 - mains_hz**2) ** 2

@@ -29,7 +29,7 @@ def paa(series: Floats, size: int) -> Floats:
 
 @lru_cache(maxsize=64)
 def segment_bounds(samples: int, size: int) -> NDArray[np.int64]:
-    """Return the (size + 1,) start indices of `size` segments that cover `samples` samples."""
+    """Return the bounds of `size` segments that cover `samples` samples: (size + 1,) int64."""
     if size > samples:
         raise ValueError(f"cannot cut {samples} samples into {size} segments")
     bounds = np.linspace(0, samples, size + 1).astype(np.int64)
@@ -134,7 +134,7 @@ def quantile_bins(series: Floats, bins: int) -> NDArray[np.int64]:
     """
     places = np.linspace(0.0, series.shape[-1] - 1, bins + 1)[1:-1]
     below = places.astype(np.int64)
-    ordered = np.sort(series, axis=-1)  # without branches, so faster than a partition
+    ordered = np.sort(series, axis=-1)  # faster than numpy's partition
     low, high = ordered[:, below], ordered[:, below + 1]
     edges = (low + (high - low) * (places - below)).astype(np.float32)  # (B, bins - 1)
     labels = np.zeros(series.shape, dtype=np.int8)
@@ -144,7 +144,7 @@ def quantile_bins(series: Floats, bins: int) -> NDArray[np.int64]:
 
 
 def rescale(series: Floats, axis: int | tuple[int, ...] = -1) -> Floats:
-    """Rescale to [-1, 1] by the minimum and maximum along `axis`; what is constant becomes 0."""
+    """Rescale to [-1, 1] by the minimum and maximum along `axis`; a constant series becomes 0."""
     low = series.min(axis=axis, keepdims=True)
     span = series.max(axis=axis, keepdims=True) - low
     flat = span <= np.finfo(np.float32).tiny
@@ -171,7 +171,7 @@ def _segments(samples: int, size: int) -> tuple[NDArray[np.int64], Floats]:
 
 
 def _histogram(labels: NDArray[np.int64], count: int) -> Floats:
-    """Count each label per row, which spoils them: (B, n) int64 in [0, count) to (B, count) float32."""
+    """Count each label per row: (B, n) int64 in [0, count) to (B, count); `labels` is changed."""
     rows = labels.shape[0]
     labels += np.arange(0, rows * count, count)[:, None]
     found = np.bincount(labels.ravel(), minlength=rows * count)

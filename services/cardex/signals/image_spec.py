@@ -1,4 +1,4 @@
-"""`ImageSpec`: everything that makes an image out of a cleaned ECG. A model carries its own."""
+"""`ImageSpec` says how an image is made of an ECG. Each model has the one it was trained with."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,27 +22,29 @@ MAX_BEAT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """What an encoder sees.
+    """How the image that an encoder sees is made.
 
     Attributes:
-        layout: "all-grid": each lead is one tile, its encodings are the channels (P1, section 3).
+        layout: "all-grid": each lead is one tile, its encodings are the channels (Qiu et
+            al. 2023).
             "all-concat": the leads joined end to end are one tile. "simple-plot": each lead is
             drawn as a curve in its tile. "raster": one row of pixels for each lead, one column for
             each sample.
-        source: "rhythm": the best window of the record. "median-beat": its median beat.
+        source: "rhythm" for the best window of the record, "median-beat" for its median beat.
         encodings: one to three channels of "all-grid" and "all-concat".
         rate: Hz to which the record is resampled.
-        window_s: seconds that are seen.
-        filter: what is taken out of the record before.
-        tile: side of a tile in pixels; "raster" has none.
+        window_s: length of the window or the beat, s.
+        filter: the filter that the record passes before.
+        tile: side of a tile in pixels; "raster" has no tiles.
         columns: tiles in a row of "all-grid" and "simple-plot".
         bins: quantile bins of the MTF.
         dimension: embedding dimension m of the RP.
         delay: time delay tau of the RP, in pixels.
-        threshold: of the RP, as a share of the largest distance; 0 shows the distances themselves.
-        scaling: what becomes -1 and 1: each "lead"'s own extremes, the "record"'s, 8 standard
-            deviations of each lead about its mean ("deviation", which one spike does not
-            squeeze), or the fixed range of `full_scale_mv` ("millivolt").
+        threshold: threshold of the RP, as a share of the largest distance; 0 shows the distances
+            themselves.
+        scaling: the amplitudes that become -1 and 1: "lead" for the extremes of each lead, "record"
+            for those of all leads, "deviation" for 8 standard deviations about the mean of each
+            lead, which hardly changes with a single spike, or "millivolt" for `full_scale_mv`.
         full_scale_mv: amplitude at the end of the scale "millivolt".
         dtype: "uint8" for pixels of 0 to 255, "float32" for the values themselves.
     """
@@ -84,7 +86,7 @@ class ImageSpec:
             if not low <= getattr(self, field) <= high:
                 raise ValueError(f"{field} {getattr(self, field)}: must be {low} to {high}")
         for field in ("rate", "window_s", "threshold", "full_scale_mv"):
-            # equal specifications are to have one JSON form, and so one id
+            # Equal specifications must have the same JSON form, since their id is computed from it.
             object.__setattr__(self, field, float(getattr(self, field)) + 0.0)
         if self.rate <= 2 * max(self.filter.band_hz):
             raise ValueError(
@@ -105,7 +107,7 @@ class ImageSpec:
 
     @property
     def points(self) -> int:
-        """Points to which a series is reduced, so that each encoding fills its tile."""
+        """Points to which a series is reduced so that the RP of its trajectories fills a tile."""
         return self.tile + (self.dimension - 1) * self.delay
 
     @property
@@ -121,7 +123,7 @@ class ImageSpec:
 
     @property
     def id(self) -> str:
-        """Stable short id of this specification."""
+        """Short id of this specification: equal specifications have equal ids, on every machine."""
         canonical = msgspec.json.encode(asdict(self), order="sorted")
         return f"{self.layout}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 
@@ -134,7 +136,7 @@ class ImageSpec:
         return self.window * (len(LEADS) if self.layout == "all-concat" else 1)
 
     def to_json(self) -> str:
-        """Return the JSON form that travels in a model's configuration."""
+        """Return the JSON form that stands in a model's configuration."""
         return msgspec.json.encode(self).decode()
 
     @classmethod
@@ -142,7 +144,7 @@ class ImageSpec:
         """Read the JSON form.
 
         Raises:
-            msgspec.ValidationError: if a field is missing, unknown, of another type or out of range.
+            msgspec.ValidationError: if a field is missing or unknown, or has another type or range.
         """
         found = msgspec.json.decode(text, type=dict[str, Any])
         spec = cls.from_fields(found)

@@ -1,4 +1,4 @@
-"""Images of cleaned ECGs, as an `ImageSpec` says."""
+"""Drawing images of cleaned ECGs as an `ImageSpec` says."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -23,6 +23,7 @@ _HALF = np.float32(0.5)
 DEVIATIONS = np.float32(8.0)
 """Standard deviations at the end of the scale "deviation": an R peak has about six."""
 MIN_DEVIATION = 1e-4
+"""A smaller deviation counts as this one, so that a flat lead is not scaled up."""
 
 
 def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
@@ -33,9 +34,9 @@ def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
 
 
 def window_of(cleaned: Signal, spec: ImageSpec) -> Signal:
-    """Return what is drawn of a cleaned record: (12, window) float32, mV.
+    """Return the part of a cleaned record that is drawn: (12, window) float32, mV.
 
-    A record in which no beat is found has no median beat: its best window stands in.
+    If the specification asks for the median beat and no beat is found, it is the best window.
     """
     if spec.source == "median-beat":
         beat = median_beat(cleaned, find_beats(cleaned, spec.rate), spec.window)
@@ -53,12 +54,12 @@ def draw(windows: Signal, spec: ImageSpec) -> Image:
 
     Returns:
         (B, height, width, channels) of the specification's dtype. As float32, GAF and raster are in
-        [-1, 1], RP (a share of the largest possible distance), MTF and curves in [0, 1]; as uint8 the
-        same ranges are 0 to 255. A grid's unused tiles are 0.
+        [-1, 1]; RP (as a share of the largest possible distance), MTF and curves are in [0, 1]. As
+        uint8 the same ranges become 0 to 255. Unused tiles of a grid are 0.
     """
     images = np.zeros((len(windows), *spec.shape), dtype=spec.dtype)
     paint = _PAINTERS[spec.layout]
-    for window, image in zip(windows, images, strict=True):  # one record stays in the cache
+    for window, image in zip(windows, images, strict=True):  # one at a time fits the CPU's cache
         paint(window, image, spec)
     return images
 
@@ -76,7 +77,7 @@ def _paint_concat(window: Signal, image: Image, spec: ImageSpec) -> None:
 
 
 def _paint_plot(window: Signal, image: Image, spec: ImageSpec) -> None:
-    """Fill, in each column of pixels, from the curve's lowest to its highest point there."""
+    """Fill each column of pixels from the lowest to the highest point of the curve in it."""
     heights = np.rint((1.0 - _scaled(window, spec)) * _HALF * (spec.tile - 1))  # (12, window)
     starts = segment_bounds(spec.window, spec.tile)[:-1]
     top, bottom = (f.reduceat(heights, starts, axis=-1) for f in (np.minimum, np.maximum))
@@ -101,7 +102,7 @@ _PAINTERS: Mapping[Layout, Callable[[Signal, Image, ImageSpec], None]] = {
 
 
 def _fields(series: Signal, spec: ImageSpec) -> Iterator[tuple[Signal, float]]:
-    """Yield each encoding of (series, n), (series, tile, tile), with the lowest value it can have."""
+    """Yield each encoding of (series, n) as (series, tile, tile), and its lowest value."""
     pixels = _scaled(paa(series, spec.tile), spec)
     for encoding in spec.encodings:
         if encoding == "gasf":
@@ -118,7 +119,7 @@ def _fields(series: Signal, spec: ImageSpec) -> Iterator[tuple[Signal, float]]:
 
 
 def _scaled(series: Signal, spec: ImageSpec) -> Signal:
-    """Put (series, n) on -1 to 1."""
+    """Scale (series, n) to [-1, 1] as the specification says."""
     if spec.scaling == "millivolt":
         level: Signal = series / np.float32(spec.full_scale_mv)
         return np.clip(level, -1.0, 1.0)
@@ -131,14 +132,14 @@ def _scaled(series: Signal, spec: ImageSpec) -> Signal:
 
 
 def _tiles(image: Image, spec: ImageSpec) -> Image:
-    """View a grid image as its tiles: (rows, columns, tile, tile, channels)."""
+    """Return a view of a grid image as its tiles: (rows, columns, tile, tile, channels)."""
     rows, channels = image.shape[0] // spec.tile, image.shape[2]
     split = image.reshape(rows, spec.tile, spec.columns, spec.tile, channels)
     return split.transpose(0, 2, 1, 3, 4)
 
 
 def _lay(tiles: Image, fields: Signal, *, lowest: float) -> None:
-    """Lay (leads, tile, tile) fields out in (rows, columns, tile, tile), row by row."""
+    """Write the fields (leads, tile, tile) into (rows, columns, tile, tile), row by row."""
     columns = tiles.shape[1]
     for row, target in enumerate(tiles):
         some = fields[row * columns : (row + 1) * columns]
@@ -146,7 +147,7 @@ def _lay(tiles: Image, fields: Signal, *, lowest: float) -> None:
 
 
 def _store(target: Image, field: Signal, *, lowest: float) -> None:
-    """Write a field of values from `lowest` to 1, which it may spoil; pixels round to the nearest."""
+    """Write a field of values from `lowest` to 1; for pixels it is scaled in place and rounded."""
     if target.dtype == np.uint8:
         field *= np.float32(255.0 / (1.0 - lowest))
         field += np.float32(0.5 - lowest * 255.0 / (1.0 - lowest))

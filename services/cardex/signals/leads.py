@@ -1,4 +1,4 @@
-"""Leads by name: canonical order, missing limb leads, and how well the limb leads fit together."""
+"""Putting named leads in order, deriving missing limb leads, and checking them by equations."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -19,7 +19,7 @@ _DERIVED: Mapping[str, Callable[[Signal, Signal], Signal]] = {
 
 
 def repeated(names: Iterable[str]) -> str:
-    """Return a lead that stands twice among the names, or ""."""
+    """Return the first lead that two of the names stand for, or ""."""
     seen: set[str] = set()
     for lead in map(canonical, names):
         if lead in seen:
@@ -30,7 +30,7 @@ def repeated(names: Iterable[str]) -> str:
 
 
 def refuse_repeated(names: Iterable[str], *, field: str) -> None:
-    """Raise LEAD_SET where a lead stands twice among the names, naming the lead and the field."""
+    """Raise LEAD_SET if two of the names stand for one lead; `field` is that of the request."""
     lead = repeated(names)
     if lead:
         raise InvalidEcg(
@@ -81,14 +81,14 @@ def arrange(by_name: Mapping[str, Signal], *, field: str) -> Signal:
 
 
 def einthoven_residual(signal: Signal) -> NDArray[np.float32]:
-    """Measure how far the limb leads are from what Einthoven and Goldberger ask of them.
+    """Return the error of Einthoven's and Goldberger's equations in the limb leads.
 
     Args:
         signal: (12, samples) float32, mV, leads in the order of `LEADS`.
 
     Returns:
         (4,) float32, mV: the RMS of III - (II - I), aVR + (I + II) / 2, aVL - (I - II / 2) and
-        aVF - (II - I / 2). All four are near zero in a recording whose leads are named rightly.
+        aVF - (II - I / 2). All four are near zero if the leads are named correctly.
     """
     i, ii = signal[0], signal[1]
     residual = np.stack(

@@ -7,18 +7,21 @@ from cardex.domain.ecg import Signal
 from cardex.signals.cleaning import seconds_to_samples
 
 BLOCK_S = 2.0
-"""Length of the blocks that are judged: each holds a beat at 30 beats a minute or more."""
+"""Length of a block: it holds a beat wherever the heart rate is 30 beats a minute or more."""
 ARTEFACT = 5.0
-"""Range of a block over the lead's usual one that no premature beat reaches, but a loose electrode does."""
+"""A block is bad if its range is this many times the usual one of its lead: a loose electrode
+reaches that, a premature beat does not."""
 DROPOUT = 0.1
+"""A block is bad if its range is under this share of the usual one."""
 NOISY = 4.0
+"""A block is bad if its noise is this many times the usual one of its lead."""
 
 
 def best_window(signal: Signal, samples: int, rate: float) -> Signal:
     """Cut the `samples` with the fewest bad blocks; of equally good ones that nearest the middle.
 
-    A block of a lead is bad when its range is far above or far below the lead's usual range, or its
-    noise far above the lead's usual noise. Arrhythmia is none of these.
+    A block of a lead is bad if its range is far above or far below the lead's usual range, or its
+    noise is far above the lead's usual noise. An arrhythmia makes no block bad.
 
     Args:
         signal: (leads, n) float32, cleaned.
@@ -26,8 +29,7 @@ def best_window(signal: Signal, samples: int, rate: float) -> Signal:
         rate: Hz.
 
     Returns:
-        (leads, samples) float32. A shorter record stands in the middle, with zeros on both sides:
-        nothing is made up.
+        (leads, samples) float32. A shorter record is put in the middle of zeros.
     """
     spare = signal.shape[-1] - samples
     if spare <= 0:
@@ -46,7 +48,7 @@ def best_window(signal: Signal, samples: int, rate: float) -> Signal:
 
 
 def centre_window(signal: Signal, samples: int) -> Signal:
-    """Cut the middle `samples` of (leads, n), or pad a shorter one with zeros on both sides."""
+    """Cut the middle `samples` of (leads, n), or pad a shorter signal with zeros on both sides."""
     missing = samples - signal.shape[-1]
     if missing > 0:
         left = missing // 2
@@ -56,7 +58,7 @@ def centre_window(signal: Signal, samples: int) -> Signal:
 
 
 def _bad_leads(signal: Signal, block: int) -> NDArray[np.int64]:
-    """Count the bad leads of each block: (blocks,); the last block is the whole rest."""
+    """Count the bad leads of each block: (blocks,) int64; the last block is up to twice as long."""
     bounds = np.arange(0, max(1, signal.shape[-1] - block + 1), block)
     tops = np.maximum.reduceat(signal, bounds, axis=-1)
     spans = tops - np.minimum.reduceat(signal, bounds, axis=-1)  # (leads, blocks)

@@ -6,17 +6,8 @@ import pytest
 from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
 from cardex.plotting.captions import width_of
-from cardex.plotting.page import (
-    GAINS,
-    GRID,
-    LAYOUTS,
-    NOTICE,
-    PAGE_MM,
-    SPEEDS,
-    STRIP_X,
-    PaperStyle,
-    draw_paper,
-)
+from cardex.plotting.page import GRID, NOTICE, PAGE_MM, STRIP_X, draw_paper
+from cardex.plotting.paper_style import GAINS, LAYOUTS, SPEEDS, PaperStyle
 from tests.helpers.ecgs import ecg
 
 EVERY_STYLE = [
@@ -198,21 +189,21 @@ def test_the_footer_says_what_a_reader_must_know():
         assert fact in said
 
 
-ORIGIN = RecordingMetadata(
+METADATA = RecordingMetadata(
     "GE MAC 5500", "2020-02-03T10:11:12", ("Sinus rhythm", "Normal ECG"), "f00d"
 )
 
 
 def test_the_header_says_what_the_file_says():
-    said = words(draw_paper(Waveform(flat(), 500.0, origin=ORIGIN), PaperStyle()))
-    for fact in (ORIGIN.device, "Recorded 2020-02-03 10:11:12", *ORIGIN.statements):
+    said = words(draw_paper(Waveform(flat(), 500.0, metadata=METADATA), PaperStyle()))
+    for fact in (METADATA.device, "Recorded 2020-02-03 10:11:12", *METADATA.statements):
         assert fact in said
     assert "f00d" not in " ".join(said)
 
 
 def test_the_header_can_be_left_out():
-    with_origin = Waveform(flat(), 500.0, origin=ORIGIN)
-    assert words(draw_paper(with_origin, PaperStyle(header=False))) == words(
+    with_metadata = Waveform(flat(), 500.0, metadata=METADATA)
+    assert words(draw_paper(with_metadata, PaperStyle(header=False))) == words(
         draw_paper(Waveform(flat(), 500.0), PaperStyle())
     )
 
@@ -222,8 +213,8 @@ def test_the_header_can_be_left_out():
     [("ST elevation " * 200,), ("W" * 500,), ("Normal ECG",) * 50, ("a\0b\x1b[31m\n",)],
 )
 def test_long_statements_stay_above_the_grid_and_on_the_page(statements):
-    origin = RecordingMetadata("D" * 300, "T" * 300, statements)
-    drawing = draw_paper(Waveform(flat(), 500.0, origin=origin), PaperStyle())
+    metadata = RecordingMetadata("D" * 300, "T" * 300, statements)
+    drawing = draw_paper(Waveform(flat(), 500.0, metadata=metadata), PaperStyle())
     for text in drawing.texts:
         assert text.text.isprintable()
         if text.anchor == "start":

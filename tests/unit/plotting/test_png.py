@@ -6,7 +6,8 @@ from PIL import Image, ImageFont
 
 from cardex.domain.ecg import RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidQuestion
-from cardex.plotting.page import GRID, PaperStyle, draw_paper
+from cardex.plotting.page import GRID, draw_paper
+from cardex.plotting.paper_style import PaperStyle
 from cardex.plotting.png import _spelled, to_png
 
 DARK = 110
@@ -89,8 +90,8 @@ def test_all_that_is_spelled_is_in_the_font():
 
 
 def test_a_page_with_any_text_is_drawn():
-    origin = RecordingMetadata("Kardiogerät", "2020", ("心電図 <&>",))
+    metadata = RecordingMetadata("Kardiogerät", "2020", ("心電図 <&>",))
     page = draw_paper(
-        Waveform(np.zeros((12, 5000), np.float32), 500.0, origin=origin), PaperStyle()
+        Waveform(np.zeros((12, 5000), np.float32), 500.0, metadata=metadata), PaperStyle()
     )
     assert to_png(page, 50)

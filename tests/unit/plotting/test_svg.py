@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cardex.domain.ecg import LEADS, RecordingMetadata, Waveform
-from cardex.plotting.page import LAYOUTS, PaperStyle, draw_paper
+from cardex.plotting.page import draw_paper
+from cardex.plotting.paper_style import LAYOUTS, PaperStyle
 from cardex.plotting.svg import to_svg
 from tests.helpers.ecgs import ecg
 
@@ -14,8 +15,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def drawing():
-    origin = RecordingMetadata("<b>&co", "", ('ST > 1 mm & "T" <script>', "Größe ≥ 3 мм"))
-    return draw_paper(Waveform(ecg(), 500.0, origin=origin), PaperStyle())
+    metadata = RecordingMetadata("<b>&co", "", ('ST > 1 mm & "T" <script>', "Größe ≥ 3 мм"))
+    return draw_paper(Waveform(ecg(), 500.0, metadata=metadata), PaperStyle())
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """The encodings against pyts, an independent library.
 
-Tolerances: a grey level of the 8-bit image is 1/255 of a channel's range, that is 8e-3 of a GASF and
-4e-3 of an MTF. GASF loses digits in float32 where a sample is next to +-1 (1 - x * x), so it gets a
-tenth of a level; the others agree to rounding.
+Tolerances: a grey level of the 8-bit image is 1/255 of a channel's range, that is 8e-3 of a GASF
+and 4e-3 of an MTF. GASF loses digits in float32 where a sample is next to +-1 (1 - x * x), so it
+gets a tenth of a level; the others agree to rounding.
 """
 
 from itertools import pairwise

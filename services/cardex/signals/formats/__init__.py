@@ -1,1 +1,1 @@
-"""Clinical file formats, each from bytes to a waveform. Files are hostile until they are read."""
+"""Clinical file formats, each from bytes to a waveform. Any file may be damaged or malicious."""

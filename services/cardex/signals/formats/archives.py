@@ -1,4 +1,4 @@
-"""Zipped recordings: unpacked in memory, with limits that a zip bomb cannot pass."""
+"""Zipped recordings, unpacked in memory within limits that stop a zip bomb."""
 
 import io
 import re
@@ -16,7 +16,7 @@ MAX_ENTRIES = 256  # folders and what file managers add among them
 _ENTRY_MAGIC = b"PK\x01\x02"
 _SEPARATORS = re.compile(r"[/\\]")
 _CHUNK_BYTES = 256 * 1024
-# zipfile unpacks at once all that it has read of bzip2 and LZMA: 45 bytes may become 46 MB.
+# Of bzip2 and LZMA, zipfile unpacks all that it has read at once: 45 bytes may become 46 MB.
 _BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # What zipfile and its decompressors raise on damaged, encrypted or exotic archives.
@@ -27,17 +27,17 @@ _DAMAGE = (
 
 
 def base_name(path: str) -> str:
-    """Return the last part of a path, whichever way its separators lean."""
+    """Return the last part of a path whose separators are slashes or backslashes."""
     return _SEPARATORS.split(path)[-1]
 
 
 def is_hidden(path: str) -> bool:
-    """Tell whether a path is of a file that file managers add: ".DS_Store", or "._rec.hea"."""
+    """Tell whether a path names a hidden file, such as ".DS_Store" or "._rec.hea"."""
     return base_name(path).startswith(".")
 
 
 def unpack(parts: tuple[FilePart, ...]) -> tuple[FilePart, ...]:
-    """Return the files inside a single zip but hidden ones, or `parts` as they are.
+    """Return the files inside a single zip without hidden ones, or `parts` if it is no zip.
 
     Raises:
         InvalidEcg: if the zip is damaged, encrypted or over the limits.

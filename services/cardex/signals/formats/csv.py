@@ -1,4 +1,4 @@
-"""CSV tables of an ECG: one column per lead, rate and units said in comments or column names."""
+"""CSV tables of an ECG: a column for each lead, with rate and unit in comments or column names."""
 
 import io
 import re
@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import MAX_SECONDS, Signal, Waveform
 from cardex.domain.errors import InvalidEcg
 from cardex.domain.leads import canonical
-from cardex.signals.formats import csv_header
-from cardex.signals.formats.csv_header import Head
+from cardex.signals.formats.csv_header import HEADER_BYTES, CsvHeader, as_utf8, parse_header
 from cardex.signals.formats.csv_times import rate_of
 from cardex.signals.formats.limits import (
     FILE,
@@ -29,35 +28,35 @@ MAX_TABLE_BYTES = 40 * MIB
 MAX_LINE_BYTES = 8192
 MAX_TABLE_VALUES = 5_000_000  # 12 leads of 600 s at 500 Hz and their times are 3.9 million
 
-_EMPTY_LINES = 100  # that a table of the longest record may have among its rows
+_EMPTY_LINES = 100  # a table of the longest record may have so many among its rows
 # numpy counts rows from 0 where a cell is no number, and from 1 where a row is short.
 _NO_NUMBER = re.compile(r"at row (\d{1,9}), column")
 _SHORT = re.compile(r"at row (\d{1,9}) with")
 
 
-def is_table(content: bytes) -> bool:
-    """Tell whether the bytes are text whose first line, comments aside, names two leads at least."""
-    head = csv_header.parse(csv_header.plain(content[: 2 * csv_header.HEAD_BYTES]))
-    return head is not None and sum(canonical(name) is not None for name in head.names) >= 2
+def matches(content: bytes) -> bool:
+    """Tell whether the first line of the text that is no comment names at least two leads."""
+    header = parse_header(as_utf8(content[: 2 * HEADER_BYTES]))
+    return header is not None and sum(canonical(name) is not None for name in header.names) >= 2
 
 
-def read_table(content: bytes) -> Waveform:
+def read(content: bytes, _subject_key: bytes) -> Waveform:
     """Read a table.
 
     Raises:
-        InvalidEcg: if rate or unit are missing, a lead stands twice, the steps of time are uneven,
-            or a row is no row of numbers.
+        InvalidEcg: if the rate or the unit is missing, a lead stands twice, the times are uneven,
+            or a row does not hold numbers.
     """
     refuse_size(len(content), MAX_TABLE_BYTES, "the table")
-    content = csv_header.plain(content)
+    content = as_utf8(content)
     refuse_size(len(content), MAX_TABLE_BYTES, "the table")
-    head = csv_header.parse(content)
-    if head is None:
-        raise damaged("the head of the table")
-    refuse_repeated(head.names, field=FILE)
-    leads = [n for n, name in enumerate(head.names) if canonical(name)]
-    scales = [head.scale(n) for n in leads]
-    rate, times, seconds_per = head.rate, head.times, head.seconds_per
+    header = parse_header(content)
+    if header is None:
+        raise damaged("the header of the table")
+    refuse_repeated(header.names, field=FILE)
+    leads = [n for n, name in enumerate(header.names) if canonical(name)]
+    scales = [header.scale(n) for n in leads]
+    rate, times, seconds_per = header.rate, header.times, header.seconds_per
     if rate is None and seconds_per is None:
         raise InvalidEcg(
             "the table does not say its sampling rate: add a first line such as"
@@ -66,24 +65,24 @@ def read_table(content: bytes) -> Waveform:
             field=FILE,
         )
     columns = leads if times is None or seconds_per is None else [*leads, times]
-    values = _numbers(content, head, columns, rate)
+    values = _numbers(content, header, columns, rate)
     if seconds_per is not None:
         rate = rate_of(values[:, -1], seconds_per, rate)
     with np.errstate(over="ignore"):  # infinite is refused with all that is not finite
         by_name: dict[str, Signal] = {
-            head.names[n]: (values[:, place] * scale).astype(np.float32)
+            header.names[n]: (values[:, place] * scale).astype(np.float32)
             for place, (n, scale) in enumerate(zip(leads, scales, strict=True))
         }
     return Waveform(arrange(by_name, field=FILE), float(rate or 0.0), SOURCE)
 
 
 def _numbers(
-    content: bytes, head: Head, columns: list[int], rate: float | None
+    content: bytes, header: CsvHeader, columns: list[int], rate: float | None
 ) -> NDArray[np.float64]:
     """Parse the rows: (rows, columns) float64."""
-    body = _body(content, head)
+    body = _body(content, header)
     rows = 1 + body.count(b"\n")
-    refuse_counts(len(head.names), 0)
+    refuse_counts(len(header.names), 0)
     refuse_size(rows * len(columns) * 8, MAX_TABLE_VALUES * 8, "the table as numbers")
     if rate is not None and 0.0 < rate * MAX_SECONDS < rows - _EMPTY_LINES:
         refuse_seconds(rows / rate)
@@ -92,37 +91,39 @@ def _numbers(
     text = io.TextIOWrapper(io.BytesIO(body), encoding="latin-1")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there are no rows is told below
+            warnings.simplefilter(
+                "ignore"
+            )  # numpy warns if there are no rows; that is checked below
             values: NDArray[np.float64] = np.loadtxt(
-                text, delimiter=head.delimiter, comments=None, quotechar='"', usecols=columns,
+                text, delimiter=header.delimiter, comments=None, quotechar='"', usecols=columns,
                 ndmin=2, max_rows=rows,
             )  # fmt: skip
     except (ValueError, OverflowError, MemoryError) as error:
-        raise _no_row(_where(str(error), body, head)) from None
+        raise _no_row(_where(str(error), body, header)) from None
     if not len(values):
         raise _no_row("each row")
     return values
 
 
-def _body(content: bytes, head: Head) -> bytes:
-    """Return the rows, whose lines end in one way, with decimal points."""
-    body = content[head.size :]
+def _body(content: bytes, header: CsvHeader) -> bytes:
+    """Return the rows with a line feed at the end of each and with decimal points."""
+    body = content[header.size :]
     if b"\r" in body:
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if head.delimiter != ",":
+    if header.delimiter != ",":
         body = body.replace(b",", b".")
     # Spreadsheets fill up rows with delimiters, and add rows of nothing else.
-    return body.rstrip(b" \n" + head.delimiter.encode())
+    return body.rstrip(b" \n" + header.delimiter.encode())
 
 
-def _where(error: str, body: bytes, head: Head) -> str:
-    """Return which line of the file numpy means, which counts rows that are not empty."""
+def _where(error: str, body: bytes, header: CsvHeader) -> str:
+    """Return the line of the file that an error of numpy is about; numpy skips empty lines."""
     no_number, short = _NO_NUMBER.search(error), _SHORT.search(error)
     if no_number is None and short is None:
         return "a row"
     row = int(no_number[1]) if no_number else int(short[1]) - 1 if short else 0
     lines = (n for n, line in enumerate(io.BytesIO(body), start=1) if line != b"\n")
-    return f"line {head.lines + next(islice(lines, row, None), 0)}"
+    return f"line {header.lines + next(islice(lines, row, None), 0)}"
 
 
 def _no_row(which: str) -> InvalidEcg:

@@ -1,4 +1,4 @@
-"""The head of a table: what its comments say, what its columns are called, and what parts them."""
+"""The header of a CSV table: its comments, the names of its columns, and its delimiter."""
 
 import codecs
 import csv
@@ -9,7 +9,7 @@ from cardex.domain.errors import InvalidEcg
 from cardex.signals.formats.ecgdatakit_adapter import MILLIVOLTS
 from cardex.signals.formats.limits import FILE, MAX_CHANNELS
 
-HEAD_BYTES = 16 * 1024
+HEADER_BYTES = 16 * 1024
 DELIMITERS = ";\t,"
 
 _RATE_KEYS = ("rate", "fs", "samplingrate", "samplerate", "samplingfrequency", "samplefrequency")
@@ -28,16 +28,16 @@ _TIME_UNITS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What stands above the numbers.
+class CsvHeader:
+    """The lines above the numbers.
 
     Attributes:
-        size: bytes up to the first row of numbers.
-        lines: lines up to there.
+        size: length of the header, bytes.
+        lines: number of its lines.
         names: column names without their units.
         units: the unit of each column, or "".
-        comments: what the comment lines say, by key in small letters, without "hz".
-        delimiter: what parts the columns.
+        comments: values of the comments; keys are in lower case and without "hz".
+        delimiter: the character between two columns.
     """
 
     size: int
@@ -49,30 +49,30 @@ class Head:
 
     @property
     def times(self) -> int | None:
-        """The column of times, where there is one."""
+        """Number of the column that holds the times, or None."""
         return next((n for n, name in enumerate(self.names) if _TIME.fullmatch(name)), None)
 
     @property
     def seconds_per(self) -> float | None:
-        """How many s a unit of the times has; None where there are none, or of no known unit."""
+        """Length of the unit of the times, s; None if there are no times or the unit is unknown."""
         if self.times is None:
             return None
         named = _TIME.fullmatch(self.names[self.times])
-        said = self.units[self.times] or (named[1] if named else "") or ""
-        return _TIME_UNITS.get(said.lower())
+        stated = self.units[self.times] or (named[1] if named else "") or ""
+        return _TIME_UNITS.get(stated.lower())
 
     @property
     def rate(self) -> float | None:
-        """The sampling rate that a comment says, Hz.
+        """The sampling rate in a comment, Hz, or None.
 
         Raises:
-            InvalidEcg: if the comment says no number.
+            InvalidEcg: if the comment has something else than a number.
         """
-        said = self._said(_RATE_KEYS)
-        if not said:
+        stated = self._stated(_RATE_KEYS)
+        if not stated:
             return None
         try:
-            return float(said.lower().removesuffix("hz").replace(",", "."))
+            return float(stated.lower().removesuffix("hz").replace(",", "."))
         except ValueError:
             raise InvalidEcg(
                 'the sampling rate in the comment is no number: write "# rate_hz: 500"',
@@ -81,12 +81,12 @@ class Head:
             ) from None
 
     def scale(self, column: int) -> float:
-        """Return the mV that one unit of a column has.
+        """Return how many mV the unit of a column is.
 
         Raises:
-            InvalidEcg: if neither column nor comment says a unit of voltage.
+            InvalidEcg: if neither its name nor a comment has a unit of voltage.
         """
-        scale = MILLIVOLTS.get((self.units[column] or self._said(_UNIT_KEYS)).lower())
+        scale = MILLIVOLTS.get((self.units[column] or self._stated(_UNIT_KEYS)).lower())
         if scale is None:
             raise InvalidEcg(
                 "the table does not say its unit, or another than V, mV, uV and nV: add a first"
@@ -96,20 +96,20 @@ class Head:
             )
         return scale
 
-    def _said(self, keys: tuple[str, ...]) -> str:
+    def _stated(self, keys: tuple[str, ...]) -> str:
         return next((self.comments[key] for key in keys if key in self.comments), "")
 
 
-def plain(content: bytes) -> bytes:
-    """Return text in UTF-16, which its byte order mark tells, as UTF-8; any other as it is."""
+def as_utf8(content: bytes) -> bytes:
+    """Return text with the byte order mark of UTF-16 as UTF-8, and any other bytes unchanged."""
     if content.startswith(_UTF16):
         return content.decode("utf-16", "replace").encode()
     return content
 
 
-def parse(content: bytes) -> Head | None:
-    """Parse comments and column names; None where the bytes are no text of that form."""
-    start = content[:HEAD_BYTES]
+def parse_header(content: bytes) -> CsvHeader | None:
+    """Parse comments and column names; None if the bytes are not the header of a table."""
+    start = content[:HEADER_BYTES]
     if b"\0" in start:
         return None
     comments: dict[str, str] = {}
@@ -118,7 +118,7 @@ def parse(content: bytes) -> Head | None:
         size += len(raw)
         line = _text(raw).strip("\r\n")
         separator = _SEPARATOR.fullmatch(line) if number == 1 else None
-        bare = line.strip(f' "{DELIMITERS}')  # a spreadsheet quotes lines and fills them up
+        bare = line.strip(f' "{DELIMITERS}')  # spreadsheets quote comments and add delimiters
         if separator:
             delimiter = separator[1]
         elif bare.startswith("#"):
@@ -132,7 +132,7 @@ def parse(content: bytes) -> Head | None:
 
 def _columns(
     line: str, size: int, lines: int, comments: dict[str, str], delimiter: str
-) -> Head | None:
+) -> CsvHeader | None:
     delimiter = delimiter or max(DELIMITERS, key=line.count)
     try:
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
@@ -143,7 +143,7 @@ def _columns(
     if not 2 <= len(cells) <= 2 * MAX_CHANNELS or max(map(len, cells)) > _LONGEST_NAME:
         return None
     named = [(_COLUMN.fullmatch(cell), cell) for cell in cells]
-    return Head(
+    return CsvHeader(
         size,
         lines,
         tuple(found[1] if found else cell for found, cell in named),

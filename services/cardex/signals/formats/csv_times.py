@@ -1,4 +1,4 @@
-"""The time axis of a table: the rate that its rows tell, and whether they are evenly spaced."""
+"""The times of a table: its sampling rate, and whether its rows are evenly spaced."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,15 +7,16 @@ from cardex.domain.errors import InvalidEcg
 from cardex.signals.formats.limits import FILE
 
 SMALL_SHARE = 0.01
-"""Share of a step by which a time may miss its place, however finely it is printed."""
+"""Share of a step by which a time may be off, however many digits are printed."""
 COARSEST = 1e-3
-"""Relative error of the rate from which on printed times do not tell it."""
+"""Relative error of the rate from which on the times are refused as too coarse."""
 AGREEING = 0.01
-"""Relative difference up to which the rate of a comment stands for that of the times."""
+"""Relative difference up to which the rate in a comment is taken instead of the times."""
 
 _MOST_DIGITS = 9
-# Rates that are no whole numbers are looked for with a free slope, which hides a missing row where
-# the printed place is near the step, and fits rounded times a little worse than the true rate does.
+# If the rate is no whole number, it is the slope of a straight line through the times. Such a line
+# hides a missing row if the last printed digit is about as long as a step, and it fits rounded
+# times a little worse than the true rate does.
 _FREE_PLACE = 0.75
 _FREE_MISFIT = 1.2
 _SKIPS = 3
@@ -27,8 +28,8 @@ def rate_of(times: NDArray[np.float64], seconds_per: float, stated: float | None
 
     Args:
         times: (rows,) float64, as they are printed.
-        seconds_per: s in a unit of the times.
-        stated: the rate that the table says elsewhere, Hz; it is returned where the times agree.
+        seconds_per: length of their unit, s.
+        stated: the rate in a comment, Hz, or None; it is returned if the times agree with it.
 
     Raises:
         InvalidEcg: if the times are uneven, too coarse to tell the rate, or contradict `stated`.
@@ -36,7 +37,7 @@ def rate_of(times: NDArray[np.float64], seconds_per: float, stated: float | None
     if len(times) < 2 or not np.isfinite(times).all():
         raise _uneven()
     with np.errstate(all="ignore"):
-        # Where a writer keeps so many significant digits, the last times have the fewest decimals.
+        # The last times may have the fewest decimals, if a writer prints as many digits of each.
         place = _printed_place(times[-max(64, len(times) // 8) :]) * seconds_per
         seconds = (times - times[0]) * seconds_per
         noise = _ROUNDING * float(np.abs(times).max()) * seconds_per
@@ -55,7 +56,7 @@ def rate_of(times: NDArray[np.float64], seconds_per: float, stated: float | None
     if rate == stated:
         return rate
     exact = _misfit(seconds, rate) <= SMALL_SHARE / rate + noise
-    # Times that skip a printed place now and then tell no rounding from a few missing rows.
+    # If times skip a printed value now and then, rounding looks the same as a few missing rows.
     skipping = len(times) * abs(1.0 / rate - place) < _SKIPS * place
     if not exact and (slack >= COARSEST or skipping):
         raise _coarse()
@@ -65,14 +66,14 @@ def rate_of(times: NDArray[np.float64], seconds_per: float, stated: float | None
 def _fitting(
     seconds: NDArray[np.float64], rates: tuple[float | None, ...], place: float, noise: float
 ) -> float:
-    """Return the first rate on whose grid the times lie, as far as their digits tell."""
+    """Return the first of the rates that fits the times within the precision of their digits."""
     for rate in rates:
         if not rate or rate < 0.0:
             continue
         if rate == rates[-1]:
             rounded = _FREE_MISFIT * 0.5 * place if place <= _FREE_PLACE / rate else 0.0
         else:
-            # Steps that are whole numbers of the printed place were not rounded at all.
+            # If a step is a whole number of the last printed digit, nothing was rounded.
             rounded = 0.0 if _whole(1.0 / rate, place) else 0.5 * place
         if _misfit(seconds, rate) <= max(SMALL_SHARE / rate, rounded) + noise:
             return rate
@@ -85,20 +86,20 @@ def _whole(step: float, place: float) -> bool:
 
 
 def _misfit(seconds: NDArray[np.float64], rate: float) -> float:
-    """Return how far the times are from the grid of a rate that is nearest to them, s."""
+    """Return the largest error of evenly spaced times of a rate, at their best offset, s."""
     apart = seconds - np.arange(len(seconds)) / rate
     return 0.5 * float(apart.max() - apart.min())
 
 
 def _slope(seconds: NDArray[np.float64]) -> float:
-    """Return rows per s by least squares."""
+    """Return the rows per second, by least squares."""
     rows = np.arange(len(seconds)) - 0.5 * (len(seconds) - 1)
     moment = float(rows @ seconds)
     return float(rows @ rows) / moment if moment > 0.0 else np.nan
 
 
 def _printed_place(times: NDArray[np.float64]) -> float:
-    """Return the power of ten to which the times were rounded when they were printed."""
+    """Return the value of the last printed digit of the times, a power of ten."""
     for digits in range(_MOST_DIGITS):
         scaled = times * 10.0**digits
         if np.abs(scaled - np.round(scaled)).max() <= 1e-4 + _ROUNDING * np.abs(scaled).max():

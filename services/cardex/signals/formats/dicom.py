@@ -1,4 +1,4 @@
-"""DICOM 12-lead ECG: bounded before pydicom sees it, and the rhythm chosen among its groups."""
+"""DICOM ECGs: checked against limits before pydicom parses them; the rhythm group is read."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ _LONG_LENGTHS = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 )
 _ITEMS = 0xFFFE
-# Sequences that are looked into, whatever kind of value an element claims for them.
+# Sequences whose items are counted, whatever value representation the file gives them.
 _ENTERED = frozenset(
     ((0x5400, 0x0100), (0x0040, 0xB020), (0x0040, 0x0555), (0x003A, 0x0200), (0x003A, 0x0208),
      (0x003A, 0x0211), (0x0040, 0xA043), (0x0040, 0xA168), (0x0040, 0x08EA))
@@ -37,18 +37,18 @@ _UNDEFINED = 0xFFFFFFFF
 _MEDIAN = ("MEDIAN", "REPRESENTATIVE", "AVERAGE")
 
 
-def is_dicom(content: bytes) -> bool:
+def matches(content: bytes) -> bool:
     """Tell whether the bytes are a DICOM file with its preamble."""
     return content[128:132] == b"DICM"
 
 
-def read_dicom(content: bytes, subject_key: bytes) -> Waveform:
+def read(content: bytes, subject_key: bytes) -> Waveform:
     """Read the rhythm of a DICOM file with one or more multiplex groups.
 
     Raises:
         InvalidEcg: if it is damaged, over the limits, or no ECG.
     """
-    import pydicom  # half a second, which only who reads DICOM should wait for
+    import pydicom  # takes half a second, so it is imported only for DICOM files
 
     refuse_size(len(content), MAX_DICOM_BYTES)
     _check_elements(content)
@@ -56,13 +56,13 @@ def read_dicom(content: bytes, subject_key: bytes) -> Waveform:
         dataset = pydicom.dcmread(io.BytesIO(content))
         _keep_rhythm(dataset)
         parser = DICOMWaveformParser()
-        # Its public entry reads the file anew, and the first of several groups.
+        # Its public method parses the file again, and always takes the first group.
         record = parser._parse_dataset(dataset, Path("ecg"))
-        return ecgdatakit_adapter.waveform(record, parser.FORMAT_NAME, subject_key)
+        return ecgdatakit_adapter.to_waveform(record, parser.FORMAT_NAME, subject_key)
 
 
 def _check_elements(content: bytes) -> None:
-    """Count the elements, in one flat pass that takes the inside of a sequence as what follows."""
+    """Count the elements in one pass, in which the items of a sequence simply follow it."""
     try:
         body, implicit, order = _body(content)
         place = elements = 0
@@ -85,11 +85,11 @@ def _refuse_elements(count: int) -> None:
 
 
 def _step(body: bytes, place: int, tag: tuple[int, int], *, implicit: bool, order: str) -> int:
-    """Return the way to the next element: over a value, or into a sequence or item."""
+    """Return the number of bytes to the next element, which may be inside this one."""
     if tag[0] == _ITEMS:
         return 8
     kind = body[place + 4 : place + 6]
-    # As pydicom does, an element without a kind is taken as implicit among explicit ones.
+    # Like pydicom, take an element without a value representation as implicit.
     implicit = implicit or not _is_kind(kind)
     if implicit or kind in _LONG_LENGTHS:
         head = 8 if implicit else 12
@@ -101,7 +101,7 @@ def _step(body: bytes, place: int, tag: tuple[int, int], *, implicit: bool, orde
 
 
 def _body(content: bytes) -> tuple[bytes, bool, str]:
-    """Return the data set after the file's meta group, whether it is implicit, and its byte order."""
+    """Return the data set after the meta group, whether it is implicit, and its byte order."""
     start = _meta_end(content)
     meta, body = content[_META:start], content[start:]
     if _DEFLATED in content:
@@ -113,7 +113,7 @@ def _body(content: bytes) -> tuple[bytes, bool, str]:
 
 
 def _meta_end(content: bytes) -> int:
-    """Walk the meta group as pydicom does, which does not rely on the length that it may state."""
+    """Return where the meta group ends; like pydicom, ignore the length that the file gives."""
     place, elements = _META, 0
     while content[place : place + 2] == b"\x02\x00":
         elements += 1
@@ -143,7 +143,7 @@ def _inflated(body: bytes) -> bytes:
 
 
 def _keep_rhythm(dataset: "Dataset") -> None:
-    """Leave one multiplex group: the longest that is no median beat."""
+    """Keep only the longest multiplex group that is no median beat."""
     from pydicom import Sequence
 
     groups = list(dataset.get("WaveformSequence") or [])

@@ -1,7 +1,7 @@
-"""The one place where ecgdatakit is called: formats in, waveforms out, its exceptions mapped.
+"""The only module that runs the parsers of ecgdatakit: it maps their records and exceptions.
 
-What it leaves open is settled here: units, MUSE's baseline, rates that are no whole numbers, and
-gaps between the data records of EDF+.
+It also handles what ecgdatakit does not: units, the baseline of MUSE leads, sampling rates that are
+no whole numbers, and gaps between the data records of EDF+.
 """
 
 import logging
@@ -22,24 +22,24 @@ from cardex.domain.ecg import RecordingMetadata, Signal, Waveform
 from cardex.domain.errors import InvalidEcg
 from cardex.domain.leads import canonical
 from cardex.signals.formats.limits import FILE, damaged, refuse_counts
-from cardex.signals.formats.metadata import origin
+from cardex.signals.formats.metadata import recording_metadata
 from cardex.signals.leads import arrange, refuse_repeated
 
 MILLIVOLTS = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 MAX_GAP_S = 0.01
 
-# How ecgdatakit writes a label that stands a second time.
+# ecgdatakit adds a number to a label that a record has a second time.
 _AGAIN = re.compile(r"(.{1,40})_\d{1,3}")
 
-# Its messages quote elements of the file, names among them.
+# Its messages quote elements of the file, which may be names.
 logging.getLogger("pydicom").addFilter(lambda _record: False)
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Turn whatever a parser raises into InvalidEcg, and keep its warnings to itself.
+    """Turn any exception of a parser into InvalidEcg, and suppress its warnings.
 
-    The chain to the first error is cut, since its text may quote the patient.
+    The exception is not chained, since its text may name the patient.
     """
     try:
         with warnings.catch_warnings():
@@ -55,23 +55,23 @@ def guarded() -> Iterator[None]:
         raise damaged(type(error).__name__) from None
 
 
-def parsed(parser: Callable[[], Parser], content: bytes, subject_key: bytes) -> Waveform:
-    """Parse one file with a parser of ecgdatakit, which reads from paths only."""
+def read_bytes(parser: Callable[[], Parser], content: bytes, subject_key: bytes) -> Waveform:
+    """Parse the bytes of one file; they are written to a folder, since the parsers read paths."""
     with tempfile.TemporaryDirectory(prefix="cardex-ecg-") as folder:
         path = Path(folder) / "ecg"
         path.write_bytes(content)
-        return parsed_path(parser, path, subject_key)
+        return read_path(parser, path, subject_key)
 
 
-def parsed_path(parser: Callable[[], Parser], path: Path, subject_key: bytes) -> Waveform:
-    """Parse a file that may have companions beside it."""
+def read_path(parser: Callable[[], Parser], path: Path, subject_key: bytes) -> Waveform:
+    """Parse a file in a folder, where its companions may be too."""
     with guarded():
         reader = parser()
-        return waveform(reader.parse(path), reader.FORMAT_NAME, subject_key)
+        return to_waveform(reader.parse(path), reader.FORMAT_NAME, subject_key)
 
 
-def waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
-    """Make a waveform of a record as a parser of ecgdatakit returns it."""
+def to_waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
+    """Make a waveform of the record that a parser returns."""
     leads = [lead for lead in record.leads if canonical(lead.label)]
     refuse_counts(len(record.leads), sum(len(lead.samples) for lead in leads))
     labels = [lead.label for lead in record.leads]
@@ -86,14 +86,14 @@ def waveform(record: ECGRecord, source: str, subject_key: bytes) -> Waveform:
         )
     by_name: dict[str, Signal] = {lead.label: _millivolts(lead) for lead in leads}
     signal = arrange(by_name, field=FILE)
-    return Waveform(signal, rates.pop(), source, _origin(record, subject_key))
+    return Waveform(signal, rates.pop(), source, _metadata(record, subject_key))
 
 
 def millivolts_per(unit: str) -> float:
-    """Return how many mV a unit has.
+    """Return how many mV a unit is.
 
     Raises:
-        InvalidEcg: if it is no unit of voltage that Cardex knows.
+        InvalidEcg: if it is not V, mV, uV or nV.
     """
     scale = MILLIVOLTS.get(unit.strip().lower())
     if scale is None:
@@ -106,7 +106,7 @@ def millivolts_per(unit: str) -> float:
 def _millivolts(lead: Lead) -> Signal:
     scale = millivolts_per(lead.resolution_unit if lead.is_raw else lead.units)
     samples = np.asarray(lead.samples, dtype=np.float64)
-    # MUSE stores a lead from its first sample on; the parser passes the baseline and leaves it be.
+    # MUSE stores a baseline for each lead, which its parser does not subtract.
     baseline = float(lead.annotations.get("FirstSampleBaseline", "0").replace(",", "."))
     if baseline:
         samples = samples - baseline
@@ -118,7 +118,7 @@ def _millivolts(lead: Lead) -> Signal:
 
 
 def _rate(raw: dict[str, Any], lead: Lead) -> float:
-    """Return the rate as the file has it: the parsers round theirs to whole numbers."""
+    """Return the exact rate of the file, Hz: the parsers round theirs to whole numbers."""
     groups = raw.get("multiplex_groups")
     stated = (
         raw.get("exact_sampling_rates", {}).get(lead.label),
@@ -143,16 +143,16 @@ def _refuse_gaps(onsets: list[float] | None, raw: dict[str, Any]) -> None:
             )
 
 
-def _origin(record: ECGRecord, subject_key: bytes) -> RecordingMetadata:
+def _metadata(record: ECGRecord, subject_key: bytes) -> RecordingMetadata:
     device = record.recording.device
     date = record.recording.date
-    said = record.annotations.get("machine_interpretation", "").split("\n")
+    statements = record.annotations.get("machine_interpretation", "").split("\n")
     if record.interpretation.source == "machine":
-        said = [": ".join(filter(None, pair)) for pair in record.interpretation.statements]
-    return origin(
+        statements = [": ".join(filter(None, pair)) for pair in record.interpretation.statements]
+    return recording_metadata(
         device=(device.manufacturer, device.model),
         recorded_at=date.isoformat() if date else "",
-        statements=said,
+        statements=statements,
         patient_id=record.patient.patient_id or "",
         subject_key=subject_key,
     )

@@ -1,4 +1,4 @@
-"""What a file says of its recording, cleaned of all that names the patient."""
+"""Metadata of a recording, without anything that names the patient."""
 
 import hashlib
 import re
@@ -10,14 +10,14 @@ MAX_STATEMENTS = 64
 MAX_TEXT = 200
 
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")
-# What carts write where they know no patient: these must not make strangers one person.
+# Carts write these if they know no patient: files with them must not count as one person's.
 _NOBODY = frozenset(
     ("", "x", "?", "-", "---", "unk", "unknown", "none", "null", "na", "n/a", "anonymous",
      "anonymized", "anonymised", "anon")
 )  # fmt: skip
 
 
-def origin(
+def recording_metadata(
     *,
     device: Iterable[str] = (),
     recorded_at: str = "",
@@ -25,7 +25,7 @@ def origin(
     patient_id: str = "",
     subject_key: bytes = b"",
 ) -> RecordingMetadata:
-    """Make an origin of raw texts: trimmed, bounded, and the patient only as a keyed hash.
+    """Make metadata of raw texts, trimmed and bounded, with the patient only as a keyed hash.
 
     Args:
         device: manufacturer and model, as far as they are known.
@@ -44,7 +44,7 @@ def origin(
 
 
 def subject(patient_id: str, key: bytes) -> str:
-    """Hash a patient's id: 32 hex digits, or "" without a key or an id that tells people apart."""
+    """Hash a patient's id: 32 hex digits, or "" without a key or a real id."""
     name = _UNPRINTABLE.sub(" ", patient_id).strip()
     if not key or name.lower() in _NOBODY or not name.strip("0"):
         return ""

@@ -1,4 +1,4 @@
-"""WFDB records: a header and its signal files, which are read from memory in their commonest shape."""
+"""WFDB records: a header and its signal files. The usual format 16 is read without a library."""
 
 import re
 import tempfile
@@ -14,13 +14,18 @@ from cardex.domain.errors import InvalidEcg
 from cardex.domain.leads import canonical
 from cardex.signals.formats import ecgdatakit_adapter
 from cardex.signals.formats.archives import base_name
-from cardex.signals.formats.limits import FILE, damaged, refuse_counts, refuse_seconds
-from cardex.signals.formats.metadata import origin
-from cardex.signals.formats.wfdb_header import BITS, NULL_FORMAT, Header, Line, parse
+from cardex.signals.formats.limits import COMPANIONS, FILE, damaged, refuse_counts, refuse_seconds
+from cardex.signals.formats.metadata import recording_metadata
+from cardex.signals.formats.wfdb_header import (
+    BITS,
+    NULL_FORMAT,
+    SignalLine,
+    WfdbHeader,
+    parse_header,
+)
 from cardex.signals.leads import arrange, refuse_repeated
 
 SOURCE = "WFDB"
-COMPANIONS = "ecg.file.companions"
 
 _GAIN = re.compile(r"(\d{1,9}(?:\.\d{0,20})?)(?:\((-?\d{1,9})\))?(?:/(\S{1,16}))?")
 _INVALID = np.int16(-32768)
@@ -32,24 +37,26 @@ def read_record(header: FilePart, others: Sequence[FilePart], subject_key: bytes
 
     Args:
         header: the .hea file.
-        others: what was sent beside it; a signal file is found by its base name, and needed only
-            where it has a lead.
+        others: the other files that were sent. A signal file is found by its base name, and must
+            be there only if it has a lead.
         subject_key: key for the patient's id.
 
     Raises:
-        InvalidEcg: if a file is missing or short, a lead stands twice, or the header asks for what
-            is not read.
+        InvalidEcg: if a file is missing or too short, a lead stands twice, or the header asks for
+            something that is not read.
     """
-    parsed = _with_leads(parse(header.content))
+    parsed = _with_leads(parse_header(header.content))
     files = _needed(parsed, others)
     by_name = _interleaved(parsed, files)
     if by_name is None:
         return _by_library(parsed, files, subject_key)
-    return Waveform(arrange(by_name, field=FILE), parsed.rate, SOURCE, _origin(parsed, subject_key))
+    return Waveform(
+        arrange(by_name, field=FILE), parsed.rate, SOURCE, _metadata(parsed, subject_key)
+    )
 
 
-def _with_leads(header: Header) -> Header:
-    """Leave out the files that have no lead, such as the Frank leads of the PTB Diagnostic records."""
+def _with_leads(header: WfdbHeader) -> WfdbHeader:
+    """Leave out files without a lead of the 12, such as the Frank leads in PTB Diagnostic."""
     refuse_repeated((line.name for line in header.signals), field=FILE)
     if len({line.tokens[0] for line in header.signals}) > len({s.file for s in header.signals}):
         raise _ambiguous()
@@ -60,7 +67,7 @@ def _with_leads(header: Header) -> Header:
     return replace(header, signals=signals)
 
 
-def _needed(header: Header, others: Sequence[FilePart]) -> dict[str, bytes]:
+def _needed(header: WfdbHeader, others: Sequence[FilePart]) -> dict[str, bytes]:
     """Return the signal files of a header by their base names."""
     needed = dict.fromkeys(line.file for line in header.signals if line.format != NULL_FORMAT)
     files: dict[str, bytes] = {}
@@ -87,8 +94,8 @@ def _ambiguous() -> InvalidEcg:
     )
 
 
-def _interleaved(header: Header, files: Mapping[str, bytes]) -> dict[str, Signal] | None:
-    """Read 16-bit samples that lie interleaved in one file: (samples,) mV by lead; else None."""
+def _interleaved(header: WfdbHeader, files: Mapping[str, bytes]) -> dict[str, Signal] | None:
+    """Read interleaved 16-bit samples of one file, (samples,) mV by lead; None for other forms."""
     first = header.signals[0]
     shape = (first.file, 16, 1, 0, first.offset)
     if (
@@ -120,8 +127,10 @@ def _interleaved(header: Header, files: Mapping[str, bytes]) -> dict[str, Signal
     return by_name
 
 
-def _scaled(raw: np.ndarray[tuple[int, ...], np.dtype[np.int16]], line: Line) -> Signal | None:
-    """Return (samples,) mV of counts: (raw - baseline) / gain; None where the line is unusual."""
+def _scaled(
+    raw: np.ndarray[tuple[int, ...], np.dtype[np.int16]], line: SignalLine
+) -> Signal | None:
+    """Return (raw - baseline) / gain, (samples,) mV; None if the line has no gain or unit."""
     found = _GAIN.fullmatch(line.tokens[2])
     if found is None or not found[3] or float(found[1]) == 0.0:
         return None
@@ -138,8 +147,8 @@ def _scaled(raw: np.ndarray[tuple[int, ...], np.dtype[np.int16]], line: Line) ->
     return values
 
 
-def _by_library(header: Header, files: Mapping[str, bytes], subject_key: bytes) -> Waveform:
-    """Read any other shape with ecgdatakit, under names of our own that lead nowhere else."""
+def _by_library(header: WfdbHeader, files: Mapping[str, bytes], subject_key: bytes) -> Waveform:
+    """Read any other format with ecgdatakit, under file names that the sender did not choose."""
     names = {
         name: f"signal{n}" for n, name in enumerate(dict.fromkeys(s.file for s in header.signals))
     }
@@ -155,12 +164,12 @@ def _by_library(header: Header, files: Mapping[str, bytes], subject_key: bytes) 
         ]
         path = Path(folder, "ecg.hea")
         path.write_text("\n".join(lines), encoding="utf-8")
-        waveform = ecgdatakit_adapter.parsed_path(WFDBParser, path, b"")
-    return Waveform(waveform.signal, waveform.rate, SOURCE, _origin(header, subject_key))
+        waveform = ecgdatakit_adapter.read_path(WFDBParser, path, b"")
+    return Waveform(waveform.signal, waveform.rate, SOURCE, _metadata(header, subject_key))
 
 
-def _cut(header: Header, name: str, content: bytes) -> bytes:
-    """Cut what lies behind the declared samples, which the parser would decode with them."""
+def _cut(header: WfdbHeader, name: str, content: bytes) -> bytes:
+    """Cut off the bytes after the declared samples, which the parser would decode too."""
     signals = [s for s in header.signals if s.file == name and s.format != NULL_FORMAT]
     per_frame = sum(s.per_frame for s in signals)
     bits = max((BITS[s.format] for s in signals), default=8)
@@ -174,15 +183,15 @@ def _cut(header: Header, name: str, content: bytes) -> bytes:
     return content[: offset + int(frames * per_frame * bits / 8) + 4]
 
 
-def _origin(header: Header, subject_key: bytes) -> RecordingMetadata:
-    """Read the comments that name device and patient; a diagnosis there is not the machine's own."""
-    said: dict[str, str] = {}
+def _metadata(header: WfdbHeader, subject_key: bytes) -> RecordingMetadata:
+    """Read device and patient from the comments; a diagnosis in them is not the machine's own."""
+    stated: dict[str, str] = {}
     for comment in header.comments:
         key, _, value = comment.partition(":")
-        said.setdefault(key.strip(" \t<>").lower(), value.strip())
-    return origin(
-        device=(said.get("device") or said.get("equipment") or "",),
+        stated.setdefault(key.strip(" \t<>").lower(), value.strip())
+    return recording_metadata(
+        device=(stated.get("device") or stated.get("equipment") or "",),
         recorded_at=header.recorded_at,
-        patient_id=said.get("patient id") or said.get("id") or "",
+        patient_id=stated.get("patient id") or stated.get("id") or "",
         subject_key=subject_key,
     )

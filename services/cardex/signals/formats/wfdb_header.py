@@ -1,4 +1,4 @@
-"""WFDB headers: what a record's text file says of its signals, with its numbers checked."""
+"""WFDB headers: the text file that describes a record and its signals, with its numbers checked."""
 
 import re
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from cardex.signals.formats.archives import base_name
 from cardex.signals.formats.limits import FILE, damaged, refuse_counts, refuse_seconds, refuse_size
 
 MAX_HEADER_BYTES = 256 * 1024
+# Bits of a sample by format.
 BITS = {8: 8, 16: 16, 24: 24, 32: 32, 61: 16, 80: 8, 160: 16, 212: 12, 310: 32 / 3, 311: 32 / 3}
 NULL_FORMAT = 0
-"""Bits of a sample by format, and the format of signals that are stored nowhere."""
+"""The format of signals that are stored nowhere."""
 
 _FIRST_LINE = re.compile(
     r"[\w\-]+(?:/(\d{1,9}))?\s+(\d{1,9})(?:\s+(\S+))?(?:\s+(\d{1,15}))?(?:\s+(.*))?"
@@ -22,8 +23,17 @@ _DATE = re.compile(r"(\d{1,2}:\d{2}:\d{2})(?:\.\d+)?\s+(\d{1,2}/\d{1,2}/\d{4})")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One signal line of a header: where its samples are, by base name, and all of its tokens."""
+class SignalLine:
+    """One signal line of a header.
+
+    Attributes:
+        file: base name of the file with the samples.
+        format: how they are stored.
+        per_frame: samples in each frame.
+        skew: samples by which the signal is late.
+        offset: place of the first sample in the file, bytes.
+        tokens: the words of the line.
+    """
 
     file: str
     format: int
@@ -34,19 +44,28 @@ class Line:
 
     @property
     def name(self) -> str:
-        """What the line says that its signal is."""
+        """The name of the signal, or ""."""
         return " ".join(self.tokens[8:])
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """A header, its numbers checked: `samples` is 0 where it does not say how many there are."""
+class WfdbHeader:
+    """A header whose numbers have been checked.
+
+    Attributes:
+        rate: sampling rate, Hz; 250 if the header has none.
+        rate_stated: whether the header has a rate.
+        samples: samples of each signal; 0 if the header does not say.
+        recorded_at: local time of the recording, ISO 8601, or "".
+        signals: the signal lines.
+        comments: the comment lines, without "#".
+    """
 
     rate: float
     rate_stated: bool
     samples: int
     recorded_at: str
-    signals: list[Line]
+    signals: list[SignalLine]
     comments: list[str]
 
 
@@ -68,7 +87,7 @@ def _lines(content: bytes) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def parse(content: bytes) -> Header:
+def parse_header(content: bytes) -> WfdbHeader:
     """Parse a header.
 
     Raises:
@@ -98,10 +117,10 @@ def parse(content: bytes) -> Header:
     if b"#" in content:
         text = content.decode("utf-8", "replace")
         comments = [line.lstrip()[1:] for line in text.splitlines() if line.lstrip()[:1] == "#"]
-    return Header(hertz, rate_text is not None, samples, _recorded_at(when), signals, comments)
+    return WfdbHeader(hertz, rate_text is not None, samples, _recorded_at(when), signals, comments)
 
 
-def _signal(line: str) -> Line:
+def _signal(line: str) -> SignalLine:
     tokens = line.split()
     found = _FORMAT.fullmatch(tokens[1]) if len(tokens) > 1 else None
     if found is None:
@@ -113,7 +132,7 @@ def _signal(line: str) -> Line:
             reason="NOT_AN_ECG",
             field=FILE,
         )
-    return Line(base_name(tokens[0]), kind, per_frame or 1, skew, offset, tokens)
+    return SignalLine(base_name(tokens[0]), kind, per_frame or 1, skew, offset, tokens)
 
 
 def _recorded_at(when: str | None) -> str:

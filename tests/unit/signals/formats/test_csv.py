@@ -3,7 +3,7 @@ import pytest
 
 from cardex.domain.ecg import LEADS
 from cardex.domain.errors import InvalidEcg
-from cardex.signals.formats.csv import is_table
+from cardex.signals.formats.csv import matches
 from cardex.signals.readers import read
 from tests.helpers.ecgs import ecg
 from tests.helpers.formats import dicom, edf, ishne, one, table, written
@@ -214,7 +214,7 @@ def test_no_other_format_is_taken_for_a_table(shared):
     formats = [path.read_bytes() for path in (shared / "formats").iterdir()]
     formats += [ishne(ecg()), edf(ecg()), written(dicom(ecg()))]
     formats += [b"I am, II tell you, not a table", b"", b"I;II", b"# rate: 500\n"]
-    assert [is_table(content) for content in formats] == [False] * (len(formats) - 2) + [
+    assert [matches(content) for content in formats] == [False] * (len(formats) - 2) + [
         True,
         False,
     ]
@@ -270,7 +270,7 @@ def test_text_of_two_bytes_a_letter_is_read(encoding):
     head = "# rate_hz: 500\n# unit: µV\n"
     text = table(ecg() * 1000, head=head, delimiter="\t").decode().replace("\n", "\r\n")
     content = ("\ufeff" + text).encode(encoding)
-    assert is_table(content[:16_384])
+    assert matches(content[:16_384])
     np.testing.assert_allclose(read(one(content)).signal, ecg(), rtol=0, atol=PRINTED)
     assert refused(content[:-90]).reason == "TRUNCATED_ECG"
 
@@ -318,7 +318,7 @@ def test_a_table_that_is_too_long_is_not_said_to_have_a_header():
 
 
 def test_a_comment_of_nothing_but_spaces_costs_nothing():
-    assert not is_table(b"#" + b" " * 16_000 + b"!\n")
+    assert not matches(b"#" + b" " * 16_000 + b"!\n")
 
 
 def test_a_table_starts_no_other_format():

@@ -5,7 +5,7 @@ import pytest
 
 from cardex.domain.ecg import RecordingMetadata
 from cardex.domain.errors import InvalidEcg
-from cardex.signals.formats.metadata import MAX_STATEMENTS, MAX_TEXT, origin, subject
+from cardex.signals.formats.metadata import MAX_STATEMENTS, MAX_TEXT, recording_metadata, subject
 from cardex.signals.readers import read
 from tests.helpers.ecgs import dicom, ecg, wfdb_record
 from tests.helpers.formats import edf, ishne, muse_pairs, one
@@ -38,7 +38,7 @@ def test_a_long_key_is_a_key_too():
 
 
 def test_texts_are_cleaned_and_bounded():
-    made = origin(
+    made = recording_metadata(
         device=("GE\x00", "GE", " MAC\n55 "),
         statements=["x" * 9999, "", "\x07 ok "] + ["y"] * 999,
     )
@@ -48,70 +48,70 @@ def test_texts_are_cleaned_and_bounded():
 
 
 def test_typed_samples_and_files_without_a_key_have_no_subject():
-    assert read(dicom()).origin.subject == ""
+    assert read(dicom()).metadata.subject == ""
 
 
-def test_the_origin_of_a_dicom():
-    made = read(dicom(), subject_key=KEY).origin
+def test_the_metadata_of_a_dicom():
+    made = read(dicom(), subject_key=KEY).metadata
     assert made.device == "Mortara Instrument, Inc. el250"
     assert made.recorded_at == "2013-01-25T10:59:19"
     assert made.statements == ("RITMO SINUSALE", "ECG NORMALE")
     assert made.subject
 
 
-def test_the_origin_of_a_muse_file():
+def test_the_metadata_of_a_muse_file():
     muse, dicom_file = muse_pairs()["guangxi_teaching_sinus_rhythm"]
-    assert read(one(muse), subject_key=KEY).origin.subject == ""  # its id is all zeros
-    made = read(one(muse.replace(b">00000000<", b">4711<")), subject_key=KEY).origin
+    assert read(one(muse), subject_key=KEY).metadata.subject == ""  # its id is all zeros
+    made = read(one(muse.replace(b">00000000<", b">4711<")), subject_key=KEY).metadata
     assert made.recorded_at == "2024-01-01T10:35:17"
     assert made.device == "MAC P"
     assert len(made.statements) == 3
     assert made.subject == hashed("4711")
-    assert read(one(dicom_file), subject_key=KEY).origin.device == "GE Healthcare MAC P"
+    assert read(one(dicom_file), subject_key=KEY).metadata.device == "GE Healthcare MAC P"
 
 
-def test_the_origins_of_an_aecg_and_of_an_scp(shared):
+def test_the_metadata_of_an_aecg_and_of_an_scp(shared):
     formats = shared / "formats"
     made = [
-        read(one((formats / name).read_bytes()), subject_key=KEY).origin
+        read(one((formats / name).read_bytes()), subject_key=KEY).metadata
         for name in ("fda_aecg_subject1_0.xml", "scp_example.scp")
     ]
     assert [each.subject for each in made] == [hashed("subject1"), hashed("SBJ-123")]
     assert made[0].recorded_at[:19] == made[1].recorded_at[:19] == "2002-11-22T09:10:00"
 
 
-def test_the_origin_of_a_philips_file(shared):
+def test_the_metadata_of_a_philips_file(shared):
     content = (shared / "formats" / "philips_sierra_1_04.xml").read_bytes()
-    made = read(one(content), subject_key=KEY).origin
+    made = read(one(content), subject_key=KEY).metadata
     assert made.device == "Philips Medical Products PageWriter Touch"
     assert made.statements[0].startswith("SINUS RHYTHM")
 
 
-def test_the_origin_of_an_edf():
-    assert read(one(edf(ecg(), code="4711")), subject_key=KEY).origin == RecordingMetadata(
+def test_the_metadata_of_an_edf():
+    assert read(one(edf(ecg(), code="4711")), subject_key=KEY).metadata == RecordingMetadata(
         device="CART 7", recorded_at="2021-03-05T14:30:15", subject=hashed("4711")
     )
 
 
-def test_the_origin_of_an_ishne_file_has_no_name():
-    made = read(one(ishne(ecg(), patient="4711")), subject_key=KEY).origin
+def test_the_metadata_of_an_ishne_file_have_no_name():
+    made = read(one(ishne(ecg(), patient="4711")), subject_key=KEY).metadata
     assert made.recorded_at == "2021-03-05T14:30:15"
     assert made.subject == hashed("4711")
     assert "Family" not in repr(made)
 
 
-def test_the_origin_of_a_wfdb_record(tmp_path):
+def test_the_metadata_of_a_wfdb_record(tmp_path):
     header, signals = wfdb_record(tmp_path, ecg())
     first, _, rest = header.content.partition(b"\n")
     content = first + b" 14:30:15 05/03/2021\n" + rest
     content += b"# Device: Cart 7\n# Patient ID: 4711\n# Name: Jane Doe\n# Dx: 426177001\n"
-    made = read((type(header)(header.name, content), signals), subject_key=KEY).origin
+    made = read((type(header)(header.name, content), signals), subject_key=KEY).metadata
     assert made == RecordingMetadata("Cart 7", "2021-03-05T14:30:15", (), hashed("4711"))
 
 
 def test_one_patient_has_one_subject_over_formats():
     subjects = {
-        read(one(content), subject_key=KEY).origin.subject
+        read(one(content), subject_key=KEY).metadata.subject
         for content in (edf(ecg(), code="4711"), ishne(ecg(), patient="4711"))
     }
     assert len(subjects) == 1

@@ -9,7 +9,8 @@ from cardex.domain.ecg import LEADS, FilePart
 from cardex.domain.errors import InvalidEcg
 from cardex.signals.formats import wfdb as reader
 from cardex.signals.readers import read
-from tests.helpers.ecgs import ecg, wfdb_record
+from tests.helpers.ecgs import ecg
+from tests.helpers.real import demo_data
 
 FILE = "ecg.file.content"
 
@@ -27,11 +28,6 @@ def edited(tmp_path, record, old: bytes, new: bytes) -> tuple[FilePart, ...]:
     content = header.content.replace(old, new)
     (tmp_path / "rec.hea").write_bytes(content)
     return (FilePart(header.name, content), signals)
-
-
-@pytest.fixture
-def record(tmp_path):
-    return wfdb_record(tmp_path, ecg())
 
 
 @pytest.fixture
@@ -97,8 +93,15 @@ def test_a_rate_that_is_no_whole_number_is_kept(tmp_path, record):
 
 def test_other_channels_are_ignored_whatever_their_unit(tmp_path, no_library):
     wide = np.vstack([ecg(), ecg()[:1]])
-    wfdb.wrsamp("rec", fs=500, units=["mV"] * 12 + ["bpm"], sig_name=[*LEADS, "HR"],
-                p_signal=wide.T.astype(float), fmt=["16"] * 13, write_dir=str(tmp_path))  # fmt: skip
+    wfdb.wrsamp(
+        "rec",
+        fs=500,
+        units=["mV"] * 12 + ["bpm"],
+        sig_name=[*LEADS, "HR"],
+        p_signal=wide.T.astype(float),
+        fmt=["16"] * 13,
+        write_dir=str(tmp_path),
+    )
     parts = [FilePart(n, (tmp_path / n).read_bytes()) for n in ("rec.hea", "rec.dat")]
     np.testing.assert_allclose(read(tuple(parts)).signal, ecg(), rtol=0, atol=1e-3)
 
@@ -130,7 +133,7 @@ def test_leads_in_several_files_equal_wfdb(tmp_path, record):
 
 
 def ptb(folder, signal: np.ndarray) -> list[FilePart]:
-    """A record laid out as those of the PTB Diagnostic database: Frank leads in a file of their own."""
+    """A record like those of the PTB Diagnostic database, with the Frank leads in another file."""
     counts = np.round(signal * 2000).astype("<i2")
     names = [lead.lower() for lead in LEADS] + ["vx", "vy", "vz"]
     files = ["s0010_re.dat"] * 12 + ["s0010_re.xyz"] * 3
@@ -207,3 +210,30 @@ def test_a_record_over_ten_minutes_is_refused_by_its_header_alone(tmp_path, reco
     with pytest.raises(InvalidEcg, match="at most 600 s") as caught:
         read(parts)
     assert caught.value.reason == "DURATION"
+
+
+def test_a_wfdb_record_equals_wfdb(tmp_path, record):
+    expected = wfdb.rdrecord(str(tmp_path / "rec"))
+    waveform = read(record)
+    np.testing.assert_allclose(waveform.signal, expected.p_signal.T, rtol=0, atol=1e-6)
+    assert (waveform.rate, waveform.source) == (expected.fs, "WFDB")
+
+
+def test_real_records_equal_wfdb(shared):
+    for stem in ("records100/00000/00001_lr", "records500/00000/00001_hr"):
+        path = shared / "ptbxl" / stem
+        parts = [path.with_suffix(suffix) for suffix in (".hea", ".dat")]
+        waveform = read(tuple(FilePart(part.name, part.read_bytes()) for part in parts))
+        expected = wfdb.rdrecord(str(path))
+        np.testing.assert_allclose(waveform.signal, expected.p_signal.T, rtol=0, atol=1e-6)
+        assert waveform.rate == expected.fs
+
+
+def test_records_of_the_challenge_equal_wfdb():
+    for header in demo_data().cpsc:
+        mat = header.with_suffix(".mat")
+        parts = tuple(FilePart(path.name, path.read_bytes()) for path in (header, mat))
+        expected = wfdb.rdrecord(str(header.with_suffix("")))
+        waveform = read(parts)
+        np.testing.assert_allclose(waveform.signal, expected.p_signal.T, rtol=0, atol=1e-6)
+        assert waveform.rate == expected.fs == 500.0
