@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto lock bench bench-signals bench-triton gpu-check train evaluate table1 techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-signals bench-triton gpu-check train evaluate table1 techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,8 @@ lint: $(APP)/.dev ## ruff, mypy strict, the direction of imports, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate_pb.py --check
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/released.binpb
 
 format: $(APP)/.dev ## Format the code
 	$(BIN)/ruff check --fix
@@ -41,6 +43,9 @@ format: $(APP)/.dev ## Format the code
 
 proto: $(APP)/.dev ## Generate services/cardex/api/pb from proto/
 	$(BIN)/python tools/generate_pb.py
+
+proto-release: $(APP)/.dev ## Keep the contract as it is now: later changes may not break it
+	$(BIN)/buf build -o proto/released.binpb
 
 bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 	$(BIN)/python -m loadtest.bench

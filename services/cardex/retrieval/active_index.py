@@ -87,12 +87,17 @@ class ActiveIndex:
         starting = Unavailable("the index in force is not known yet", retry_after_s=PERIOD_S)
         self._state = _State(None, None, starting, time.monotonic())
         self._one_at_a_time = threading.Lock()
+        self._looked_up = threading.Event()
         self._wanted = threading.Event()
         self._closed = threading.Event()
 
     def start(self) -> None:
-        """Look the snapshot up again and again, from a thread of its own, until `close`."""
+        """Look the snapshot up again and again, from a thread of its own, until `close`.
+
+        Returns after the first look-up, or at the latest when that takes too long.
+        """
         threading.Thread(target=self._run, name="active-index", daemon=True).start()
+        self._looked_up.wait(STALE_S)
 
     def close(self) -> None:
         """Stop looking up."""
@@ -106,6 +111,7 @@ class ActiveIndex:
             except Exception:
                 # Unforeseen: said in the log, and by `current` as a look-up that does not end.
                 logger.exception("the index in force cannot be looked up")
+            self._looked_up.set()
             self._wanted.wait(self._period_s)
             self._wanted.clear()
 

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 REMEMBERED = 20_000
 CHUNK = 500
 BLOCK_MS = 2_000
+NO_EVENTS = "0-0"
 Place = tuple[int, int]
 
 
@@ -59,13 +60,21 @@ class JobEvents:
             try:
                 if self._complete_after is None:
                     self._latest = await self.latest()
-                    self._complete_after = _place(self._latest)
+                    self._complete_after = await self._known_from(self._latest)
                 read: Any = await self._redis.xread({EVENTS: self._latest}, CHUNK, BLOCK_MS)
                 if read:
                     self._take(_events(read[0][1]))
             except (Unavailable, RedisError, OSError) as error:
                 logger.warning("the job events cannot be read: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
+
+    async def _known_from(self, latest: str) -> Place:
+        """Return the place after which every event will be in memory."""
+        if latest != NO_EVENTS:
+            return _place(latest)
+        # An empty stream may have lost what a client saw in it before: only from now on all is known.
+        seconds, micros = await self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000, 0
 
     def _take(self, events: list[JobEvent]) -> None:
         self._latest = events[-1].cursor
@@ -111,7 +120,7 @@ class JobEvents:
             return self._latest
         with mapped(STORE):
             newest = await self._redis.xrevrange(EVENTS, count=1)
-        return _events(newest)[0].cursor if newest else "0-0"
+        return _events(newest)[0].cursor if newest else NO_EVENTS
 
     async def check(self, cursor: str) -> None:
         """Check that every event after a cursor is still there.
