@@ -19,7 +19,6 @@ from rich.table import Table
 from cardex.domain.settings import Settings, load_settings
 from cardex.inference.repository import IMAGE_ENCODER, newest
 from loadtest.bare import BareEncoder
-from loadtest.memories import memories
 from loadtest.report import RESULTS, publish
 from loadtest.tritons import (
     MICRO_BATCH,
@@ -171,8 +170,6 @@ def main() -> None:
         shipped = servers.enter_context(serving(settings, as_shipped))
         off = servers.enter_context(serving(settings, no_batching))
         figures = saturation(shipped, bare) | batching(shipped, off) | priority(shipped)
-        call = shipped.call(MICRO_BATCH, release.triton_version)
-        figures |= memories(shipped.url, call, ROUNDS, 4.0, print)
     points = sweep(settings)
     show(points)
     publish("bench-triton", figures, TARGETS)

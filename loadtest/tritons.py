@@ -18,7 +18,6 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from cardex.domain.settings import Settings
 from cardex.inference.repository import IMAGE_ENCODER, MODELS, STAT_INSTANCE, newest
 from cardex.inference.served_model import IMAGE_INPUT, OUTPUT
-from cardex.inference.triton_client import InferenceRequest
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.local_stack.triton import inspect_runtime, triton_part
 
@@ -87,10 +86,6 @@ class Server:
         made.raw_input_contents.append(tensor.tobytes())
         made.outputs.add(name=OUTPUT)
         return made
-
-    def call(self, images: int, number: int) -> InferenceRequest:
-        """Return the same call for the workers' client, of one version."""
-        return InferenceRequest(IMAGE_ENCODER, number, {IMAGE_INPUT: self._pixels[:images]}, OUTPUT)
 
     def load(self, clients: int, images: int, seconds: float = 4.0) -> Load:
         """Keep `clients` calls of `images` in flight for some seconds."""

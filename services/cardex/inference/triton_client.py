@@ -23,11 +23,11 @@ from cardex.domain.errors import (
     TooSlow,
     Unavailable,
 )
-from cardex.inference.regions import Inline, Memory
 
 SHORT_S = 2.0
 """How long a question about the server itself may take."""
 RETRY_AFTER_S = 2.0
+_TRITON_TYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.int32): "INT32"}
 T = TypeVar("T")
 
 
@@ -62,7 +62,6 @@ class TritonClient:
         *,
         timeout_s: float = 10.0,
         in_flight: int = 8,
-        memory: Callable[[triton.InferenceServerClient], Memory] = Inline,
     ) -> None:
         """Prepare a client of `url`; nothing is sent until it is used.
 
@@ -70,13 +69,11 @@ class TritonClient:
             url: `host:port`, or a gRPC target such as `dns:///host:port`.
             timeout_s: after which a call is given up; Triton hears what is left of it.
             in_flight: calls at a time; others wait, within their time.
-            memory: how tensors reach the server.
         """
         # A long-lived channel would otherwise stay with the first replica for ever.
         options = [("grpc.lb_policy_name", "round_robin"), ("grpc.max_receive_message_length", -1),
                    ("grpc.max_send_message_length", -1)]  # fmt: skip
         self._client = triton.InferenceServerClient(url, channel_args=options)
-        self._memory = memory(self._client)
         self._timeout_s = timeout_s
         self._slots = threading.BoundedSemaphore(in_flight)
         self._in_flight = in_flight
@@ -157,16 +154,15 @@ class TritonClient:
         return self._translated(partial(self._send, call, left))
 
     def _send(self, call: InferenceRequest, seconds: float) -> NDArray[Any] | None:
-        with self._memory.lend(call.inputs) as inputs:
-            result = self._client.infer(
-                call.model,
-                inputs,
-                model_version=str(call.triton_version),
-                outputs=[triton.InferRequestedOutput(call.output)],
-                priority=call.priority,
-                timeout=int(seconds * 1e6),
-                client_timeout=seconds,
-            )
+        result = self._client.infer(
+            call.model,
+            [_input(name, tensor) for name, tensor in call.inputs.items()],
+            model_version=str(call.triton_version),
+            outputs=[triton.InferRequestedOutput(call.output)],
+            priority=call.priority,
+            timeout=int(seconds * 1e6),
+            client_timeout=seconds,
+        )
         found: NDArray[Any] | None = result.as_numpy(call.output)
         return found
 
@@ -184,8 +180,12 @@ class TritonClient:
             translated = _translation(error)
             if type(translated) is Unavailable and "INTERNAL" not in str(error.status()):
                 self.failures += 1
-                self._memory.forget()
             raise translated from error
+
+
+def _input(name: str, tensor: NDArray[Any]) -> triton.InferInput:
+    made = triton.InferInput(name, list(tensor.shape), _TRITON_TYPES[tensor.dtype])
+    return made.set_data_from_numpy(tensor)
 
 
 def _translation(error: InferenceServerException) -> CardexError:

@@ -1,4 +1,3 @@
-from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 
@@ -54,27 +53,6 @@ class Client:
         return SimpleNamespace(config=ModelConfig(name=model))
 
 
-class Memory:
-    """Keeps how often it was lent, given back and told to forget."""
-
-    def __init__(self, client) -> None:
-        self.lent = self.back = self.forgotten = 0
-        self.error: Exception | None = None
-
-    @contextmanager
-    def lend(self, tensors):
-        if self.error is not None:
-            raise self.error
-        self.lent += 1
-        try:
-            yield list(tensors)
-        finally:
-            self.back += 1
-
-    def forget(self) -> None:
-        self.forgotten += 1
-
-
 @pytest.fixture
 def clock(monkeypatch):
     clock = FakeClock.installed(monkeypatch, module)
@@ -97,7 +75,7 @@ def client(monkeypatch, clock):
 
 @pytest.fixture
 def server(client):
-    return TritonClient("triton:8001", timeout_s=TIMEOUT_S, memory=Memory)
+    return TritonClient("triton:8001", timeout_s=TIMEOUT_S)
 
 
 def call(**changes) -> InferenceRequest:
@@ -117,7 +95,8 @@ def test_a_call_reaches_the_version_that_it_names(server, client):
     server.infer(call())
     (sent,) = client.calls
     assert (sent.model, sent.model_version, sent.priority) == ("encoder", "2", 1)
-    assert sent.inputs == ["image"]
+    (image,) = sent.inputs
+    assert (image.name(), image.datatype(), image.shape()) == ("image", "UINT8", [2, 3])
     assert [output.name() for output in sent.outputs] == ["embedding"]
 
 
@@ -257,13 +236,6 @@ def test_only_a_server_that_may_be_another_one_now_counts_as_failed(server, refu
     with pytest.raises(refusal.kind):
         server.infer(call())
     assert server.failures == (3 if refusal.kind is Unavailable else 0)
-    assert server._memory.forgotten == server.failures
-
-
-def test_what_a_call_was_lent_comes_back_whatever_happens(server, refusal):
-    with pytest.raises(refusal.kind):
-        server.infer(call())
-    assert server._memory.lent == server._memory.back == refusal.attempts
 
 
 def test_a_model_that_fails_to_compute_is_unavailable_with_a_delay(server, client):
@@ -302,12 +274,6 @@ def test_a_server_that_is_full_is_called_again_at_once(server, client):
         with pytest.raises(Busy):
             server.infer(call())
     assert server.infer(call()).shape == (2, 4)
-
-
-def test_a_server_that_cannot_map_the_memory_is_an_error_of_the_tree(server):
-    server._memory.error = error("failed to connect")
-    with pytest.raises(Unavailable, match="failed to connect"):
-        server.infer(call())
 
 
 # Questions about the server itself.
