@@ -7,9 +7,10 @@ import torch
 
 from cardex.domain.errors import CardexError
 from cardex.evaluation.metrics import aurocs
+from cardex.signals.images import draw
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
-from cardex.training.image import read_images, windows_of
+from cardex.training.image import windows_of
 from cardex.training.recipe import Losses
 from cardex.training.run import Pupils, Reports, sibling, teacher_seed, train
 from cardex.training.trainer import Plan, Stopped
@@ -26,14 +27,19 @@ def weights_of(module):
     return torch.cat([value.flatten().float() for value in module.state_dict().values()])
 
 
+@torch.inference_mode()
+def embeddings_of(encoder, signals):
+    """Embed (ECGs, 12, samples) signals: (ECGs, E)."""
+    images = draw(windows_of(signals, RASTER), RASTER)
+    return encoder.cpu().eval()(torch.from_numpy(images)).numpy()
+
+
 def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, place):
     longer = Plan(epochs=25, batch=16)
     image = msgspec.structs.replace(recipe.image, teachers=2, plan=longer, study=longer)
     trained = train(reports, ecgs, msgspec.structs.replace(recipe, image=image), place)
     embedder = TorchEmbedder(trained, DistributedContext())
-    embeddings = read_images(
-        trained.image, windows_of(ecgs.signals, RASTER), RASTER, DistributedContext()
-    )
+    embeddings = embeddings_of(trained.image, ecgs.signals)
     prompts = embedder.texts([DESCRIPTIONS["FAST"], DESCRIPTIONS["SLOW"]])
     fast = np.array(["FAST" in record.codes for record in ecgs.records])
     scores = embeddings @ prompts.T
@@ -71,9 +77,7 @@ def test_every_loss_trains_and_repeats(weights, reports, ecgs, recipe, place):
 @pytest.mark.parametrize(("silent", "statements"), [("statements", True), ("contrast", False)])
 def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, recipe, place):
     encoder, _ = Pupils(reports, ecgs, with_losses(recipe, **{silent: 0.0}), place).train("x", 0)
-    embeddings = read_images(
-        encoder, windows_of(ecgs.signals[:4], RASTER), RASTER, DistributedContext()
-    )
+    embeddings = embeddings_of(encoder, ecgs.signals[:4])
     codes = len(reports.corpus.codes)
     part = embeddings[:, :codes] if statements else embeddings[:, codes:-2]
     assert not part.any()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cardex.domain.ecg import Signal
@@ -14,7 +13,6 @@ from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
 from cardex.training import losses
 from cardex.training.augment import augment
-from cardex.training.distributed import DistributedContext
 from cardex.training.losses import Queue
 from cardex.training.matcher import Matcher
 from cardex.training.matching import fused_losses
@@ -226,19 +224,6 @@ def prepare_images(signals: Signal, spec: ImageSpec, how: Augmentation, batch: B
 def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
     """Cut (ECGs, 12, samples) as the service does: (ECGs, 12, window)."""
     return np.stack([window_of(signal, spec) for signal in signals])
-
-
-@torch.inference_mode()
-def read_images(
-    encoder: ImageEncoder, windows: Signal, spec: ImageSpec, machine: DistributedContext
-) -> NDArray[np.float32]:
-    """Return embeddings (ECGs, embedding) of windows."""
-    encoder.to(machine.device).eval()
-    found = [
-        encoder(torch.from_numpy(draw(windows[first : first + 64], spec)).to(machine.device)).cpu()
-        for first in range(0, len(windows), 64)
-    ]
-    return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
 
 
 def new_encoder(recipe: ImageRecipe, spec: ImageSpec, prior: Tensor) -> ImageEncoder:
