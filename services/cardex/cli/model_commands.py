@@ -94,7 +94,7 @@ def _changing(settings: Settings) -> Iterator[Deployment]:
 
 @contextmanager
 def _deployment(settings: Settings) -> Iterator[Deployment]:
-    servers = replicas(settings.triton_url)
+    servers = replicas(settings.triton_url, timeout_s=settings.triton_timeout_s)
     with GatewayClient(settings) as client:
         yield Deployment(settings.model_repository, servers, GatewayIndexes(client))
 

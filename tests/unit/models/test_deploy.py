@@ -1,9 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cardex.domain.errors import ConfigurationError, Unavailable
+from cardex.domain.errors import ConfigurationError, Unavailable, VersionMismatch
+from cardex.inference import control
+from cardex.inference.control import Replica
 from cardex.inference.repository import MODELS, ModelVersion, model_versions, newest
 from cardex.models import deploy as module
 from cardex.models.deploy import Deployment
@@ -108,6 +111,30 @@ def test_a_deployment_that_was_cut_off_before_the_load_goes_on(
     assert deployment.deploy(other, silent).answering
     assert server.loads
     assert served_versions(repository) == [1, 2]
+
+
+def test_a_deployment_that_was_cut_off_goes_on_where_triton_has_no_usable_version(
+    repository, indexes, other, monkeypatch
+):
+    """The one server is asked through `Replica`, whose look at the versions fails until a load."""
+    install(newest(other), repository)
+    serve(repository, [1, 2])
+    loads = []
+
+    class Encoder:
+        def __init__(self, client, repository):
+            pass
+
+        def models(self, *, fresh=False):
+            if not loads:
+                raise VersionMismatch("image encoder m2 beside text encoder m1")
+            return (SimpleNamespace(version="cardex-other"),)
+
+    monkeypatch.setattr(control, "TritonEncoder", Encoder)
+    monkeypatch.setattr(Replica, "load", lambda self, model: loads.append(model))
+    deployment = Deployment(repository, [Replica("127.0.0.1:1", timeout_s=1.0)], indexes)
+    assert deployment.deploy(other, silent).answering
+    assert loads == list(ORDER)
 
 
 def test_the_image_encoder_is_loaded_last(deployment, server, other):
