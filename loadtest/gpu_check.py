@@ -164,7 +164,7 @@ def limits_of(precision: Precision) -> dict[str, tuple[str, float]]:
         "top-10 overlap": ("at least", AIM),
         "image encoder, smallest cosine": ("at least", SMALLEST_COSINE),
         "report encoder, smallest cosine": ("at least", SMALLEST_COSINE),
-        "matcher, largest difference of log-odds": ("at most", MATCH_LIMITS[precision]),
+        "matcher, largest difference of match logits": ("at most", MATCH_LIMITS[precision]),
     }
 
 

@@ -20,7 +20,7 @@ from cardex.domain.settings import Settings, load_settings
 from cardex.inference.repository import IMAGE_ENCODER, newest
 from loadtest.bare import BareEncoder
 from loadtest.report import RESULTS, publish
-from loadtest.tritons import (
+from loadtest.triton_server import (
     MICRO_BATCH,
     WORKERS,
     Server,

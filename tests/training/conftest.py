@@ -13,7 +13,8 @@ from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.models import TowerConfig
 from cardex.training.recipe import Augmentation, ImageRecipe, MatcherRecipe, Recipe, TextRecipe
-from cardex.training.run import Reports, RunContext
+from cardex.training.stage import RunContext
+from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan
 
 SMALL = TowerConfig(width=32, depth=1, heads=2, embedding=64, dropout=0.0)
@@ -71,13 +72,13 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def place(tmp_path) -> RunContext:
+def context(tmp_path) -> RunContext:
     return RunContext(tmp_path / "work", DistributedContext())
 
 
 @pytest.fixture
-def reports(corpus, recipe, place) -> Reports:
-    return Reports(corpus, DESCRIPTIONS, recipe, place)
+def reports(corpus, recipe, context) -> Reports:
+    return Reports(corpus, DESCRIPTIONS, recipe, context)
 
 
 @pytest.fixture

@@ -22,12 +22,12 @@ from cardex.training.models import ImageEncoder
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
     CALIBRATION_FOLD,
-    Reports,
-    RunContext,
     Trained,
-    sibling,
     train,
+    train_calibration_model,
 )
+from cardex.training.stage import RunContext
+from cardex.training.text_stage import Reports
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +62,23 @@ def run_train(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = read_recipe(recipe_file)
-    machine = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
-    place = RunContext(work, machine, options.tensorboard)
+    distributed = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
+    context = RunContext(work, distributed, options.tensorboard)
     dataset = open_dataset(data, work)
     corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
     ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
     if not ecgs.records:
         raise InvalidReport(f"{data} has no waveform in folds 1 to 8, which train the models")
     logger.info("%d reports and %d waveforms to train on", len(corpus.records), len(ecgs.records))
-    reports = Reports(corpus, dataset.descriptions, recipe, place)
-    trained = train(reports, ecgs, recipe, place)
-    twin = sibling(reports, ecgs, recipe, place)
-    machine.leave()
-    if not machine.first:
+    reports = Reports(corpus, dataset.descriptions, recipe, context)
+    trained = train(reports, ecgs, recipe, context)
+    calibration_model = train_calibration_model(reports, ecgs, recipe, context)
+    distributed.leave()
+    if not distributed.first:
         return
-    curves = calibrate(trained, twin, dataset, machine)
+    curves = calibrate(trained, calibration_model, dataset, distributed)
     task = task_of(dataset, TEST_FOLD)
-    embedder = TorchEmbedder(trained, machine)
+    embedder = TorchEmbedder(trained, distributed)
     figures = evaluate(embedder, task)
     prompts = {code: dataset.kinds[code].description for code in curves}
     figures["calibration"] = calibrated(embedder, task, curves, prompts)
@@ -90,7 +90,10 @@ def run_train(
 
 
 def calibrate(
-    trained: Trained, twin: ImageEncoder, dataset: Dataset, machine: DistributedContext
+    trained: Trained,
+    calibration_model: ImageEncoder,
+    dataset: Dataset,
+    distributed: DistributedContext,
 ) -> dict[str, Curve]:
     """Fit each statement's curve on the calibration fold, by an encoder that has not seen it.
 
@@ -101,7 +104,7 @@ def calibrate(
     if not fold.records:
         raise InvalidReport(f"fold {CALIBRATION_FOLD}, which calibrates, has no waveform")
     codes = [code for code in trained.codes if code in dataset.kinds]
-    embedder = TorchEmbedder(replace(trained, image=twin), machine)
+    embedder = TorchEmbedder(replace(trained, image=calibration_model), distributed)
     prompts = {code: dataset.kinds[code].description for code in codes}
     similarity = likeness(embedder, fold.signals, prompts)
     return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))

@@ -20,7 +20,9 @@ from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.recipe import Recipe, read_recipe
-from cardex.training.run import Reports, RunContext, train
+from cardex.training.run import train
+from cardex.training.stage import RunContext
+from cardex.training.text_stage import Reports
 from cardex.training.trainer import Stopped
 
 logger = logging.getLogger(__name__)
@@ -63,13 +65,13 @@ def runs_of(
 def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
     """Train and measure one run."""
     torch.set_num_threads(1)
-    place = RunContext(work, DistributedContext.here())
+    context = RunContext(work, DistributedContext.here())
     dataset = open_dataset(data, work)
     corpus = Corpus.of([record for record in dataset.records if record.fold in run.folds])
     start = time.monotonic()
-    reports = Reports(corpus, dataset.descriptions, run.recipe, place)
-    trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, place)
-    figures = evaluate(TorchEmbedder(trained, place.machine), task_of(dataset, run.fold))
+    reports = Reports(corpus, dataset.descriptions, run.recipe, context)
+    trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, context)
+    figures = evaluate(TorchEmbedder(trained, context.distributed), task_of(dataset, run.fold))
     return {**figures, "seconds": round(time.monotonic() - start, 1)}
 
 
@@ -88,8 +90,8 @@ def run_all(
     if not missing:
         return known
     results.parent.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, initializer=_quiet) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(jobs, initializer=_quiet) as pool:
         tasks = [(run, data, work) for run in missing]
         for place, (label, figures) in enumerate(pool.imap_unordered(_measured, tasks), start=1):
             logger.info("%d of %d: %s", place, len(missing), label)

@@ -24,12 +24,12 @@ SMOOTHING = 0.1
 QUEUE = 1024
 """Of a few thousand ECGs a longer queue would hold each one several times."""
 MOMENTUM = 0.995
-STUDY_WORDING = 0.05
+STUDENT_WORDING = 0.05
 """The wording's distance beside the statements' cross-entropy: it makes both weigh alike."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class ReportTargets:
     """What the ECGs are to be like.
 
     Attributes:
@@ -53,21 +53,21 @@ class ImageTower(nn.Module):
     """The encoder with the targets, heads and momentum copies that only training uses."""
 
     def __init__(
-        self, encoder: ImageEncoder, lesson: Lesson, weights: Losses, text: ReportEncoder
+        self, encoder: ImageEncoder, targets: ReportTargets, weights: Losses, text: ReportEncoder
     ) -> None:
-        """Train `encoder` on `lesson`; `text` is the locked report encoder."""
+        """Train `encoder` on `targets`; `text` is the locked report encoder."""
         super().__init__()
         self.encoder = encoder
         self.weights = weights
         for name in ("statements", "words", "own", "bank", "bank_statements", "bank_ids"):
-            self.register_buffer(f"lesson_{name}", getattr(lesson, name), persistent=False)
+            self.register_buffer(f"target_{name}", getattr(targets, name), persistent=False)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         width = encoder.cls.shape[-1]
         if self._reads_words:
-            self.words = nn.Linear(width, lesson.words.shape[1])
+            self.words = nn.Linear(width, targets.words.shape[1])
         if weights.soft or weights.reverse:
             self.momentum = copy.deepcopy(encoder).requires_grad_(False)
-            self.queue = Queue(QUEUE, lesson.bank.shape[1])
+            self.queue = Queue(QUEUE, targets.bank.shape[1])
         if weights.transport or weights.matching or weights.language:
             assert isinstance(text, TextEncoder)
             self.matcher = Matcher(encoder, text, text.config)
@@ -86,12 +86,12 @@ class ImageTower(nn.Module):
         mixed = _Mixed(rows, partner, share)
         found = {
             "statements": F.binary_cross_entropy_with_logits(
-                log_odds, mixed(self.lesson_statements)
+                log_odds, mixed(self.target_statements)
             )
         }
         if self._reads_words:
             found["words"] = F.binary_cross_entropy_with_logits(
-                self.words(pooled(tokens)), mixed(self.lesson_words)
+                self.words(pooled(tokens)), mixed(self.target_words)
             )
         if self.weights.contrast:
             found["contrast"] = self._contrast(images, wording, mixed)
@@ -100,13 +100,13 @@ class ImageTower(nn.Module):
         if self.weights.transport:
             found["transport"] = self._transport(tokens, rows)
         if self.weights.matching or self.weights.language:
-            own = self.lesson_own[rows]
+            own = self.target_own[rows]
             found |= fused_losses(
                 self.matcher,
                 tokens,
-                self.lesson_bank_ids[own],
+                self.target_bank_ids[own],
                 own,
-                wording @ self.lesson_bank[own].T,
+                wording @ self.target_bank[own].T,
             )
         return {
             name: weight * value
@@ -116,42 +116,42 @@ class ImageTower(nn.Module):
 
     @property
     def _reads_words(self) -> bool:
-        return bool(self.weights.words) and self.lesson_words.shape[1] > 0
+        return bool(self.weights.words) and self.target_words.shape[1] > 0
 
     @property
     def _scale(self) -> Tensor:
         return self.log_scale.exp().clamp(max=100.0)
 
     def _contrast(self, images: Tensor, wording: Tensor, mixed: "_Mixed") -> Tensor:
-        count = len(self.lesson_bank)
-        targets = mixed.blend(losses.one_hot(self.lesson_own[mixed.rows], count, SMOOTHING))
+        count = len(self.target_bank)
+        targets = mixed.blend(losses.one_hot(self.target_own[mixed.rows], count, SMOOTHING))
         if self.weights.label_aware:
             targets = losses.label_aware(
                 targets,
-                self.lesson_statements[mixed.rows],
-                self.lesson_bank_statements,
+                self.target_statements[mixed.rows],
+                self.target_bank_statements,
                 self.weights.label_aware,
             )
         if self.weights.soft:
             with torch.no_grad():
                 _, steady = self.momentum.read(images)
             targets = losses.soften(
-                targets, steady @ self.lesson_bank.T * self._scale, self.weights.soft
+                targets, steady @ self.target_bank.T * self._scale, self.weights.soft
             )
-        return losses.contrast(wording @ self.lesson_bank.T * self._scale, targets)
+        return losses.contrast(wording @ self.target_bank.T * self._scale, targets)
 
     def _reverse(self, wording: Tensor, rows: Tensor) -> Tensor:
         """Report to ECG: the batch's and the queue's ECGs are the candidates."""
-        own = self.lesson_own[rows]
+        own = self.target_own[rows]
         vectors, tags = self.queue.filled()
         candidates = torch.cat([wording, vectors])
         same = (own[:, None] == torch.cat([own, tags])[None]).float()
-        logits = self.lesson_bank[own] @ candidates.T * self._scale
+        logits = self.target_bank[own] @ candidates.T * self._scale
         self._pushed = (wording.detach(), own)
         return losses.contrast(logits, same / same.sum(dim=1, keepdim=True))
 
     def _transport(self, tokens: Tensor, rows: Tensor) -> Tensor:
-        ids = self.lesson_bank_ids[self.lesson_own[rows]]
+        ids = self.target_bank_ids[self.target_own[rows]]
         words = self.text.tokens(ids)
         seen = self.matcher.bridge(tokens)
         return losses.transport(seen, words, ids != 0).mean()
@@ -186,7 +186,7 @@ class StudentTower(nn.Module):
         log_odds, wording = self.encoder.read(images)
         return {
             "statements": F.binary_cross_entropy_with_logits(log_odds, torch.sigmoid(odds)),
-            "wording": STUDY_WORDING * (1.0 - (wording * words).sum(dim=-1)).mean(),
+            "wording": STUDENT_WORDING * (1.0 - (wording * words).sum(dim=-1)).mean(),
         }
 
 

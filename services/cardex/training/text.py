@@ -50,13 +50,13 @@ def prepare_text(ids: NDArray[np.int32], batch: Batch) -> Prepared:
 
 @torch.no_grad()
 def read_texts(
-    encoder: ReportEncoder, ids: NDArray[np.int32], machine: DistributedContext
+    encoder: ReportEncoder, ids: NDArray[np.int32], distributed: DistributedContext
 ) -> tuple[Tensor, Tensor]:
     """Return embeddings (reports, embedding) and wordings (reports, W) of ids, on the CPU."""
-    encoder.to(machine.device).eval()
+    encoder.to(distributed.device).eval()
     embeddings, wordings = [], []
     for first in range(0, len(ids), 256):
-        part = torch.from_numpy(ids[first : first + 256]).to(machine.device)
+        part = torch.from_numpy(ids[first : first + 256]).to(distributed.device)
         log_odds, wording = encoder.read(part)
         embeddings.append(encoder.join(log_odds, wording).cpu())
         wordings.append(wording.cpu())

@@ -74,7 +74,7 @@ class Trainer:
     """Trains one model, which returns its losses by name when it is called with a prepared batch."""
 
     def __init__(
-        self, name: str, plan: Plan, *, seed: int, machine: DistributedContext, folder: Path | None = None,
+        self, name: str, plan: Plan, *, seed: int, distributed: DistributedContext, folder: Path | None = None,
         tensorboard: bool = False, stop_after: int | None = None,
     ) -> None:  # fmt: skip
         """Prepare stage `name`.
@@ -83,12 +83,12 @@ class Trainer:
             name: of checkpoint and log.
             plan: how long and how fast.
             seed: of batches, augmentation and dropout.
-            machine: where.
+            distributed: where.
             folder: for checkpoint and log; None keeps neither.
             tensorboard: also write TensorBoard's event files.
             stop_after: steps of this call, as if it were interrupted then.
         """
-        self._name, self._plan, self._seed, self._machine = name, plan, seed, machine
+        self._name, self._plan, self._seed, self._distributed = name, plan, seed, distributed
         self._folder = folder
         self._tensorboard = tensorboard
         self._stop_after = stop_after
@@ -112,9 +112,9 @@ class Trainer:
             CardexError: if a loss is not finite; names it, and the checkpoint that stands.
             Stopped: if SIGINT or SIGTERM came; the checkpoint holds the last step.
         """
-        if self._plan.batch % self._machine.world:
+        if self._plan.batch % self._distributed.world:
             raise CardexError(
-                f"a batch of {self._plan.batch} cannot be shared by {self._machine.world} processes"
+                f"a batch of {self._plan.batch} cannot be shared by {self._distributed.world} processes"
                 " equally: choose a multiple"
             )
         sizes = np.zeros(lengths) if isinstance(lengths, int) else np.asarray(lengths)
@@ -123,26 +123,26 @@ class Trainer:
                 f"{len(sizes)} samples are fewer than a batch of {self._plan.batch}: give more, or a"
                 " smaller batch"
             )
-        wrapped = self._machine.wrap(model)
+        wrapped = self._distributed.wrap(model)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=self._plan.rate, weight_decay=self._plan.decay
         )
         fingerprint = self._fingerprint(len(sizes))
         begun = self._restore(model, optimizer, fingerprint)
-        journal = MetricLogger(
-            self._folder, self._name, self._machine.first, begun, self._tensorboard
+        metrics = MetricLogger(
+            self._folder, self._name, self._distributed.first, begun, self._tensorboard
         )
         total = self._steps(len(sizes))
         saved = time.monotonic()
-        with journal, _interruption() as interrupted:
+        with metrics, _interruption() as interrupted:
             for step, inputs in self._inputs(sizes, prepare, begun, total):
                 model.train()
                 losses = self._step(step, wrapped, optimizer, inputs, total)
                 after_step()
-                journal.write(step + 1, total, self._rate(step, total), losses)
+                metrics.write(step + 1, total, self._rate(step, total), losses)
                 enough = self._stop_after is not None and step + 1 - begun >= self._stop_after
                 # at the last step too: a signal that came then is not to be forgotten
-                stop = self._machine.any(interrupted.is_set()) or (enough and step + 1 < total)
+                stop = self._distributed.any(interrupted.is_set()) or (enough and step + 1 < total)
                 if stop or time.monotonic() - saved > SAVE_EVERY_S:
                     self._save(model, optimizer, fingerprint, step + 1)
                     saved = time.monotonic()
@@ -168,15 +168,15 @@ class Trainer:
 
         def ready(step: int) -> Prepared:
             samples = of_epoch(step // each)[step % each]
-            random = np.random.default_rng([self._seed, step, 1 + self._machine.rank])
-            mine = samples[self._machine.share(len(samples))]
+            random = np.random.default_rng([self._seed, step, 1 + self._distributed.rank])
+            mine = samples[self._distributed.share(len(samples))]
             return prepare(Batch(mine, random))
 
         with ThreadPoolExecutor(1) as ahead:
             waiting: Future[Prepared] | None = ahead.submit(ready, begun) if begun < total else None
             for step in range(begun, total):
                 assert waiting is not None
-                inputs = tuple(self._machine.put(tensor) for tensor in waiting.result())
+                inputs = tuple(self._distributed.put(tensor) for tensor in waiting.result())
                 waiting = ahead.submit(ready, step + 1) if step + 1 < total else None
                 yield step, inputs
 
@@ -184,13 +184,13 @@ class Trainer:
         self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Prepared,
         total: int,
     ) -> dict[str, Tensor]:  # fmt: skip
-        torch.manual_seed(hash((self._seed, step, self._machine.rank)) & 0x7FFFFFFF)
+        torch.manual_seed(hash((self._seed, step, self._distributed.rank)) & 0x7FFFFFFF)
         for group in optimizer.param_groups:
             group["lr"] = self._rate(step, total)
-        with self._machine.autocast():
+        with self._distributed.autocast():
             losses: dict[str, Tensor] = model(*inputs)
         loss = torch.stack([value.float() for value in losses.values()]).sum()
-        if self._machine.any(not torch.isfinite(loss)):
+        if self._distributed.any(not torch.isfinite(loss)):
             self._refuse(step + 1, losses)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -222,7 +222,7 @@ class Trainer:
 
     def _fingerprint(self, samples: int) -> str:
         plan = msgspec.json.encode(self._plan).decode()
-        return f"{self._name} {self._seed} {samples} {self._machine.world} {plan}"
+        return f"{self._name} {self._seed} {samples} {self._distributed.world} {plan}"
 
     @property
     def _path(self) -> Path | None:
@@ -240,7 +240,7 @@ class Trainer:
     def _save(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
     ) -> None:
-        if self._path and self._machine.first:
+        if self._path and self._distributed.first:
             checkpoint.save(
                 self._path,
                 {"fingerprint": fingerprint, "step": step, "model": model.state_dict(),

@@ -21,8 +21,8 @@ class Server:
         if self.error is not None:
             raise self.error
 
-    def get_inference_statistics(self, model, number, *, client_timeout):
-        counts = (3, 4) if number == "2" else ()
+    def get_inference_statistics(self, model, triton_version, *, client_timeout):
+        counts = (3, 4) if triton_version == "2" else ()
         stats = [
             SimpleNamespace(inference_stats=SimpleNamespace(success=SimpleNamespace(count=count)))
             for count in counts

@@ -288,10 +288,10 @@ def test_only_versions_that_can_be_called_are_ready(server, client):
             ("encoder", "3", "UNAVAILABLE"),
             ("encoder", "4", "LOADING"),
             ("matcher", "", ""),
-            ("lane", "2", "READY"),
+            ("stat", "2", "READY"),
         ]
     ]
-    assert server.ready_versions() == {"encoder": {1, 12}, "lane": {2}}
+    assert server.ready_versions() == {"encoder": {1, 12}, "stat": {2}}
 
 
 def test_a_configuration_is_that_of_the_model(server):

@@ -36,9 +36,9 @@ class Server:
         assert ModelVersion(repository, 1).version()
         return version in self.usable
 
-    def asked(self, model: str, number: int) -> int:
+    def asked(self, model: str, triton_version: int) -> int:
         assert model in MODELS
-        assert number > 0
+        assert triton_version > 0
         self.busy_for -= 1
         return max(0, self.busy_for)
 
@@ -187,7 +187,7 @@ def test_a_rollback_goes_back_and_unloads_what_answered(deployment, indexes, rep
 def test_a_version_is_retired_only_when_nobody_asks_for_it(deployment, server, repository, other):
     deployment.deploy(other, silent)
     server.busy_for = 10**9
-    with pytest.raises(Unavailable, match="still asked for"):
+    with pytest.raises(Unavailable, match="still has requests"):
         deployment.retire(1)
     assert served_versions(repository) == [1, 2]
     server.busy_for = 0
@@ -208,10 +208,10 @@ def test_a_way_back_that_is_not_there_is_said(deployment, version, words):
         deployment.rollback(silent, version)
 
 
-@pytest.mark.parametrize(("number", "words"), [(1, "answers"), (9, "is not served")])
-def test_what_cannot_be_retired_is_said(deployment, number, words):
+@pytest.mark.parametrize(("triton_version", "words"), [(1, "answers"), (9, "is not served")])
+def test_what_cannot_be_retired_is_said(deployment, triton_version, words):
     with pytest.raises(ConfigurationError, match=words):
-        deployment.retire(number)
+        deployment.retire(triton_version)
 
 
 def test_the_only_version_that_is_served_is_not_retired(deployment, indexes):

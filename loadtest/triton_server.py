@@ -69,7 +69,7 @@ def as_shipped(text: str) -> str:
 
 
 class Server:
-    """A running Triton with the image encoder and its STAT lane."""
+    """A running Triton with the image encoder and its STAT instance."""
 
     def __init__(self, port: int, metrics: int, shape: tuple[int, int, int]) -> None:
         """Reach it by its gRPC and metrics ports."""
