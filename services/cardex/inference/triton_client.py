@@ -1,4 +1,4 @@
-"""The connection to Triton: one per process, bounded, with deadlines, shared by all its threads."""
+"""The connection to Triton, one per process: bounded, with deadlines, safe to share by threads."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ from cardex.domain.errors import (
 )
 
 SHORT_S = 2.0
-"""How long a question about the server itself may take."""
+"""Time-out of requests about the server itself."""
 RETRY_AFTER_S = 2.0
 _TRITON_TYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.int32): "INT32"}
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class TritonClient:
         self._in_flight = in_flight
         self._circuits: dict[tuple[str, int], Circuit] = {}
         self.failures = 0
-        """Calls that failed so far; where it grew, the server may have come back as another."""
+        """Number of failed calls; when it has grown, the server may have been replaced."""
 
     def ping(self) -> None:
         """Ask whether the server is live, whatever the circuit breaker's state.
@@ -119,7 +119,7 @@ class TritonClient:
             Unavailable: if the server is down, or does not serve this version.
             Busy: if Triton's queue, or the number of calls in flight, is full.
             TooSlow: if no answer came in time.
-            ConfigurationError: if Triton refuses the tensors, or the output has another number of rows.
+            ConfigurationError: if Triton refuses the tensors, or the output has other rows.
         """
         deadline = time.monotonic() + self._timeout_s
         with self._slot(deadline):
@@ -129,8 +129,8 @@ class TritonClient:
         if found is None or found.shape[:1] != (rows,):
             shapes = {name: tensor.shape for name, tensor in call.inputs.items()}
             raise ConfigurationError(
-                f"{call.model} returned {None if found is None else found.shape} for {shapes}: Triton's"
-                " Python environment needs numpy<2; run `make setup`"
+                f"{call.model} returned {None if found is None else found.shape} for {shapes}:"
+                " Triton's Python environment needs numpy<2; run `make setup`"
             )
         return np.asarray(found, dtype=np.float32)
 
@@ -138,8 +138,8 @@ class TritonClient:
     def _slot(self, deadline: float) -> Iterator[None]:
         if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise Busy(
-                f"{self._in_flight} calls to Triton are in flight: raise CARDEX_TRITON_IN_FLIGHT, or"
-                " add workers and Triton replicas",
+                f"{self._in_flight} calls to Triton are in flight: raise CARDEX_TRITON_IN_FLIGHT,"
+                " or add workers and Triton replicas",
                 retry_after_s=RETRY_AFTER_S,
             )
         try:

@@ -73,8 +73,8 @@ def versions(config: Path) -> list[int]:
     found = _POLICY.search(config.read_text())
     if found is None:
         raise ConfigurationError(
-            f"{config} has no line 'version_policy {{ specific {{ versions: [ 1 ] }} }}', which says"
-            " what is served"
+            f"{config} has no line 'version_policy {{ specific {{ versions: [ 1 ] }} }}', which"
+            " says what is served"
         )
     return [int(triton_version) for triton_version in found[2].split(",")]
 

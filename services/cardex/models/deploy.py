@@ -110,8 +110,8 @@ class Deployment:
             release = install(newest(source), self._repository)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot copy {source} into the model repository {self._repository}: {error}; give it"
-                " room and the right to write, and deploy again"
+                f"cannot copy {source} into the model repository {self._repository}: {error};"
+                " give it room and the right to write, and deploy again"
             ) from error
         try:
             self._load(release)

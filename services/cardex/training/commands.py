@@ -10,7 +10,7 @@ from cardex.domain.errors import InvalidReport
 from cardex.evaluation.calibration import Curve, fit
 from cardex.evaluation.dataset import Dataset, carried, open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
-from cardex.evaluation.probabilities import calibrated, likeness
+from cardex.evaluation.probabilities import calibrated, similarity_with
 from cardex.reports.ptbxl import Record
 from cardex.training.card import Card
 from cardex.training.corpora import Corpus
@@ -106,7 +106,7 @@ def calibrate(
     codes = [code for code in trained.codes if code in dataset.kinds]
     embedder = TorchEmbedder(replace(trained, image=calibration_model), distributed)
     prompts = {code: dataset.kinds[code].description for code in codes}
-    similarity = likeness(embedder, fold.signals, prompts)
+    similarity = similarity_with(embedder, fold.signals, prompts)
     return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
 
 
