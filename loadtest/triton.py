@@ -1,7 +1,7 @@
-"""`make bench-triton`: what Triton reaches of the bare encoder, and how its batching should be set.
+"""`make bench-triton`: compares Triton with ONNX Runtime alone, and sweeps its batching settings.
 
-Figures that are compared come from rounds that alternate between the two sides, so that a machine that
-changes its speed changes both; a ratio is the median of the rounds' ratios.
+Figures that are compared come from rounds that alternate between the two sides, so that changes of
+the machine's speed affect both; a ratio is the median of the rounds' ratios.
 """
 
 import json

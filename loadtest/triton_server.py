@@ -1,4 +1,4 @@
-"""Triton alone with changed configurations, and the one client program that every measurement uses."""
+"""Starts Triton with changed configurations, and puts it under load."""
 
 import asyncio
 import re
@@ -24,18 +24,18 @@ from cardex.local_stack.triton import inspect_runtime, triton_part
 Edit = Callable[[str], str]
 MICRO_BATCH = 16
 WORKERS = 8
-"""Micro-batches in flight at saturation: what a few worker processes keep going."""
+"""Micro-batches in flight at saturation, as many as a few worker processes have."""
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of one load.
+    """The result of one load.
 
     Attributes:
-        images_per_s: answered.
-        seconds: of each call.
-        mean_batch: images in one execution.
+        images_per_s: images answered per second.
+        seconds: duration of each call.
+        mean_batch: mean number of images in one execution of the model.
     """
 
     images_per_s: float

@@ -1,4 +1,4 @@
-"""Small encoders and small data: what training does, in seconds. Runs in the training environment."""
+"""Small encoders and small data, so that a training takes seconds; needs torch."""
 
 import socket
 
@@ -34,7 +34,7 @@ def seeded():
 
 @pytest.fixture
 def ecgs() -> Ecgs:
-    """160 made-up ECGs at 100 Hz, slow and fast ones in turn, folds 1 to 9: (160, 12, 200) float32."""
+    """160 made-up ECGs at 100 Hz, alternately slow and fast, folds 1 to 9: (160, 12, 200)."""
     random = np.random.default_rng(0)
     times = np.arange(200) / 100.0
     records, signals = [], []

@@ -80,7 +80,7 @@ def test_a_batch_that_processes_cannot_share_is_refused():
     trainer = Trainer(
         "x", Plan(epochs=1, batch=16), seed=0, distributed=DistributedContext(world=3)
     )
-    with pytest.raises(CardexError, match="batch of 16 cannot be shared by 3 processes"):
+    with pytest.raises(CardexError, match="batch of 16 cannot be shared equally by 3 processes"):
         trainer.train(torch.nn.Linear(1, 1), lambda batch: (), 100)
 
 

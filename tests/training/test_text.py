@@ -41,7 +41,8 @@ def test_the_vocabulary_is_the_same_in_every_process():
     code = (
         "from tests.training.test_text import REPORTS;"
         "from cardex.training.tokens import train_tokenizer;"
-        "import hashlib; print(hashlib.sha256(train_tokenizer(REPORTS, 120).to_str().encode()).hexdigest())"
+        "import hashlib; content = train_tokenizer(REPORTS, 120).to_str().encode();"
+        "print(hashlib.sha256(content).hexdigest())"
     )
     digests = {
         subprocess.run(

@@ -41,7 +41,7 @@ def read_manifest(path: Path) -> list[Record]:
 
     Raises:
         InvalidReport: if a column is missing, the file is empty or not CSV, no row has a report, a
-            file is named twice or does not exist, a fold or likelihood is not valid, or a patient is
+            file is named twice or does not exist, a fold or likelihood is invalid, or a patient is
             in two parts of the corpus. The message names the line and the remedy.
     """
     records = list(_records(path))
@@ -143,7 +143,8 @@ def _refuse_missing(manifest: Path, records: Iterable[Record]) -> None:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise InvalidReport(
             f"{manifest}: {len(missing)} ECG files do not exist:"
-            f" {', '.join(missing[:SHOWN])}{more}: paths are relative to {manifest.parent}, and a WFDB record is named by its {HEADER}",
+            f" {', '.join(missing[:SHOWN])}{more}: paths are relative to {manifest.parent}, and a"
+            f" WFDB record is named by its {HEADER}",
             field="file",
         )
 

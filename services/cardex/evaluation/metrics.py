@@ -95,8 +95,8 @@ def ndcg(gains: Values, order: NDArray[np.int64]) -> Values:
 def aurocs(scores: Scores, true: NDArray[np.bool_]) -> Values:
     """Return the area under the ROC curve of each column of (ECGs, S) scores and truths: (S,).
 
-    It is computed from the rank sum (Mann-Whitney), and NaN where fewer than `MIN_POSITIVE` ECGs are
-    positive, or negative.
+    It is computed from the rank sum (Mann-Whitney), and NaN where fewer than `MIN_POSITIVE` ECGs
+    are positive, or negative.
     """
     areas = np.full(scores.shape[1], np.nan)
     for place, (column, labels) in enumerate(zip(scores.T, true.T, strict=True)):

@@ -27,6 +27,7 @@ from cardex.evaluation.metrics import (
 
 RESAMPLES = 1000
 JACCARD_AT, NDCG_AT = 5, 10
+STRICT = ("strict", "strict back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,7 @@ def measure(
         back = np.ascontiguousarray(entries[:, : len(model)].T)
         found["strict back"][name] = _recall(back, own, samples)
     found["RSUM"] = {
-        name: round(
-            sum(found[way][name][f"R@{k}"][0] for way in ("strict", "strict back") for k in RANKS), 2
-        )
+        name: round(sum(found[way][name][f"R@{k}"][0] for way in STRICT for k in RANKS), 2)
         for name in by_text
     }  # fmt: skip
     return found

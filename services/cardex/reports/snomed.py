@@ -1,7 +1,7 @@
 """SNOMED CT concepts of the SCP-ECG statements that PTB-XL uses.
 
-Source: the conversion of PTB-XL for the PhysioNet/CinC Challenges 2020 and 2021, documented by their
-tables ``dx_mapping_scored.csv`` and ``dx_mapping_unscored.csv``
+Source: the conversion of PTB-XL for the PhysioNet/CinC Challenges 2020 and 2021, documented by
+their tables ``dx_mapping_scored.csv`` and ``dx_mapping_unscored.csv``
 (github.com/physionetchallenges/evaluation-2021). Which statements a concept stands for was verified
 by counting: its column ``PTB_XL`` equals the number of PTB-XL 1.0.1 records with one of them. Two
 entries differ from the Challenge: ``NORM``, there a sinus rhythm, is the normal ECG of DICOM's

@@ -1,4 +1,4 @@
-"""What `cardex train` and `cardex table` do."""
+"""Implements `cardex train` and `cardex table`."""
 
 import json
 import logging
@@ -33,17 +33,17 @@ logger = logging.getLogger(__name__)
 
 TEST_FOLD = 9
 MATCH_WEIGHT = 0.001
-"""Of the matcher's log-odds beside the cosine: together they reach over what tells near reports apart."""
+"""Factor of the match logit, at which it is of the order of the similarities' differences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How `cardex train` computes.
+    """Options of `cardex train`.
 
     Attributes:
-        bf16: matrix products in bfloat16.
-        compiled: models through `torch.compile`.
-        tensorboard: also write its event files.
+        bf16: whether matrix products are computed in bfloat16.
+        compiled: whether models go through `torch.compile`.
+        tensorboard: whether TensorBoard's event files are written.
     """
 
     bf16: bool = False
@@ -57,8 +57,8 @@ def run_train(
     """Train a recipe, measure it on the test fold, export it, and print the figures.
 
     Raises:
-        CardexError: if the recipe or the data cannot be used, a loss is not finite, the training was
-            interrupted, or the export differs.
+        CardexError: if the recipe or the data cannot be used, a loss is not finite, the training
+            was interrupted, or the exported graphs differ from torch.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = read_recipe(recipe_file)
@@ -95,7 +95,7 @@ def calibrate(
     dataset: Dataset,
     distributed: DistributedContext,
 ) -> dict[str, Curve]:
-    """Fit each statement's curve on the calibration fold, by an encoder that has not seen it.
+    """Fit each statement's curve on the calibration fold, with an encoder that has not seen it.
 
     Raises:
         InvalidReport: if that fold has no waveform.
@@ -116,8 +116,8 @@ def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:
     )
     return (
         f"{source}, folds 1 to 8: {len(corpus.records)}"
-        f" reports ({len(corpus.texts)} distinct) and the {len(records)} ECGs of them that were at hand,"
-        f" with {len(corpus.codes)} SCP-ECG statements."
+        f" reports ({len(corpus.texts)} distinct) and the {len(records)} ECGs of them that were at"
+        f" hand, with {len(corpus.codes)} SCP-ECG statements."
     )
 
 

@@ -1,4 +1,4 @@
-"""Trained models as an evaluation sees them."""
+"""Embeds with trained models before they are exported, for an evaluation."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,14 @@ from cardex.training.tokens import token_ids
 
 
 class TorchEmbedder:
-    """The encoders of `Trained`, before they are exported."""
+    """Implements `evaluation.embedder.Embedder` with the encoders of `Trained`.
+
+    Attributes:
+        spec: the image that the image encoder takes.
+    """
 
     def __init__(self, trained: Trained, distributed: DistributedContext) -> None:
-        """Embed with `trained` on `distributed`."""
+        """Move the image encoder of `trained` to the device of `distributed`."""
         self.spec = trained.recipe.spec
         self._trained, self._distributed = trained, distributed
         self._image = trained.image.to(distributed.device).eval()

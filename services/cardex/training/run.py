@@ -63,7 +63,7 @@ class Trained:
 
 
 def train(reports: Reports, ecgs: Ecgs, recipe: Recipe, context: RunContext) -> Trained:
-    """Train the image encoder, and the matcher if the recipe has one, over a trained report encoder.
+    """Train the image encoder, and the recipe's matcher, over a trained report encoder.
 
     Args:
         reports: the text stage's result.

@@ -1,7 +1,7 @@
-"""The optimisation loop of every stage. It can be stopped after any step and goes on to the same result.
+"""The optimisation loop of every stage; an interrupted one continues to the same result.
 
-Nothing random outlives a step: batches follow from seed and epoch, augmentation and dropout from seed and
-step. A checkpoint therefore needs weights, optimiser and step number, and nothing else.
+No random state is kept between steps: batches follow from seed and epoch, augmentation and dropout
+from seed and step. A checkpoint therefore needs only weights, optimiser and step number.
 """
 
 import logging
@@ -40,10 +40,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         epochs: passes over the samples.
         batch: samples of one step, over all processes.
-        rate: peak learning rate of AdamW, reached linearly over `warmup` of all steps, then to zero
-            by a cosine.
+        rate: peak learning rate of AdamW; it is reached linearly over the warm-up, and falls to
+            zero by a cosine.
         decay: weight decay.
-        warmup: share of the steps.
+        warmup: share of all steps that are warm-up.
     """
 
     epochs: int
@@ -55,11 +55,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's samples and its source of chance.
+    """One step's samples and its random generator.
 
     Attributes:
-        samples: (batch,) int64.
-        random: seeded by training and step.
+        samples: (batch,) int64 row numbers.
+        random: generator, seeded by the training's seed and the step.
     """
 
     samples: NDArray[np.int64]
@@ -67,26 +67,26 @@ class Batch:
 
 
 class Stopped(CardexError):
-    """Training was interrupted; its checkpoint is on disk."""
+    """The training was interrupted; its checkpoint is on disk."""
 
 
 class Trainer:
-    """Trains one model, which returns its losses by name when it is called with a prepared batch."""
+    """Trains one model, which maps a prepared batch to its losses by name."""
 
     def __init__(
-        self, name: str, plan: Plan, *, seed: int, distributed: DistributedContext, folder: Path | None = None,
-        tensorboard: bool = False, stop_after: int | None = None,
+        self, name: str, plan: Plan, *, seed: int, distributed: DistributedContext,
+        folder: Path | None = None, tensorboard: bool = False, stop_after: int | None = None,
     ) -> None:  # fmt: skip
-        """Prepare stage `name`.
+        """Prepare a training.
 
         Args:
-            name: of checkpoint and log.
-            plan: how long and how fast.
+            name: of the checkpoint and the log.
+            plan: length and rate of the training.
             seed: of batches, augmentation and dropout.
-            distributed: where.
-            folder: for checkpoint and log; None keeps neither.
-            tensorboard: also write TensorBoard's event files.
-            stop_after: steps of this call, as if it were interrupted then.
+            distributed: device and processes that compute.
+            folder: for checkpoint and log; None to write neither.
+            tensorboard: whether TensorBoard's event files are written too.
+            stop_after: number of steps after which the call is interrupted; None for no limit.
         """
         self._name, self._plan, self._seed, self._distributed = name, plan, seed, distributed
         self._folder = folder
@@ -103,25 +103,25 @@ class Trainer:
         """Train `model` in place.
 
         Args:
-            model: maps what `prepare` returned to named losses, of which the sum is minimised.
-            prepare: makes the input of a step; runs in a thread, one step ahead.
-            lengths: number of samples, or the length of each, by which samples of one batch are alike.
+            model: maps the tensors of `prepare` to losses by name; their sum is minimised.
+            prepare: makes the inputs of a step; runs in a thread, one step ahead.
+            lengths: number of samples, or the length of each; a batch has samples of like length.
             after_step: called after every step of the optimiser.
 
         Raises:
-            CardexError: if a loss is not finite; names it, and the checkpoint that stands.
-            Stopped: if SIGINT or SIGTERM came; the checkpoint holds the last step.
+            CardexError: if a loss is not finite; the message names it and the last checkpoint.
+            Stopped: if SIGINT or SIGTERM arrived; the checkpoint holds the last step.
         """
         if self._plan.batch % self._distributed.world:
             raise CardexError(
-                f"a batch of {self._plan.batch} cannot be shared by {self._distributed.world} processes"
-                " equally: choose a multiple"
+                f"a batch of {self._plan.batch} cannot be shared equally by"
+                f" {self._distributed.world} processes: choose a multiple"
             )
         sizes = np.zeros(lengths) if isinstance(lengths, int) else np.asarray(lengths)
         if len(sizes) < self._plan.batch:
             raise CardexError(
-                f"{len(sizes)} samples are fewer than a batch of {self._plan.batch}: give more, or a"
-                " smaller batch"
+                f"{len(sizes)} samples are fewer than a batch of {self._plan.batch}: give more, or"
+                " a smaller batch"
             )
         wrapped = self._distributed.wrap(model)
         optimizer = torch.optim.AdamW(
@@ -141,7 +141,7 @@ class Trainer:
                 after_step()
                 metrics.write(step + 1, total, self._rate(step, total), losses)
                 enough = self._stop_after is not None and step + 1 - begun >= self._stop_after
-                # at the last step too: a signal that came then is not to be forgotten
+                # Also at the last step, so that a signal that arrived during it has its effect.
                 stop = self._distributed.any(interrupted.is_set()) or (enough and step + 1 < total)
                 if stop or time.monotonic() - saved > SAVE_EVERY_S:
                     self._save(model, optimizer, fingerprint, step + 1)
@@ -205,8 +205,8 @@ class Trainer:
             "no checkpoint was written yet"
         )  # fmt: skip
         raise CardexError(
-            f"{self._name}, step {step}: the loss {', '.join(bad) or 'of another process'} is not finite: lower the"
-            f" learning rate; {where}"
+            f"{self._name}, step {step}: the loss {', '.join(bad) or 'of another process'} is not"
+            f" finite: lower the learning rate; {where}"
         )
 
     def _rate(self, step: int, total: int) -> float:
@@ -249,7 +249,17 @@ class Trainer:
 
 
 def batches(sizes: NDArray[np.float64], batch: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return an epoch's batches, (steps, batch) int64: samples of like size together, shuffled anew."""
+    """Return an epoch's batches in random order, each of samples of like size.
+
+    Args:
+        sizes: (samples,) length of each sample, all 0 to ignore lengths.
+        batch: samples of a batch; a last batch that is not full is left out.
+        seed: of the training.
+        epoch: number of the epoch.
+
+    Returns:
+        (steps, batch) int64 row numbers.
+    """
     random = np.random.default_rng([seed, epoch, 0])
     order = random.permutation(len(sizes))[: len(sizes) // batch * batch]
     if sizes.any():
@@ -259,7 +269,7 @@ def batches(sizes: NDArray[np.float64], batch: int, seed: int, epoch: int) -> ND
 
 @contextmanager
 def _interruption() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event; outside the main thread, where none arrives, do nothing."""
+    """Set an event on SIGINT and SIGTERM; outside the main thread, which gets no signals, never."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

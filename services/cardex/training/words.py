@@ -1,4 +1,4 @@
-"""A report's terms: what its wording vector and the image encoder's auxiliary target are made of."""
+"""Terms of reports: wording vectors, and the auxiliary target of the image encoder."""
 
 import math
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -80,8 +81,7 @@ def server(client):
 
 def call(**changes) -> InferenceRequest:
     image = np.zeros((2, 3), dtype=np.uint8)
-    return InferenceRequest(**{"model": "encoder", "triton_version": 2, "inputs": {"image": image}, "output": "embedding",
-                   "priority": 1} | changes)  # fmt: skip
+    return replace(InferenceRequest("encoder", 2, {"image": image}, "embedding", 1), **changes)
 
 
 def error(message: str = "failed to connect", status: str = UNAVAILABLE):
@@ -193,7 +193,7 @@ def test_a_call_that_failed_leaves_its_place_to_the_next(client):
 
 REFUSALS = [
     (UNAVAILABLE, "failed to connect to all addresses", Unavailable, 3),
-    (UNAVAILABLE, "Request for unknown model: 'encoder' version 2 is not at ready state", Unavailable, 3),
+    (UNAVAILABLE, "unknown model: 'encoder' version 2 is not at ready state", Unavailable, 3),
     ("StatusCode.NOT_FOUND", "unknown model", Unavailable, 3),
     ("StatusCode.CANCELLED", "Channel closed!", Unavailable, 3),
     (None, "", Unavailable, 3),

@@ -31,7 +31,7 @@ from tests.helpers.unit_models import (
 
 @dataclass
 class Server:
-    """The TritonClient: any model answers its probe, and counts the rows of a call in one component."""
+    """The TritonClient: each model answers its probe, and one component counts a call's rows."""
 
     configs: dict = field(default_factory=small_configs)
     ready: dict[str, set[int]] = field(default_factory=dict)
