@@ -56,8 +56,8 @@ bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and ag
 bench-triton: setup $(APP)/.dev ## Measure Triton against the bare encoder, and sweep its batching
 	$(BIN)/python -m loadtest.triton
 
-gpu-check: $(APP)/.dev ## On a GPU machine: build the engines, compare their answers, measure; PTB=DIR, INT8=1
-	$(BIN)/python -m loadtest.gpu $(if $(INT8),--int8)
+gpu-check: $(APP)/.dev ## On a GPU machine: build the engines, compare their answers with the CPU's, measure
+	$(BIN)/python -m loadtest.gpu_check
 
 PTB ?= ../shared/ptbxl
 FOLD ?= 9

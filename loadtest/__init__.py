@@ -1,1 +1,1 @@
-"""Measurements of the whole way and of its parts."""
+"""Benchmarks of the whole stack and of its parts."""

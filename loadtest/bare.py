@@ -1,4 +1,4 @@
-"""The image encoder in ONNX Runtime alone: the fastest way that these cores have."""
+"""The image encoder in ONNX Runtime without Triton: the upper bound of the throughput."""
 
 import os
 import time

@@ -1,7 +1,7 @@
-"""`make bench`: the whole way against the bare encoder, in one run on one machine.
+"""`make bench`: compares the whole stack with the image encoder alone, in one run.
 
-Every throughput is measured in rounds that alternate between the bare encoder and the whole way, so
-that a machine that changes its speed changes both; the ratio is the median of the rounds' ratios.
+Throughputs are measured in rounds that alternate between the two, so that changes of the machine's
+speed affect both; the ratio is the median of the rounds' ratios.
 """
 
 import statistics
@@ -48,13 +48,13 @@ class Ecgs:
         return [self._one() for _ in range(count)]
 
     def _one(self) -> ecg_pb2.Ecg:
-        number, self._next = self._next, self._next + 1
-        waveform = self._signals[number % len(self._signals)]
+        index, self._next = self._next, self._next + 1
+        waveform = self._signals[index % len(self._signals)]
         width = int(5 * waveform.rate)
-        start = (number * 7) % (waveform.signal.shape[1] - width)
+        start = (index * 7) % (waveform.signal.shape[1] - width)
         window = waveform.signal[:, start : start + width]
         # One microvolt more per lap keeps every payload different.
-        shift = np.float32(0.001 * (number // len(self._signals)))
+        shift = np.float32(0.001 * (index // len(self._signals)))
         leads = [
             ecg_pb2.Lead(name=name, values=row + shift)
             for name, row in zip(LEADS, window, strict=True)

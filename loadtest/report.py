@@ -13,9 +13,19 @@ from rich.table import Table
 RESULTS = Path(__file__).parent / "results"
 
 
-def publish(name: str, figures: Mapping[str, float], aims: Mapping[str, str]) -> None:
-    """Print the figures of `make NAME` and write them to loadtest/results/NAME.json."""
+def publish(
+    name: str, figures: Mapping[str, float], aims: Mapping[str, str], accelerator: str = ""
+) -> None:
+    """Print the figures of `make NAME` and write them to loadtest/results/NAME.json.
+
+    Args:
+        name: of the target in the Makefile.
+        figures: by name; they are rounded to four digits.
+        aims: the wanted value, in words, of the figures that have one.
+        accelerator: what computed beside the CPU; it is named with the machine.
+    """
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    machine += f", {accelerator}" if accelerator else ""
     date = datetime.now(UTC).date().isoformat()
     table = Table(title=f"make {name}, {date}, {machine}")
     for column in ("figure", "measured", "aim"):

@@ -1,7 +1,8 @@
-"""`make bench-signals`: bytes to image, step by step, on one core in one run.
+"""`make bench-signals`: measures each step from an ECG's bytes to its image, on one core.
 
-Every step runs over different real records, because repeating one record teaches the branch predictor
-what it holds. Each figure is the median over the records; ratios are taken in alternating rounds.
+Every step runs over different real records, because a repeated record would be faster: the
+processor's branch predictor learns it. Each figure is the median over the records; ratios come from
+rounds that alternate between the two sides.
 """
 
 import os
@@ -140,7 +141,7 @@ def long_record(seconds: float, rate: float = 500.0) -> tuple[FilePart, ...]:
 
 
 def length(seconds: float) -> tuple[float, float]:
-    """Measure reading and cleaning a record of some length: milliseconds, and megabytes at the peak."""
+    """Measure reading and cleaning a long record: milliseconds, and megabytes at the peak."""
     clean(read(long_record(seconds)), 100.0)
     record = long_record(seconds)
     start = time.perf_counter()

@@ -1,7 +1,7 @@
-"""`make bench-triton`: what Triton reaches of the bare encoder, and how its batching should be set.
+"""`make bench-triton`: compares Triton with ONNX Runtime alone, and sweeps its batching settings.
 
-Figures that are compared come from rounds that alternate between the two sides, so that a machine that
-changes its speed changes both; a ratio is the median of the rounds' ratios.
+Figures that are compared come from rounds that alternate between the two sides, so that changes of
+the machine's speed affect both; a ratio is the median of the rounds' ratios.
 """
 
 import json
@@ -19,9 +19,8 @@ from rich.table import Table
 from cardex.domain.settings import Settings, load_settings
 from cardex.inference.repository import IMAGE_ENCODER, newest
 from loadtest.bare import BareEncoder
-from loadtest.memories import memories
 from loadtest.report import RESULTS, publish
-from loadtest.tritons import (
+from loadtest.triton_server import (
     MICRO_BATCH,
     WORKERS,
     Server,
@@ -171,8 +170,6 @@ def main() -> None:
         shipped = servers.enter_context(serving(settings, as_shipped))
         off = servers.enter_context(serving(settings, no_batching))
         figures = saturation(shipped, bare) | batching(shipped, off) | priority(shipped)
-        call = shipped.call(MICRO_BATCH, release.triton_version)
-        figures |= memories(shipped.url, call, ROUNDS, 4.0, print)
     points = sweep(settings)
     show(points)
     publish("bench-triton", figures, TARGETS)

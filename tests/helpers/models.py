@@ -21,8 +21,8 @@ MIRRORED = "cardex-mirrored"
 def mirrored(source: Path, folder: Path) -> Path:
     """Return a copy of a model repository whose encoders give the negative of every embedding.
 
-    Within the copy everything is as near as before; an ECG of one and a report of the other are as far
-    apart as they were near, so an answer that mixes versions shows.
+    Similarities within the copy are as before; those between an embedding of the original and one
+    of the copy have the other sign, so that a test sees an answer that mixes versions.
     """
     shutil.copytree(source, folder, symlinks=True)
     release = ModelVersion(folder, 1)

@@ -51,27 +51,27 @@ def small_configs() -> dict[str, ModelConfig]:
     return configs
 
 
-def add_version(configs: dict[str, ModelConfig], number: int, version: str) -> None:
+def add_version(configs: dict[str, ModelConfig], triton_version: int, version: str) -> None:
     """Write the parameters of one version into each configuration."""
     for model in configs:
-        change(configs, model, number, model_version=version)
+        change(configs, model, triton_version, model_version=version)
     for model in configs.keys() & {IMAGE_ENCODER, STAT_INSTANCE}:
-        change(configs, model, number, image_spec=SPEC.to_json(), probe=json.dumps(PROBE))
+        change(configs, model, triton_version, image_spec=SPEC.to_json(), probe=json.dumps(PROBE))
     change(
-        configs, TEXT_ENCODER, number,
+        configs, TEXT_ENCODER, triton_version,
         tokenizer_sha256=FINGERPRINT, length=str(LENGTH), probe=json.dumps(PROBE),
     )  # fmt: skip
 
 
-def change(configs: dict[str, ModelConfig], model: str, number: int, **values: str) -> None:
+def change(configs: dict[str, ModelConfig], model: str, triton_version: int, **values: str) -> None:
     """Set parameters of one version of one model."""
     for name, value in values.items():
-        configs[model].parameters[parameter_key(number, name)].string_value = value
+        configs[model].parameters[parameter_key(triton_version, name)].string_value = value
 
 
-def install(repository: Path, number: int) -> ModelVersion:
+def install(repository: Path, triton_version: int) -> ModelVersion:
     """Give this process the tokenizer of a version."""
-    release = ModelVersion(repository, number)
+    release = ModelVersion(repository, triton_version)
     release.tokenizer.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(TOKENIZER, release.tokenizer)
     return release

@@ -48,7 +48,7 @@ def mirror(tmp_path_factory):
 
 @pytest.fixture
 def deployment(settings):
-    servers = replicas(settings.triton_url)
+    servers = replicas(settings.triton_url, timeout_s=settings.triton_timeout_s)
     with Client.from_settings(settings) as client:
         yield Deployment(settings.model_repository, servers, GatewayIndexes(client))
 

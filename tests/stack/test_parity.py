@@ -28,12 +28,6 @@ def encoder(settings):
 
 
 @pytest.fixture(scope="module")
-def sharing(settings):
-    shared = settings.model_copy(update={"triton_memory": "system"})
-    return TritonEncoder(triton_server(shared), settings.model_repository)
-
-
-@pytest.fixture(scope="module")
 def graphs():
     return OnnxEmbedder(ROOT / "model_repository")
 
@@ -67,16 +61,6 @@ def test_matches(encoder, graphs, images, texts):
     found = encoder.match(model, images[:2], [texts[:7], texts[7:24]], Priority.STAT)
     for image, some, log_odds in zip(images, (texts[:7], texts[7:24]), found, strict=False):
         np.testing.assert_allclose(log_odds, graphs.match(image, some), atol=MATCH_TOLERANCE)
-
-
-def test_tensors_in_shared_memory(sharing, graphs, images, texts):
-    (model, *_) = sharing.models()
-    for count in (10, 3, 7):
-        found = sharing.embed_images(model, images[:count], Priority.ROUTINE)
-        np.testing.assert_allclose(found, graphs.images(images[:count]), atol=TOLERANCE)
-    ((log_odds),) = sharing.match(model, images[:1], [texts[:5]], Priority.ROUTINE)
-    expected = graphs.match(images[0], texts[:5])
-    np.testing.assert_allclose(log_odds, expected, atol=MATCH_TOLERANCE)
 
 
 def test_the_reports_of_an_answer_are_the_nearest_of_all(ecgs, settings, graphs, images):

@@ -33,7 +33,7 @@ def test_calls_go_round_and_survive_the_death_of_a_replica(servers):
     encoder = TritonEncoder(triton_server(settings), settings.model_repository)
     (model,) = encoder.models()
     images = probe_image(model.image_spec.shape)
-    one, other = replicas(target)
+    one, other = replicas(target, timeout_s=10.0)
     before = [server.asked(IMAGE_ENCODER, 1) for server in (one, other)]
     expected = encoder.embed_images(model, images, Priority.ROUTINE)
     for _ in range(19):

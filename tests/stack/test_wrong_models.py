@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from cardex.inference.repository import IMAGE_ENCODER, TEXT_ENCODER
-from loadtest.tritons import instances
+from loadtest.triton_server import instances
 from tests.helpers.real import ROOT
 from tests.helpers.stack import running_triton
 

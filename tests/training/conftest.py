@@ -1,4 +1,4 @@
-"""Small encoders and small data: what training does, in seconds. Runs in the training environment."""
+"""Small encoders and small data, so that a training takes seconds; needs torch."""
 
 import socket
 
@@ -13,7 +13,8 @@ from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.models import TowerConfig
 from cardex.training.recipe import Augmentation, ImageRecipe, MatcherRecipe, Recipe, TextRecipe
-from cardex.training.run import Reports, RunContext
+from cardex.training.stage import RunContext
+from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan
 
 SMALL = TowerConfig(width=32, depth=1, heads=2, embedding=64, dropout=0.0)
@@ -33,7 +34,7 @@ def seeded():
 
 @pytest.fixture
 def ecgs() -> Ecgs:
-    """160 made-up ECGs at 100 Hz, slow and fast ones in turn, folds 1 to 9: (160, 12, 200) float32."""
+    """160 made-up ECGs at 100 Hz, alternately slow and fast, folds 1 to 9: (160, 12, 200)."""
     random = np.random.default_rng(0)
     times = np.arange(200) / 100.0
     records, signals = [], []
@@ -71,13 +72,13 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def place(tmp_path) -> RunContext:
+def context(tmp_path) -> RunContext:
     return RunContext(tmp_path / "work", DistributedContext())
 
 
 @pytest.fixture
-def reports(corpus, recipe, place) -> Reports:
-    return Reports(corpus, DESCRIPTIONS, recipe, place)
+def reports(corpus, recipe, context) -> Reports:
+    return Reports(corpus, DESCRIPTIONS, recipe, context)
 
 
 @pytest.fixture

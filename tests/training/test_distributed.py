@@ -9,7 +9,9 @@ import torch
 
 from cardex.domain.errors import CardexError
 from cardex.training.distributed import DistributedContext
-from cardex.training.run import Reports, RunContext, train
+from cardex.training.run import train
+from cardex.training.stage import RunContext
+from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan, Trainer
 from tests.training.conftest import DESCRIPTIONS
 
@@ -19,18 +21,20 @@ PROGRAM = """
 import pickle, sys, torch
 from pathlib import Path
 from cardex.training.distributed import DistributedContext
-from cardex.training.run import RunContext, Reports, sibling, train
+from cardex.training.run import train, train_calibration_model
+from cardex.training.text_stage import Reports
+from cardex.training.stage import RunContext
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
 corpus, ecgs, recipe, descriptions = pickle.loads((folder / "task").read_bytes())
-machine = DistributedContext.here()
-place = RunContext(folder / "work", machine)
-reports = Reports(corpus, descriptions, recipe, place)
-trained = train(reports, ecgs, recipe, place)
+distributed = DistributedContext.here()
+context = RunContext(folder / "work", distributed)
+reports = Reports(corpus, descriptions, recipe, context)
+trained = train(reports, ecgs, recipe, context)
 states = {name: getattr(trained, name).state_dict() for name in ("text", "image", "matcher")}
-states["sibling"] = sibling(reports, ecgs, recipe, place).state_dict()
-torch.save(states, folder / f"{machine.rank}.pt")
-machine.leave()
+states["calibration"] = train_calibration_model(reports, ecgs, recipe, context).state_dict()
+torch.save(states, folder / f"{distributed.rank}.pt")
+distributed.leave()
 """
 
 
@@ -41,14 +45,14 @@ def short(recipe):
 
 
 def test_two_processes_train_what_one_does(
-    corpus, ecgs, short, reports, place, tmp_path, free_port
+    corpus, ecgs, short, reports, context, tmp_path, free_port
 ):
     """Two processes of `torchrun` on the CPU, by its environment: every stage, one set of files."""
     folder = tmp_path / "two"
     folder.mkdir()
     (folder / "task").write_bytes(pickle.dumps((corpus, ecgs, short, DESCRIPTIONS)))
     shared = os.environ | {
-        "PYTHONPATH": ".", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+        "PYTHONPATH": "services:.", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port),
     }  # fmt: skip
     programs = [
@@ -73,8 +77,10 @@ def test_two_processes_train_what_one_does(
 
 
 def test_a_batch_that_processes_cannot_share_is_refused():
-    trainer = Trainer("x", Plan(epochs=1, batch=16), seed=0, machine=DistributedContext(world=3))
-    with pytest.raises(CardexError, match="batch of 16 cannot be shared by 3 processes"):
+    trainer = Trainer(
+        "x", Plan(epochs=1, batch=16), seed=0, distributed=DistributedContext(world=3)
+    )
+    with pytest.raises(CardexError, match="batch of 16 cannot be shared equally by 3 processes"):
         trainer.train(torch.nn.Linear(1, 1), lambda batch: (), 100)
 
 
@@ -89,8 +95,8 @@ def test_bfloat16_trains_every_stage_to_finite_weights(weights, corpus, ecgs, sh
     image = msgspec.structs.replace(short.image, losses=losses)
     text = msgspec.structs.replace(short.text, plan=SHORT)
     short = msgspec.structs.replace(short, image=image, text=text)
-    place = RunContext(tmp_path, DistributedContext(bf16=True))
-    trained = train(Reports(corpus, DESCRIPTIONS, short, place), ecgs, short, place)
+    context = RunContext(tmp_path, DistributedContext(bf16=True))
+    trained = train(Reports(corpus, DESCRIPTIONS, short, context), ecgs, short, context)
     for model in MODELS:
         for name, value in getattr(trained, model).state_dict().items():
             assert torch.isfinite(value).all(), f"{model}: {name}"

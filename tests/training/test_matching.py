@@ -8,24 +8,26 @@ from cardex.signals.images import draw
 from cardex.training.image import windows_of
 from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower, fused_losses, trimmed
-from cardex.training.run import Pupils
+from cardex.training.run import DistillationStage
 from cardex.training.trainer import Plan
 from tests.training.conftest import RASTER
 
 
 @pytest.fixture
-def pupils(reports, ecgs, recipe, place):
+def stage(reports, ecgs, recipe, context):
     matcher = msgspec.structs.replace(recipe.matcher, plan=Plan(epochs=12, batch=16))
-    return Pupils(reports, ecgs, msgspec.structs.replace(recipe, matcher=matcher), place)
+    return DistillationStage(
+        reports, ecgs, msgspec.structs.replace(recipe, matcher=matcher), context
+    )
 
 
 @pytest.fixture
-def untrained(pupils, reports) -> Matcher:
-    return Matcher(pupils.new(0), reports.encoder, reports.encoder.config)
+def untrained(stage, reports) -> Matcher:
+    return Matcher(stage.new_encoder(0), reports.encoder, reports.encoder.config)
 
 
-def test_it_learns_to_tell_true_pairs_from_false(pupils, reports, ecgs):
-    matcher = pupils.match(*pupils.train("image", 0))
+def test_it_learns_to_tell_true_pairs_from_false(stage, reports, ecgs):
+    matcher = stage.train_matcher(*stage.train_encoder("image", 0))
     unseen = [row for row, record in enumerate(ecgs.records) if record.fold == 9]
     images = torch.from_numpy(draw(windows_of(ecgs.signals[unseen], RASTER), RASTER))
     ids = torch.from_numpy(reports.ids)
@@ -37,9 +39,9 @@ def test_it_learns_to_tell_true_pairs_from_false(pupils, reports, ecgs):
     assert aurocs(scores.reshape(-1, 1), true.reshape(-1, 1))[0] > 0.95
 
 
-def test_only_the_matcher_learns(untrained, pupils, reports):
+def test_only_the_matcher_learns(untrained, stage, reports):
     tower = MatcherTower(
-        untrained, pupils.own, reports.bank, torch.from_numpy(reports.ids), language=0.1
+        untrained, stage.own, reports.bank, torch.from_numpy(reports.ids), language=0.1
     ).train()
     pixels = torch.randint(0, 256, (4, *RASTER.shape), dtype=torch.uint8)
     before = {name: value.clone() for name, value in untrained.image.state_dict().items()}

@@ -27,8 +27,8 @@ MATCH_TOLERANCE = 1e-3
 def weights(path: Path) -> dict[str, Tensor]:
     """Return a graph's weights by torch's names.
 
-    The exporter keeps the names of biases; it transposes the matrices of linear layers, and joins each batch
-    normalisation with the convolution before it.
+    The exporter keeps names of biases, transposes the matrices of linear layers, and merges batch
+    normalisation into the convolution before it.
     """
     graph = onnx.load(path).graph
     found = {
@@ -61,7 +61,7 @@ def fill_stem(stem: nn.Module, path: Path) -> None:
 
 
 def fill(model: nn.Module, path: Path, unused: tuple[str, ...] = ()) -> nn.Module:
-    """Give a model a graph's weights; fails where the graph lacks one that is not `unused` in it."""
+    """Give a model a graph's weights; fails if the graph lacks one that is not `unused`."""
     missing, _ = model.load_state_dict(weights(path), strict=False)
     elsewhere = ("num_batches_tracked", *unused)
     assert not [name for name in missing if "stem." not in name and not name.endswith(elsewhere)]

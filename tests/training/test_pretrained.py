@@ -23,7 +23,8 @@ from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.pretrained import PretrainedTextEncoder, load_pretrained
 from cardex.training.recipe import MatcherRecipe
-from cardex.training.run import Reports, train
+from cardex.training.run import train
+from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan
 from tests.training.conftest import DESCRIPTIONS
 
@@ -219,27 +220,27 @@ def over_bert(bert, corpus, recipe):
     return msgspec.structs.replace(recipe, text=text, image=image, matcher=None)
 
 
-def test_a_recipe_trains_over_it(over_bert, bert, corpus, ecgs, place, monkeypatch):
-    reports = Reports(corpus, DESCRIPTIONS, over_bert, place)
+def test_a_recipe_trains_over_it(over_bert, bert, corpus, ecgs, context, monkeypatch):
+    reports = Reports(corpus, DESCRIPTIONS, over_bert, context)
     assert isinstance(reports.encoder, PretrainedTextEncoder)
     fast = np.array(["tachy" in text for text in corpus.texts])
     axis = reports.bank[:, corpus.codes.index("FAST")].numpy()
     assert axis[fast].min() > axis[~fast].max()
-    trained = train(reports, ecgs, over_bert, place)
+    trained = train(reports, ecgs, over_bert, context)
     embeddings = TorchEmbedder(trained, DistributedContext()).texts(corpus.texts)
     np.testing.assert_allclose(embeddings, reports.bank.numpy(), atol=1e-6)
     with monkeypatch.context() as patched:
-        patched.setattr("cardex.training.run.Trainer", None)
-        again = Reports(corpus, DESCRIPTIONS, over_bert, place)
+        patched.setattr("cardex.training.stage.Trainer", None)
+        again = Reports(corpus, DESCRIPTIONS, over_bert, context)
     torch.testing.assert_close(again.bank, reports.bank, atol=0, rtol=0)
     other = BertModel.from_pretrained(bert)
     torch.nn.init.zeros_(other.pooler.dense.weight)
     other.save_pretrained(bert)
-    assert Reports(corpus, DESCRIPTIONS, over_bert, place).key != reports.key
+    assert Reports(corpus, DESCRIPTIONS, over_bert, context).key != reports.key
 
 
 @pytest.mark.parametrize("fused", ["matcher", "transport", "matching", "language"])
-def test_what_reads_with_the_built_in_blocks_is_refused(fused, over_bert, corpus, place):
+def test_what_reads_with_the_built_in_blocks_is_refused(fused, over_bert, corpus, context):
     if fused == "matcher":
         over_bert = msgspec.structs.replace(over_bert, matcher=MatcherRecipe())
     else:
@@ -247,5 +248,5 @@ def test_what_reads_with_the_built_in_blocks_is_refused(fused, over_bert, corpus
         image = msgspec.structs.replace(over_bert.image, losses=losses)
         over_bert = msgspec.structs.replace(over_bert, image=image)
     with pytest.raises(CardexError, match=rf"text\.pretrained: .*{fused} would take the blocks"):
-        Reports(corpus, DESCRIPTIONS, over_bert, place)
-    assert not place.work.exists()
+        Reports(corpus, DESCRIPTIONS, over_bert, context)
+    assert not context.work.exists()

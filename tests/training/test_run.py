@@ -7,11 +7,18 @@ import torch
 
 from cardex.domain.errors import CardexError
 from cardex.evaluation.metrics import aurocs
+from cardex.signals.images import draw
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
-from cardex.training.image import read_images, windows_of
+from cardex.training.image import windows_of
 from cardex.training.recipe import Losses
-from cardex.training.run import Pupils, Reports, sibling, teacher_seed, train
+from cardex.training.run import (
+    DistillationStage,
+    Reports,
+    teacher_seed,
+    train,
+    train_calibration_model,
+)
 from cardex.training.trainer import Plan, Stopped
 from tests.training.conftest import DESCRIPTIONS, RASTER
 
@@ -26,14 +33,19 @@ def weights_of(module):
     return torch.cat([value.flatten().float() for value in module.state_dict().values()])
 
 
-def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, place):
+@torch.inference_mode()
+def embeddings_of(encoder, signals):
+    """Embed (ECGs, 12, samples) signals: (ECGs, E)."""
+    images = draw(windows_of(signals, RASTER), RASTER)
+    return encoder.cpu().eval()(torch.from_numpy(images)).numpy()
+
+
+def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, context):
     longer = Plan(epochs=25, batch=16)
     image = msgspec.structs.replace(recipe.image, teachers=2, plan=longer, study=longer)
-    trained = train(reports, ecgs, msgspec.structs.replace(recipe, image=image), place)
+    trained = train(reports, ecgs, msgspec.structs.replace(recipe, image=image), context)
     embedder = TorchEmbedder(trained, DistributedContext())
-    embeddings = read_images(
-        trained.image, windows_of(ecgs.signals, RASTER), RASTER, DistributedContext()
-    )
+    embeddings = embeddings_of(trained.image, ecgs.signals)
     prompts = embedder.texts([DESCRIPTIONS["FAST"], DESCRIPTIONS["SLOW"]])
     fast = np.array(["FAST" in record.codes for record in ecgs.records])
     scores = embeddings @ prompts.T
@@ -55,25 +67,25 @@ def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, place):
         {"contrast": 0.0},
     ],
 )
-def test_every_loss_trains_and_repeats(weights, reports, ecgs, recipe, place):
+def test_every_loss_trains_and_repeats(weights, reports, ecgs, recipe, context):
     recipe = with_losses(recipe, **weights)
     results = []
     for number in range(2):
-        own = replace(place, work=place.work / str(number))
-        encoder, _ = Pupils(reports, ecgs, recipe, own).train("image", 3)
+        own = replace(context, work=context.work / str(number))
+        encoder, _ = DistillationStage(reports, ecgs, recipe, own).train_encoder("image", 3)
         results.append(weights_of(encoder))
     assert torch.isfinite(results[0]).all()
     torch.testing.assert_close(*results, atol=0, rtol=0)
-    other, _ = Pupils(reports, ecgs, recipe, place).train("image", 4)
+    other, _ = DistillationStage(reports, ecgs, recipe, context).train_encoder("image", 4)
     assert not torch.equal(weights_of(other), results[0])
 
 
 @pytest.mark.parametrize(("silent", "statements"), [("statements", True), ("contrast", False)])
-def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, recipe, place):
-    encoder, _ = Pupils(reports, ecgs, with_losses(recipe, **{silent: 0.0}), place).train("x", 0)
-    embeddings = read_images(
-        encoder, windows_of(ecgs.signals[:4], RASTER), RASTER, DistributedContext()
-    )
+def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, recipe, context):
+    encoder, _ = DistillationStage(
+        reports, ecgs, with_losses(recipe, **{silent: 0.0}), context
+    ).train_encoder("x", 0)
+    embeddings = embeddings_of(encoder, ecgs.signals[:4])
     codes = len(reports.corpus.codes)
     part = embeddings[:, :codes] if statements else embeddings[:, codes:-2]
     assert not part.any()
@@ -81,7 +93,7 @@ def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, reci
 
 @pytest.mark.parametrize("teachers", [0, 1])
 def test_every_stage_that_is_stopped_goes_on_to_the_same_result(
-    teachers, corpus, ecgs, recipe, place
+    teachers, corpus, ecgs, recipe, context
 ):
     image = msgspec.structs.replace(recipe.image, teachers=teachers)
     recipe = msgspec.structs.replace(recipe, image=image)
@@ -89,8 +101,8 @@ def test_every_stage_that_is_stopped_goes_on_to_the_same_result(
     def outcome(where):
         return train(Reports(corpus, DESCRIPTIONS, recipe, where), ecgs, recipe, where)
 
-    whole = outcome(replace(place, work=place.work / "whole"))
-    part = replace(place, work=place.work / "part", stop_after=7)
+    whole = outcome(replace(context, work=context.work / "whole"))
+    part = replace(context, work=context.work / "part", stop_after=7)
     stops = 0
     for _ in range(100):
         try:
@@ -105,30 +117,32 @@ def test_every_stage_that_is_stopped_goes_on_to_the_same_result(
         )
 
 
-def test_a_finished_stage_is_not_trained_again(corpus, recipe, place, reports, monkeypatch):
-    monkeypatch.setattr("cardex.training.run.Trainer", None)
-    again = Reports(corpus, DESCRIPTIONS, recipe, place)
+def test_a_finished_stage_is_not_trained_again(corpus, recipe, context, reports, monkeypatch):
+    monkeypatch.setattr("cardex.training.stage.Trainer", None)
+    again = Reports(corpus, DESCRIPTIONS, recipe, context)
     torch.testing.assert_close(weights_of(again.encoder), weights_of(reports.encoder))
 
 
-def test_a_damaged_stage_is_named_with_the_remedy(corpus, recipe, place, reports):
-    (stage,) = place.work.glob("text-*.pt")
+def test_a_damaged_stage_is_named_with_the_remedy(corpus, recipe, context, reports):
+    (stage,) = context.work.glob("text-*.pt")
     stage.write_bytes(stage.read_bytes()[:1000])
     with pytest.raises(CardexError, match=r"text-.*\.pt is damaged .*delete it"):
-        Reports(corpus, DESCRIPTIONS, recipe, place)
+        Reports(corpus, DESCRIPTIONS, recipe, context)
 
 
-def test_a_sibling_has_not_seen_the_calibration_fold(reports, ecgs, recipe, place):
-    encoder = sibling(reports, ecgs, recipe, place)
+def test_the_calibration_model_has_not_seen_the_calibration_fold(reports, ecgs, recipe, context):
+    encoder = train_calibration_model(reports, ecgs, recipe, context)
     others = replace(
         ecgs, signals=np.where(
             np.array([r.fold == 8 for r in ecgs.records])[:, None, None], 0.0, ecgs.signals
         ).astype(np.float32),
     )  # fmt: skip
-    again = sibling(reports, others, recipe, replace(place, work=place.work / "again"))
+    again = train_calibration_model(
+        reports, others, recipe, replace(context, work=context.work / "again")
+    )
     torch.testing.assert_close(weights_of(encoder), weights_of(again), atol=0, rtol=0)
 
 
-def test_no_two_pupils_share_a_teacher():
+def test_no_two_students_share_a_teacher():
     seeds = [teacher_seed(seed, number) for seed in range(20) for number in range(10)]
     assert len(set(seeds)) == len(seeds)

@@ -7,7 +7,7 @@ import torch
 from cardex.training.distributed import DistributedContext
 from cardex.training.text import read_texts
 from cardex.training.tokens import LENGTH, PIECES, token_ids, train_tokenizer
-from cardex.training.words import frequent_terms, term_matrix, terms, wording
+from cardex.training.words import frequent_terms, term_matrix, wording
 
 REPORTS = [
     f"{rhythm}. {rest} {number}"
@@ -41,11 +41,12 @@ def test_the_vocabulary_is_the_same_in_every_process():
     code = (
         "from tests.training.test_text import REPORTS;"
         "from cardex.training.tokens import train_tokenizer;"
-        "import hashlib; print(hashlib.sha256(train_tokenizer(REPORTS, 120).to_str().encode()).hexdigest())"
+        "import hashlib; content = train_tokenizer(REPORTS, 120).to_str().encode();"
+        "print(hashlib.sha256(content).hexdigest())"
     )
     digests = {
         subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": "."},
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed, "PYTHONPATH": "services:."},
             check=True, capture_output=True, text=True,
         ).stdout
         for seed in ("1", "2")
@@ -67,13 +68,33 @@ def test_reports_of_like_wording_are_near():
     np.testing.assert_array_equal(words, wording(REPORTS, 12))
 
 
+def test_wording_is_tf_idf_reduced_by_svd():
+    """Against the formula, on texts whose terms are counted by hand."""
+    texts = ["a a b", "b c", "a c c"]
+    counts = np.array([  # a, a a, a b, a c, b, b c, c, c c
+        [2, 1, 1, 0, 1, 0, 0, 0],
+        [0, 0, 0, 0, 1, 1, 1, 0],
+        [1, 0, 0, 1, 0, 0, 2, 1],
+    ])  # fmt: skip
+    weights = np.where(counts > 0, 1 + np.log(np.maximum(counts, 1)), 0.0)
+    weights *= np.log(len(texts) / (counts > 0).sum(axis=0))
+    weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+    left, singular, _ = np.linalg.svd(weights, full_matrices=False)
+    expected = left[:, :2] * np.sqrt(singular[:2])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    found = wording(texts, 4)
+    assert not found[:, 2:].any()  # three texts have two axes
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-6)
+
+
 def test_terms_are_words_and_pairs():
-    assert terms("Kein Ischämie-Zeichen.") == [
-        "kein", "ischämie", "zeichen", "kein ischämie", "ischämie zeichen",
+    assert frequent_terms(["Kein Ischämie-Zeichen."] * 5) == [
+        "ischämie", "ischämie zeichen", "kein", "kein ischämie", "zeichen",
     ]  # fmt: skip
     known = frequent_terms(["a b"] * 5 + ["c"] * 4)
     assert known == ["a", "a b", "b"]
     np.testing.assert_array_equal(term_matrix(["b a", "a b c"], known), [[1, 0, 1], [1, 1, 1]])
+    assert term_matrix(["a", "b"], []).shape == (2, 0)
 
 
 def test_an_encoder_learns_what_reports_state(reports):

@@ -41,9 +41,9 @@ def prepare(batch):
     return (torch.from_numpy(batch.samples.astype(np.float32) + batch.random.random()),)
 
 
-def trainer(folder, machine=None, **more):
+def trainer(folder, distributed=None, **more):
     return Trainer(
-        "toy", PLAN, seed=5, machine=machine or DistributedContext(), folder=folder, **more
+        "toy", PLAN, seed=5, distributed=distributed or DistributedContext(), folder=folder, **more
     )
 
 
@@ -104,7 +104,7 @@ def test_a_signal_at_the_last_step_is_not_forgotten(tmp_path):
 def test_the_rate_rises_evenly_and_falls_by_a_cosine(tmp_path, monkeypatch):
     monkeypatch.setattr("cardex.training.metric_logger.EVERY", 1)
     plan = Plan(epochs=10, batch=4, rate=0.1, warmup=0.1)
-    Trainer("toy", plan, seed=0, machine=DistributedContext(), folder=tmp_path).train(
+    Trainer("toy", plan, seed=0, distributed=DistributedContext(), folder=tmp_path).train(
         Toy(), prepare, 40
     )
     with (tmp_path / "toy.csv").open() as file:
@@ -148,7 +148,7 @@ def test_too_few_samples_and_a_missing_package_are_refused(tmp_path, monkeypatch
 
 def test_bfloat16_trains_to_finite_weights(tmp_path):
     model = Toy()
-    trainer(tmp_path, machine=DistributedContext(bf16=True)).train(model, prepare, 20)
+    trainer(tmp_path, distributed=DistributedContext(bf16=True)).train(model, prepare, 20)
     assert torch.isfinite(model.mean).all()
 
 
@@ -159,12 +159,12 @@ from cardex.training.distributed import DistributedContext
 from tests.training.test_trainer import Toy, prepare, trainer
 folder, wait = Path(sys.argv[1]), float(sys.argv[2])
 torch.set_num_threads(1)
-machine = DistributedContext.here()
+distributed = DistributedContext.here()
 model = Toy(wait=wait)
 model.drop.p = 0.0
-trainer(folder, machine).train(model, prepare, 20)
-torch.save(model.mean.detach().clone(), folder / f"mean{machine.rank}.pt")
-machine.leave()
+trainer(folder, distributed).train(model, prepare, 20)
+torch.save(model.mean.detach().clone(), folder / f"mean{distributed.rank}.pt")
+distributed.leave()
 """
 
 
@@ -172,7 +172,7 @@ def start(folder: Path, wait: float, **environment: str) -> subprocess.Popen[str
     folder.mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", PROGRAM, str(folder), str(wait)],
-        env={"PYTHONPATH": ".", **environment},
+        env={"PYTHONPATH": "services:.", **environment},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

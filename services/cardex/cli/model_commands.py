@@ -19,8 +19,7 @@ from cardex.inference.control import replicas
 from cardex.inference.repository import newest
 from cardex.models.builders import RTX, load_api
 from cardex.models.comparison import AIM, compare, examples_of, sample_of
-from cardex.models.deploy import Deployment, VersionState
-from cardex.models.deploy import Progress as Told
+from cardex.models.deploy import Deployment, Progress, VersionState
 from cardex.models.engine import Built, write
 from cardex.models.files import alone
 from cardex.models.plans import build_plans
@@ -67,15 +66,15 @@ def run_deploy(
     settings: Settings, source: Path, *, shadow: bool, as_json: bool, console: Console
 ) -> None:
     """Deploy behind a progress bar, and say what answers now."""
-    with _changing(settings) as deployment, _progress(console) as told:
-        state = deployment.deploy(source, told, shadow=shadow)
+    with _changing(settings) as deployment, _progress(console) as on_progress:
+        state = deployment.deploy(source, on_progress, shadow=shadow)
     _say(state, as_json=as_json, console=console)
 
 
 def run_rollback(settings: Settings, version: str, *, as_json: bool, console: Console) -> None:
     """Roll back behind a progress bar, and say what answers now."""
-    with _changing(settings) as deployment, _progress(console) as told:
-        state = deployment.rollback(told, version)
+    with _changing(settings) as deployment, _progress(console) as on_progress:
+        state = deployment.rollback(on_progress, version)
     _say(state, as_json=as_json, console=console)
 
 
@@ -94,20 +93,20 @@ def _changing(settings: Settings) -> Iterator[Deployment]:
 
 @contextmanager
 def _deployment(settings: Settings) -> Iterator[Deployment]:
-    servers = replicas(settings.triton_url)
+    servers = replicas(settings.triton_url, timeout_s=settings.triton_timeout_s)
     with Client.from_settings(settings) as client:
         yield Deployment(settings.model_repository, servers, GatewayIndexes(client))
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Told]:
+def _progress(console: Console) -> Iterator[Progress]:
     with progress_bar(console) as progress:
         task = progress.add_task("loading the models", total=None)
 
-        def told(stored: int, total: int) -> None:
+        def on_progress(stored: int, total: int) -> None:
             progress.update(task, description="embedding reports", completed=stored, total=total)
 
-        yield told
+        yield on_progress
 
 
 def _say(state: VersionState, *, as_json: bool, console: Console) -> None:
@@ -158,7 +157,7 @@ def run_build(repository: Path, wish: EngineWish, *, as_json: bool) -> None:
         examples = examples_of(release, open_dataset(wish.data))
     table = Table("model", "gpu", "precision", "layers", "batch", "MB", "seconds", box=None)
 
-    def tell(model: str, built: Built) -> None:
+    def on_progress(model: str, built: Built) -> None:
         report = built.report
         layers = " ".join(f"{count} {kind}" for kind, count in report.layers.items())
         batch = next(iter(report.profiles.values()))
@@ -168,8 +167,9 @@ def run_build(repository: Path, wish: EngineWish, *, as_json: bool) -> None:
 
     cache = (wish.out or repository.resolve().parent / ".cardex") / "timing.cache"
     plans = build_plans(
-        release, api, wish.gpu, wish.precision, timing_cache=cache, examples=examples, tell=tell
-    )
+        release, api, wish.gpu, wish.precision,
+        timing_cache=cache, examples=examples, on_progress=on_progress,
+    )  # fmt: skip
     # Only now: a version has engines for all its models, or none.
     for model, built in plans.items():
         write(built, wish.out / model if wish.out else release.folder(model))

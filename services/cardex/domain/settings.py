@@ -25,7 +25,6 @@ class Settings(BaseSettings):
     milvus_token: str = Field("", repr=False)
     milvus_index: Literal["FLAT", "IVF_FLAT", "HNSW"] = "IVF_FLAT"
     triton_url: str = "127.0.0.1:8001"
-    triton_memory: Literal["inline", "system", "cuda"] = "inline"
     model_repository: Path = ROOT / "model_repository"
 
     # The doors.

@@ -1,1 +1,1 @@
-"""How good the encoders are: retrieval, detection and drafted reports, from scores and texts alone."""
+"""Measures how good the models are at retrieval, detection and drafted reports."""

@@ -1,4 +1,4 @@
-"""An embedder that shows how far it is, and embeds nothing twice."""
+"""An embedder that keeps embeddings, and shows its progress."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -11,23 +11,23 @@ from cardex.evaluation.embedder import Embedder
 CHUNK = 64
 
 Track = Callable[[Sequence[int], str], Iterable[int]]
-"""Goes through numbers under a title, and shows how far it is."""
+"""Iterates over numbers, and shows the progress under a title."""
 
 
 def untracked(numbers: Sequence[int], _title: str) -> Iterable[int]:
-    """Go through numbers and show nothing."""
+    """Return the numbers, without showing progress."""
     return numbers
 
 
 class CachingEmbedder:
-    """The same embeddings as those of another embedder.
+    """Wraps an embedder, so that no image and no text is embedded twice.
 
     Attributes:
         spec: the image that the image encoder takes.
     """
 
     def __init__(self, embedder: Embedder, track: Track) -> None:
-        """Embed with `embedder`; `track` shows how far long lists of reports are."""
+        """Wrap `embedder`; `track` shows the progress of long lists of reports."""
         self.spec = embedder.spec
         self._embedder, self._track = embedder, track
         self._images: dict[bytes, Embedding] = {}

@@ -1,7 +1,7 @@
-"""From similarity to probability: a logistic curve for each statement (Platt 1999).
+"""Calibrates similarities to probabilities: a logistic curve for each statement (Platt 1999).
 
-A few hundred ECGs hold some statements a handful of times, so each slope is drawn towards the one that fits
-all statements together.
+Among a few hundred ECGs some statements occur only a few times, so each curve's slope has a normal
+prior around the median slope of all statements.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNIT = 100.0
-"""Similarities are hundredths: times this the solver works with numbers about one."""
+"""Similarities are about 0.01; multiplied by this they are about one, which the solver needs."""
 SLOPE_SPREAD = 0.3
 """Standard deviation of the statements' slopes about the common one, as a share of it."""
 OFFSET_SPREAD = 3.0
@@ -20,7 +20,7 @@ FEWEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Probability of a statement: sigmoid(slope * similarity + intercept)."""
+    """The probability of a statement: sigmoid(slope * similarity + intercept)."""
 
     slope: float
     intercept: float
@@ -46,7 +46,7 @@ def fit(similarity: NDArray[np.float32], true: NDArray[np.bool_]) -> list[Curve]
 
 
 def _common_slope(scaled: NDArray[np.float64], true: NDArray[np.bool_]) -> float:
-    """Return the slope that fits all columns, each with its own intercept."""
+    """Return the median of the slopes that fit each column alone, at least 0.1."""
     slopes = [
         _newton(scaled[:, column], true[:, column], 1.0, 10.0)[0]
         for column in range(scaled.shape[1])
@@ -57,7 +57,17 @@ def _common_slope(scaled: NDArray[np.float64], true: NDArray[np.bool_]) -> float
 def _newton(
     values: NDArray[np.float64], true: NDArray[np.bool_], slope: float, spread: float
 ) -> tuple[float, float]:
-    """Minimise the cross-entropy, with the slope's prior about `slope` and a wide one of the intercept."""
+    """Fit slope and intercept by Newton's method on the cross-entropy with normal priors.
+
+    Args:
+        values: (ECGs,) scaled similarities.
+        true: (ECGs,) whether the ECG has the statement.
+        slope: mean of the slope's prior.
+        spread: standard deviation of the slope's prior.
+
+    Returns:
+        Slope and intercept.
+    """
     centre = values.mean()
     inputs = np.stack([values - centre, np.ones_like(values)], axis=1)
     rate = (true.sum() + 0.5) / (len(true) + 1.0)

@@ -37,12 +37,12 @@ class Measurement:
     """What to measure on.
 
     Attributes:
-        data: PTB-XL's folder or a manifest.
-        fold: whose ECGs are the questions.
-        gallery: how many reports there are to find.
-        work: folder that keeps cleaned waveforms, None for none.
-        rerank: how many of the nearest are also re-ranked, 0 for none.
-        weights: of the matcher's log-odds; none means the repository's.
+        data: PTB-XL's folder, or a manifest's CSV file.
+        fold: the fold whose ECGs are the queries.
+        gallery: number of reports in the gallery.
+        work: folder that keeps cleaned waveforms; None to keep none.
+        rerank: how many of the nearest reports the matcher re-ranks; 0 for none.
+        weights: factors of the match logits to compare; empty for the repository's own.
     """
 
     data: Path
@@ -54,10 +54,10 @@ class Measurement:
 
 
 def source(ptbxl: Path | None, manifest: Path | None) -> Path:
-    """Return the one that is given.
+    """Return the data set's path that was given.
 
     Raises:
-        InvalidReport: if the folder is none, or the manifest no file.
+        InvalidReport: if `ptbxl` is not a folder, or `manifest` is not a file.
     """
     if ptbxl is not None:
         if not ptbxl.is_dir():
@@ -72,7 +72,7 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
     """Measure the models of a repository on one fold, and print every figure.
 
     Raises:
-        CardexError: if the data, the fold or the repository cannot be used; says what and where.
+        CardexError: if the data, the fold or the repository cannot be used.
     """
     embedder = OnnxEmbedder(repository)
     weights = _weights(what, embedder, repository)
@@ -91,7 +91,7 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
 
 
 def _weights(what: Measurement, embedder: OnnxEmbedder, repository: Path) -> tuple[float, ...]:
-    """Return the weights to re-rank with; refuses what would fail only after minutes."""
+    """Return the match weights; checks options first that would fail only after minutes."""
     check_rerank(Question(rerank=what.rerank))
     if not what.rerank:
         if what.weights:
@@ -103,7 +103,8 @@ def _weights(what: Measurement, embedder: OnnxEmbedder, repository: Path) -> tup
         return what.weights
     if embedder.calibration is None:
         raise ConfigurationError(
-            f"{newest(repository).statements}, which weighs the matcher, is missing: give --match-weight"
+            f"{newest(repository).statements}, which has the match weight, is missing: give"
+            " --match-weight"
         )
     return (embedder.calibration.match_weight,)
 
@@ -112,7 +113,7 @@ def _warnings(what: Measurement) -> list[str]:
     if what.fold not in TRAINING_FOLDS:
         return []
     data = "the model was" if what.data.is_dir() else "a model of this manifest was"
-    return [f"{data} trained on this fold ({what.fold}): its figures say nothing of other ECGs"]
+    return [f"{data} trained on this fold ({what.fold}): its figures do not hold for other ECGs"]
 
 
 def _tracker(console: Console) -> Track:
@@ -128,29 +129,32 @@ def _figures(
     embedder: OnnxEmbedder, task: Task, what: Measurement, weights: Sequence[float], track: Track
 ) -> dict[str, Any]:
     task = described(task, embedder.calibration)
-    watched = CachingEmbedder(embedder, track)
-    found = evaluate(watched, task)
+    caching = CachingEmbedder(embedder, track)
+    found = evaluate(caching, task)
     if embedder.calibration is not None:
-        found |= _probabilities(watched, task, embedder.calibration)
-    ecgs = embed_ecgs(watched, task.signals)
+        found |= _probabilities(caching, task, embedder.calibration)
+    ecgs = embed_ecgs(caching, task.signals)
     if task.training:
-        found["drafts"] = drafts.measure(ecgs, task.records, task.training, task.kinds, watched)
+        found["drafts"] = drafts.measure(ecgs, task.records, task.training, task.kinds, caching)
     if weights:
         gallery = gallery_of(task)
-        scores = ecgs @ watched.texts(gallery.texts).T
-        log_odds, cost = reranking.ask(
+        scores = ecgs @ caching.texts(gallery.texts).T
+        match_logits, cost = reranking.ask(
             embedder, task.signals, gallery.texts, scores, what.rerank, track
         )
         found["re-ranked"] = {
             "count": what.rerank,
             "ms_per_ecg": round(cost, 1),
-            "by_weight": reranking.compare(scores, log_odds, gallery, task.patients, weights),
+            "by_weight": reranking.compare(scores, match_logits, gallery, task.patients, weights),
         }
     return found
 
 
 def described(task: Task, calibration: Calibration | None) -> Task:
-    """Return a task whose statements have words: a manifest has codes alone, the model has both."""
+    """Return the task with the model's prompts in place of descriptions that are only codes.
+
+    A manifest has no descriptions of its statements.
+    """
     words = {each.code: each.prompt for each in calibration.statements} if calibration else {}
     return replace(
         task,
@@ -164,9 +168,9 @@ def described(task: Task, calibration: Calibration | None) -> Task:
 
 
 def _probabilities(
-    watched: CachingEmbedder, task: Task, calibration: Calibration
+    caching: CachingEmbedder, task: Task, calibration: Calibration
 ) -> dict[str, Any]:
-    """Judge the statements that the data set knows: of others it cannot say that they are absent."""
+    """Measure the probabilities of those statements that the data set annotates."""
     known: Mapping[str, Any] = {
         each.code: each for each in calibration.statements if each.code in task.kinds
     }
@@ -174,4 +178,4 @@ def _probabilities(
         return {}
     curves = {code: Curve(each.slope, each.intercept) for code, each in known.items()}
     prompts = {code: each.prompt for code, each in known.items()}
-    return {"calibration": calibrated(watched, task, curves, prompts)}
+    return {"calibration": calibrated(caching, task, curves, prompts)}

@@ -1,4 +1,4 @@
-"""What models are trained and measured on: PTB-XL in its official layout, or a manifest of any archive."""
+"""Data sets for training and evaluation: PTB-XL in its official layout, or a manifest."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ class Dataset:
 
     Attributes:
         records: every record with a report, with or without a waveform.
-        ecgs: those with a waveform.
-        kinds: what each statement is.
+        ecgs: the records that have a waveform, and the waveforms.
+        kinds: statement code to description and classes.
     """
 
     records: list[Record]
@@ -38,7 +38,7 @@ class Dataset:
 
     @property
     def descriptions(self) -> dict[str, str]:
-        """Statement code to its words."""
+        """Statement code to its description."""
         return {code: kind.description for code, kind in self.kinds.items()}
 
 
@@ -46,11 +46,11 @@ def open_dataset(path: Path, cache: Path | None = None) -> Dataset:
     """Open PTB-XL's folder or a manifest's CSV file.
 
     Args:
-        path: either.
-        cache: folder that keeps cleaned waveforms for the next time.
+        path: the folder or the file.
+        cache: folder that keeps PTB-XL's cleaned waveforms for the next time; None to keep none.
 
     Raises:
-        InvalidReport: if there is no table, or no waveform; names what is missing.
+        InvalidReport: if the table or all waveforms are missing; the message names which.
     """
     if path.is_file():
         return _manifest(path)

@@ -1,4 +1,4 @@
-"""Drafted reports against the ones that were written, beside the nearest report and the commonest one."""
+"""Compares drafted reports with the true ones; baselines: the nearest and the commonest report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from cardex.retrieval.findings import findings_of
 
 HITS = 10
 AGREED = 0.5
-"""Share of the hits' votes from which a statement counts as drafted."""
+"""Smallest share of the hits' votes at which a statement counts as drafted."""
 
 
 def measure(
@@ -28,14 +28,14 @@ def measure(
     """Score drafts from the distinct reports of the training records.
 
     Args:
-        ecgs: (ECGs, E).
-        records: of the ECGs; their reports are the truth.
-        training: records whose reports are the index, none of them the ECGs'.
-        kinds: what each statement is.
+        ecgs: (ECGs, E) embeddings.
+        records: the ECGs' records; their reports are the truth.
+        training: records whose reports are searched; none of them is among `records`.
+        kinds: statement code to description and classes.
         embedder: embeds the reports.
 
     Returns:
-        by method ("draft", "nearest report", "commonest report") the scores in per cent.
+        By method ("draft", "nearest report", "commonest report"), the scores in per cent by name.
     """
     from cardex.evaluation.texts import score, statement_f1  # nltk takes seconds to import
 
@@ -47,19 +47,19 @@ def measure(
         "nearest report": [hits[0].report.text for hits in nearest],
         "commonest report": [common.text] * len(records),
     }
-    said: dict[str, Sequence[set[str]]] = {
+    stated: dict[str, Sequence[set[str]]] = {
         "draft": [_agreed(hits) for hits in nearest],
         "nearest report": [_agreed(hits[:1]) for hits in nearest],
         "commonest report": [_agreed([Hit(common, 1.0, 1)])] * len(records),
     }
     truths = [record.text for record in records]
     own = [set(record.codes) for record in records]
-    codes = sorted(set().union(*own, *(codes for every in said.values() for codes in every)))
+    codes = sorted(set().union(*own, *(codes for every in stated.values() for codes in every)))
     true = _matrix(own, codes)
     return {
         name: {
             **{figure: round(value, 2) for figure, value in score(texts, truths).items()},
-            "statement_f1": round(statement_f1(_matrix(said[name], codes), true), 2),
+            "statement_f1": round(statement_f1(_matrix(stated[name], codes), true), 2),
         }
         for name, texts in found.items()
     }
@@ -85,9 +85,9 @@ def _drafted(hits: Sequence[Hit]) -> str:
 
 
 def _agreed(hits: Sequence[Hit]) -> set[str]:
-    """Return the statements of most votes; one report alone is judged by the same rule."""
+    """Return the codes of the findings that have at least `AGREED` of the votes."""
     return {finding.code for finding in findings_of(hits) if finding.share >= AGREED}
 
 
-def _matrix(said: Sequence[set[str]], codes: Sequence[str]) -> NDArray[np.bool_]:
-    return np.array([[code in own for code in codes] for own in said], dtype=np.bool_)
+def _matrix(stated: Sequence[set[str]], codes: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([[code in own for code in codes] for own in stated], dtype=np.bool_)

@@ -29,7 +29,7 @@ class Ecgs:
     """Records with a waveform.
 
     Attributes:
-        records: the rows of the table.
+        records: the records, in the order of the signals.
         signals: (records, 12, 1000) float32, cleaned, 100 Hz. Amplitudes of the extra records are
             z-scores, so only images that normalise each lead may be made of them.
     """
@@ -72,7 +72,7 @@ def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
     if path.is_file():
         return np.asarray(np.load(path), dtype=np.float32)
     signals = _read_all(records, folder)
-    part = path.with_suffix(".part.npy")  # an interrupted write is not taken for the whole
+    part = path.with_suffix(".part.npy")  # an interrupted write must not look complete
     try:
         cache.mkdir(parents=True, exist_ok=True)
         np.save(part, signals)
@@ -92,7 +92,7 @@ def read_record(folder: Path, record: Record) -> Signal:
 
     Raises:
         InvalidReport: if one of its files is missing.
-        InvalidEcg: if they are no usable ECG.
+        InvalidEcg: if they are not a usable ECG.
     """
     stem = folder / record.path
     try:

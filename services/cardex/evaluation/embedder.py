@@ -1,4 +1,4 @@
-"""What is evaluated: anything that embeds images and reports, such as an exported model repository."""
+"""The interface of models under evaluation, and the one for an exported model repository."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ BATCH = 32
 
 
 class Embedder(Protocol):
-    """Images and reports to unit vectors of one space."""
+    """Embeds ECG images and reports as unit vectors of one space."""
 
     spec: ImageSpec
 
@@ -30,20 +30,20 @@ class Embedder(Protocol):
 
 
 class OnnxEmbedder:
-    """The graphs of a model repository, run here by ONNX Runtime.
+    """Runs the graphs of a model repository in this process, by ONNX Runtime on the CPU.
 
     Attributes:
         spec: the image that the image encoder takes.
-        version: of the models.
-        calibration: of its statements; None where it came without.
+        version: name of the model version.
+        calibration: calibrated statements; None if the version has none.
     """
 
     def __init__(self, repository: Path) -> None:
         """Open the graphs of the newest version.
 
         Raises:
-            ConfigurationError: if a part is missing or cannot be read.
-            VersionMismatch: if tokenizer or statements are of another model.
+            ConfigurationError: if a file is missing or cannot be read.
+            VersionMismatch: if tokenizer or statements belong to another model version.
         """
         release = newest(repository)
         self.version = release.version()
@@ -57,7 +57,7 @@ class OnnxEmbedder:
 
     @property
     def has_matcher(self) -> bool:
-        """Whether `match` can be asked."""
+        """Whether the version has a matcher, so that `match` may be called."""
         return self._matcher is not None
 
     def images(self, images: Image) -> Embedding:
@@ -85,8 +85,8 @@ def _calibration(path: Path, version: str) -> Calibration | None:
     found = load_calibration(path)
     if found is not None and found.model_version != version:
         raise VersionMismatch(
-            f"{path} belongs to model {found.model_version}, beside it is {version}: install the one"
-            " that came with the model"
+            f"{path} belongs to model {found.model_version}, beside it is {version}: install the"
+            " one that came with the model"
         )
     return found
 
@@ -113,5 +113,5 @@ def _session(path: Path) -> Any:  # noqa: ANN401  # onnxruntime has no types
 
     try:
         return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # it raises its own types, which are no API
+    except Exception as error:  # ONNX Runtime's own exception types are not public
         raise ConfigurationError(f"cannot open {path}: {error}") from error

@@ -1,4 +1,4 @@
-"""One fold, one pair of encoders: every figure, with baselines and intervals."""
+"""Measures a pair of encoders on one fold: every figure, with baselines and intervals."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ from cardex.signals.images import draw, window_of
 TRAINING_FOLDS = tuple(range(1, 9))
 GALLERY_FOLDS = (9, 10)
 GALLERY = 1269
-"""The size that the first paper's figures come from: they are multiples of 1/1269."""
+"""Gallery size of the first paper, whose figures are multiples of 1/1269."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is measured.
+    """The data of one measurement.
 
     Attributes:
-        records: of the ECGs, in their order.
-        signals: (ECGs, 12, samples) float32, cleaned.
-        others: records whose reports fill the gallery up.
+        records: the records of the ECGs that are the queries.
+        signals: (ECGs, 12, samples) float32, mV, their cleaned waveforms.
+        others: records of which only the reports are used, to fill the gallery up.
         training: records of the training folds: their commonest reports are the majority baseline.
-        kinds: what each statement is.
+        kinds: statement code to description and classes.
     """
 
     records: list[Record]
@@ -43,7 +43,7 @@ class Task:
 
     @property
     def patients(self) -> NDArray[np.int64]:
-        """(ECGs,) whose each is."""
+        """Patient id of each ECG: (ECGs,) int64."""
         return np.array([record.patient_id for record in self.records], dtype=np.int64)
 
 
@@ -71,7 +71,7 @@ def task_of(dataset: Dataset, fold: int, size: int = GALLERY) -> Task:
 def fill_up(
     every: Sequence[Record], own: Sequence[Record], folds: set[int], size: int, seed: int = 0
 ) -> list[Record]:
-    """Draw the records that fill the gallery of `own` up to `size`, from `folds`, seeded."""
+    """Draw records from `folds` at random, so many that with `own` they are `size`."""
     taken = {record.ecg_id for record in own}
     pool = [r for r in every if r.fold in folds and r.text and r.ecg_id not in taken]
     count = min(len(pool), max(0, size - len(own)))
@@ -97,7 +97,7 @@ def evaluate(embedder: Embedder, task: Task) -> dict[str, Any]:
 
 
 def embed_ecgs(embedder: Embedder, signals: Signal) -> Embedding:
-    """Cut, draw and embed cleaned signals: (ECGs, E)."""
+    """Cut windows from cleaned (ECGs, 12, samples) signals, draw and embed them: (ECGs, E)."""
     windows = np.stack([window_of(signal, embedder.spec) for signal in signals])
     parts = [
         embedder.images(draw(windows[first : first + 64], embedder.spec))
@@ -107,7 +107,7 @@ def embed_ecgs(embedder: Embedder, signals: Signal) -> Embedding:
 
 
 def embed_prompts(embedder: Embedder, kinds: Mapping[str, StatementKind]) -> dict[str, Embedding]:
-    """Embed the description of every statement: code to (E,)."""
+    """Embed the description of every statement: code to (E,) embedding."""
     codes = sorted(kinds)
     if not codes:
         return {}
@@ -117,7 +117,7 @@ def embed_prompts(embedder: Embedder, kinds: Mapping[str, StatementKind]) -> dic
 
 
 def gallery_of(task: Task) -> Gallery:
-    """Return the reports to find: those of the task's ECGs, then the others."""
+    """Return the gallery: the reports of the task's ECGs, then the others."""
     entries = [*task.records, *task.others]
     texts = sorted({record.text for record in entries})
     place = {text: row for row, text in enumerate(texts)}

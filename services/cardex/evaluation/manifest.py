@@ -1,4 +1,4 @@
-"""A corpus of any archive: a manifest that names each ECG file and its report, and its waveforms."""
+"""Reads a manifest: a CSV file that names each ECG file of an archive, and its report."""
 
 import csv
 import logging
@@ -30,18 +30,19 @@ def read_manifest(path: Path) -> list[Record]:
     """Read the rows of a manifest that have a report.
 
     Args:
-        path: a CSV file with a header row: `file` (an ECG file relative to the manifest, in any format
-            that Cardex reads, a WFDB record by its .hea), `report`, and optionally `codes`, `fold`
-            (1 to 8 train, 9 validates, 10 tests; 1 where it is missing) and `patient`.
+        path: a CSV file with a header row: `file` (an ECG file relative to the manifest, in any
+            format that Cardex reads; of a WFDB record its .hea), `report`, and optionally `codes`,
+            `fold` (1 to 8 for training, 9 for validation, 10 for the test; 1 if missing) and
+            `patient`.
 
     Returns:
-        Records with `path` = `file`, numbered from 1 in the order of the rows; a patient's number is that
-        of the patient's first row. A row without a patient is a patient of its own.
+        Records with `path` = `file`, numbered from 1 in the order of the rows. A patient's id is
+        the number of the patient's first row; a row without a patient is a patient of its own.
 
     Raises:
-        InvalidReport: naming the line and the remedy: a column is missing, the file is empty or no CSV,
-            no row has a report, a file stands twice or does not exist, a fold or likelihood is none,
-            or a patient is in two parts of the corpus.
+        InvalidReport: if a column is missing, the file is empty or not CSV, no row has a report, a
+            file is named twice or does not exist, a fold or likelihood is invalid, or a patient is
+            in two parts of the corpus. The message names the line and the remedy.
     """
     records = list(_records(path))
     if not records:
@@ -82,7 +83,7 @@ def _records(path: Path) -> Iterator[Record]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row with the number of its last line."""
+    """Yield each row with the line number at which it ends."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)
@@ -119,14 +120,14 @@ def _fold(cell: str, where: str) -> int:
 def _patient(
     name: str, number: int, fold: int, patients: dict[str, tuple[int, int]], where: str
 ) -> int:
-    """Return the number of a patient, who may be in one part of the corpus only."""
+    """Return a patient's id; refuses patients in more than one part of the corpus."""
     if not name:
         return number
     first, other = patients.setdefault(name, (number, fold))
     if _part(other) != _part(fold):
         raise InvalidReport(
-            f"{where}: this patient is in fold {fold} and, further up, in fold {other}: a patient whose"
-            " ECGs train the model cannot test it; give all of them one fold",
+            f"{where}: this patient is in fold {fold} and, further up, in fold {other}: a patient"
+            " whose ECGs train the model cannot test it; give all of them one fold",
             field="patient",
         )
     return first
@@ -141,8 +142,9 @@ def _refuse_missing(manifest: Path, records: Iterable[Record]) -> None:
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise InvalidReport(
-            f"{manifest}: {len(missing)} ECG files do not exist: {', '.join(missing[:SHOWN])}{more}:"
-            f" paths are relative to {manifest.parent}, and a WFDB record is named by its {HEADER}",
+            f"{manifest}: {len(missing)} ECG files do not exist:"
+            f" {', '.join(missing[:SHOWN])}{more}: paths are relative to {manifest.parent}, and a"
+            f" WFDB record is named by its {HEADER}",
             field="file",
         )
 
@@ -151,11 +153,11 @@ def read_signal(folder: Path, record: Record) -> Signal:
     """Read and clean the ECG of a record: (12, 1000) float32, mV, 100 Hz.
 
     Args:
-        folder: of the manifest.
-        record: one of `read_manifest`.
+        folder: the manifest's folder.
+        record: a record from `read_manifest`.
 
     Raises:
-        InvalidEcg: naming the file, if it is missing or not a usable ECG.
+        InvalidEcg: if the file is missing or not a usable ECG; the message names it.
     """
     path = folder / record.path
     try:

@@ -1,4 +1,4 @@
-"""Figures of retrieval and detection, one value a query, from scores alone."""
+"""Figures of retrieval and detection, computed from scores; most have one value per query."""
 
 from typing import Any
 
@@ -13,7 +13,15 @@ Values = NDArray[np.float64]
 
 
 def ranks(scores: Scores, own: NDArray[np.int64]) -> tuple[Values, Values]:
-    """Return of each query's own entry how many entries of (queries, gallery) score higher, and as high."""
+    """For each query, count the gallery entries that score above, and equal to, the true one.
+
+    Args:
+        scores: (queries, gallery).
+        own: (queries,) the column of each query's true entry.
+
+    Returns:
+        (queries,) entries that score higher, and (queries,) that score equally, itself included.
+    """
     found = scores[np.arange(len(scores)), own][:, None]
     higher = (scores > found).sum(axis=1)
     equal = (scores == found).sum(axis=1)
@@ -21,28 +29,37 @@ def ranks(scores: Scores, own: NDArray[np.int64]) -> tuple[Values, Values]:
 
 
 def recalls(scores: Scores, own: NDArray[np.int64]) -> Values:
-    """Return (queries, len(RANKS)): the chance that the own entry is among the first k.
+    """Return (queries, len(RANKS)): the probability that the true entry is among the first k.
 
-    Equal scores stand in random order, so an entry that shares its score with others counts in part.
+    Ties are taken to be in random order, so an entry that shares its score with others counts
+    with the probability that it comes early enough.
     """
     higher, equal = ranks(scores, own)
     return np.clip((np.array(RANKS) - higher[:, None]) / equal[:, None], 0.0, 1.0)
 
 
 def median_rank(scores: Scores, own: NDArray[np.int64]) -> float:
-    """Return the median, from 1, of the own entry's expected rank."""
+    """Return the median over the queries of the true entry's expected rank, the best being 1."""
     higher, equal = ranks(scores, own)
     return float(np.median(higher + (equal + 1.0) / 2.0))
 
 
 def nearest(scores: Scores, count: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return (queries, count) entries, the best first; equal scores fall at random."""
+    """Return each query's `count` best columns, (queries, count); ties are in random order."""
     order = np.lexsort((random.random(scores.shape), -scores), axis=1)
     return np.asarray(order[:, :count], dtype=np.int64)
 
 
 def agreement(true: NDArray[np.bool_], gallery: NDArray[np.bool_]) -> Values:
-    """Return the Jaccard index of statements, (queries, gallery), of (queries, S) and (gallery, S)."""
+    """Return the Jaccard index of each query's statements with each gallery entry's.
+
+    Args:
+        true: (queries, S) statements of the queries.
+        gallery: (gallery, S) statements of the entries.
+
+    Returns:
+        (queries, gallery), 0 to 1.
+    """
     own, other = true.astype(np.float64), gallery.astype(np.float64)
     shared = own @ other.T
     either = own.sum(axis=1)[:, None] + other.sum(axis=1)[None] - shared
@@ -50,12 +67,25 @@ def agreement(true: NDArray[np.bool_], gallery: NDArray[np.bool_]) -> Values:
 
 
 def mean_gain(gains: Values, order: NDArray[np.int64]) -> Values:
-    """Return the mean gain of each query's entries in `order` (queries, k), of (queries, gallery)."""
+    """Return the mean gain of each query's first entries: (queries,).
+
+    Args:
+        gains: (queries, gallery).
+        order: (queries, k) columns of the first entries.
+    """
     return np.asarray(np.take_along_axis(gains, order, axis=1).mean(axis=1), dtype=np.float64)
 
 
 def ndcg(gains: Values, order: NDArray[np.int64]) -> Values:
-    """Return each query's normalised discounted cumulative gain (Järvelin 2002) of `order` (queries, k)."""
+    """Return each query's normalised discounted cumulative gain (Järvelin 2002): (queries,).
+
+    Args:
+        gains: (queries, gallery).
+        order: (queries, k) columns of the first entries, the best first.
+
+    Returns:
+        0 to 1; 0 where no entry has a gain.
+    """
     discounts = 1.0 / np.log2(np.arange(order.shape[1]) + 2.0)
     found = (np.take_along_axis(gains, order, axis=1) * discounts).sum(axis=1)
     ideal = (-np.sort(-gains, axis=1)[:, : order.shape[1]] * discounts).sum(axis=1)
@@ -63,7 +93,11 @@ def ndcg(gains: Values, order: NDArray[np.int64]) -> Values:
 
 
 def aurocs(scores: Scores, true: NDArray[np.bool_]) -> Values:
-    """Return the AUROC of each column that has `MIN_POSITIVE` of both kinds, NaN of the others."""
+    """Return the area under the ROC curve of each column of (ECGs, S) scores and truths: (S,).
+
+    It is computed from the rank sum (Mann-Whitney), and NaN where fewer than `MIN_POSITIVE` ECGs
+    are positive, or negative.
+    """
     areas = np.full(scores.shape[1], np.nan)
     for place, (column, labels) in enumerate(zip(scores.T, true.T, strict=True)):
         positive, negative = int(labels.sum()), int((~labels).sum())
@@ -74,7 +108,13 @@ def aurocs(scores: Scores, true: NDArray[np.bool_]) -> Values:
 
 
 def resamples(groups: NDArray[np.int64], count: int, seed: int) -> list[NDArray[np.int64]]:
-    """Draw bootstrap samples of rows, whole groups (a patient's records) at a time."""
+    """Draw `count` bootstrap samples of row numbers; all rows of a group are drawn together.
+
+    Args:
+        groups: (rows,) group of each row, such as the patient.
+        count: number of samples.
+        seed: of the random generator.
+    """
     random = np.random.default_rng(seed)
     names, inverse = np.unique(groups, return_inverse=True)
     members = [np.flatnonzero(inverse == place) for place in range(len(names))]

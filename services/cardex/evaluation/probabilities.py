@@ -1,4 +1,4 @@
-"""How far the probabilities of statements can be trusted, on held-out ECGs."""
+"""Measures the statements' probabilities on ECGs that were not used in training."""
 
 from collections.abc import Mapping
 
@@ -18,28 +18,28 @@ def calibrated(
     """Return Brier scores and the expected calibration error over all statements and ECGs.
 
     Args:
-        embedder: of ECGs and prompts.
-        task: the held-out ECGs.
-        curves: statement code to how its similarity becomes a probability.
-        prompts: statement code to the words that stand for it.
+        embedder: embeds ECGs and prompts.
+        task: the ECGs and their statements.
+        curves: statement code to its calibration curve.
+        prompts: statement code to the text that is embedded for it.
     """
     codes = sorted(curves)
-    similarity = likeness(embedder, task.signals, {code: prompts[code] for code in codes})
+    similarity = similarity_with(embedder, task.signals, {code: prompts[code] for code in codes})
     found = np.stack(
         [curves[code](column) for code, column in zip(codes, similarity.T, strict=True)], axis=1
     )
     true = carried(task.records, codes)
-    usual = np.broadcast_to(true.mean(axis=0), true.shape)
+    base_rates = np.broadcast_to(true.mean(axis=0), true.shape)
     return {
         "Brier score": round(brier(found, true), 4),
-        "Brier score of the base rates": round(brier(usual, true), 4),
+        "Brier score of the base rates": round(brier(base_rates, true), 4),
         "expected calibration error": round(calibration_error(found, true), 4),
     }
 
 
-def likeness(
+def similarity_with(
     embedder: Embedder, signals: Signal, prompts: Mapping[str, str]
 ) -> NDArray[np.float32]:
-    """Return (ECGs, prompts) cosine similarity, the prompts in their order."""
+    """Return the cosine similarity of each ECG with each prompt: (ECGs, prompts) float32."""
     vectors = embedder.texts(list(prompts.values()))
     return np.asarray(embed_ecgs(embedder, signals) @ vectors.T, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What the matcher's second look at the nearest reports is worth, and what it costs."""
+"""Measures re-ranking: the matcher scores the nearest reports of each ECG again."""
 
 import time
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from cardex.signals.images import draw, window_of
 
 
 class Matcher(Protocol):
-    """Tells how well reports fit an ECG's image."""
+    """Scores how well reports fit an ECG's image."""
 
     spec: ImageSpec
 
     def match(self, image: Image, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Match one (H, W, C) uint8 image with each report: (reports,) log-odds."""
+        """Match one (H, W, C) uint8 image with each report: (reports,) match logits."""
 
 
 def ask(
@@ -32,15 +32,16 @@ def ask(
     """Ask the matcher about each ECG's `count` nearest texts.
 
     Args:
-        matcher: what to ask.
-        signals: (ECGs, 12, samples) float32, cleaned.
+        matcher: the model.
+        signals: (ECGs, 12, samples) float32, mV, cleaned.
         texts: the gallery's distinct texts.
         scores: (ECGs, texts) cosine similarities.
-        count: texts that are looked at.
-        track: shows how far it is.
+        count: number of texts that are matched with each ECG.
+        track: shows the progress.
 
     Returns:
-        (ECGs, texts) log-odds, NaN where the matcher was not asked, and the milliseconds an ECG took.
+        (ECGs, texts) match logits, NaN where the matcher was not asked, and the mean milliseconds
+        per ECG.
     """
     nearest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     found = np.full(scores.shape, np.nan, dtype=np.float32)
@@ -53,15 +54,15 @@ def ask(
     return found, 1e3 * spent / max(1, len(signals))
 
 
-def combined(scores: Scores, log_odds: Scores, weight: float) -> Scores:
-    """Return `scores + weight * log-odds`; what the matcher did not see stays below, in its order.
+def combined(scores: Scores, match_logits: Scores, weight: float) -> Scores:
+    """Return `scores + weight * match_logits`; unmatched texts follow below, in their order.
 
-    One shift holds for all ECGs, so that the scores of a report with different ECGs stay comparable. In
-    double precision it makes no two scores equal that were not.
+    Their scores are shifted by one constant for all ECGs, so that scores of a report with different
+    ECGs stay comparable. In double precision the shift makes no two scores equal that were not.
     """
-    unseen = np.isnan(log_odds)
+    unseen = np.isnan(match_logits)
     scores = scores.astype(np.float64)
-    judged = scores + weight * np.nan_to_num(log_odds)
+    judged = scores + weight * np.nan_to_num(match_logits)
     if unseen.all() or not unseen.any():
         return judged
     below = judged[~unseen].min() - scores[unseen].max() - 1.0
@@ -70,20 +71,22 @@ def combined(scores: Scores, log_odds: Scores, weight: float) -> Scores:
 
 def compare(
     scores: Scores,
-    log_odds: Scores,
+    match_logits: Scores,
     gallery: Gallery,
     patients: NDArray[np.int64],
     weights: Sequence[float],
 ) -> list[dict[str, Any]]:
-    """Measure retrieval by each weight of the log-odds; choose one on a fold that reports no figures.
+    """Measure retrieval with each match weight.
+
+    A weight must be chosen on another fold than the one whose figures are reported.
 
     Returns:
-        for each weight "match_weight" and the figures of `retrieval.measure`.
+        For each weight "match_weight" and the figures of `retrieval.measure`.
     """
     return [
         {
             "match_weight": weight,
-            **retrieval.measure(combined(scores, log_odds, weight), gallery, patients),
+            **retrieval.measure(combined(scores, match_logits, weight), gallery, patients),
         }
         for weight in weights
     ]

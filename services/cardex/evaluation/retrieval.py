@@ -1,7 +1,8 @@
-"""ECG to report and report to ECG, by the protocols of docs/evaluation.md, with baselines and intervals.
+"""Measures retrieval by the protocols of docs/evaluation.md, with baselines and intervals.
 
-*strict*: only the ECG's own entry is a hit, though others may have the same text. *distinct*: each text
-once, a hit is the same text. *clinical*: how far the statements of the first reports are the ECG's.
+*strict*: only the ECG's own entry is a hit, though others may have the same text. *distinct*: each
+text stands in the gallery once, and the ECG's text is the hit. *clinical*: how well the statements
+of the first reports agree with the ECG's.
 """
 
 from collections.abc import Sequence
@@ -26,17 +27,18 @@ from cardex.evaluation.metrics import (
 
 RESAMPLES = 1000
 JACCARD_AT, NDCG_AT = 5, 10
+STRICT = ("strict", "strict back")
 
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """Reports to find, those of the ECGs first.
+    """The reports that are searched; the entries of the query ECGs come first.
 
     Attributes:
-        texts: distinct texts.
-        columns: (entries,) which text each entry has.
-        statements: (entries, S) of the entries' records.
-        commonness: (texts,) how many training records have the text.
+        texts: the distinct texts.
+        columns: (entries,) index of each entry's text.
+        statements: (entries, S) whether the entry's record has each statement.
+        commonness: (texts,) number of training records that have the text.
     """
 
     texts: list[str]
@@ -61,10 +63,16 @@ class Interval:
 def measure(
     model: Scores, gallery: Gallery, patients: NDArray[np.int64], seed: int = 0
 ) -> dict[str, Any]:
-    """Measure scores of ECGs with the gallery's texts, (queries, texts), and the baselines.
+    """Measure a model's scores, and those of the baselines.
+
+    Args:
+        model: (queries, texts) scores of each ECG with each of the gallery's texts.
+        gallery: the reports.
+        patients: (queries,) patient of each ECG; the bootstrap draws whole patients.
+        seed: of the bootstrap and of the order of ties.
 
     Returns:
-        by protocol and method ("model", "majority", "chance") each figure as [mean, low, high].
+        By protocol and method ("model", "majority", "chance"), each figure as [mean, low, high].
     """
     random = np.random.default_rng(seed)
     samples = resamples(patients, RESAMPLES, seed)
@@ -83,7 +91,7 @@ def measure(
         back = np.ascontiguousarray(entries[:, : len(model)].T)
         found["strict back"][name] = _recall(back, own, samples)
     found["RSUM"] = {
-        name: round(sum(found[way][name][f"R@{k}"][0] for way in ("strict", "strict back") for k in RANKS), 2)
+        name: round(sum(found[way][name][f"R@{k}"][0] for way in STRICT for k in RANKS), 2)
         for name in by_text
     }  # fmt: skip
     return found
@@ -115,7 +123,7 @@ def _clinical(
 
 
 def interval(values: Values, samples: Sequence[NDArray[np.int64]]) -> Interval:
-    """Return the mean of one value a query and its 95 % bootstrap interval."""
+    """Return the mean of (queries,) values and its 95 % bootstrap interval over the samples."""
     means = [values[rows].mean() for rows in samples]
     low, high = np.quantile(means, (0.025, 0.975))
     return Interval(float(values.mean()), float(low), float(high))

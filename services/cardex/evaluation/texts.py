@@ -1,4 +1,4 @@
-"""How near a drafted report is to the one that was written: BLEU, ROUGE-L, METEOR, statement F1."""
+"""Compares drafted reports with true ones: BLEU, ROUGE-L, METEOR, statement F1."""
 
 import re
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ def words(text: str) -> list[str]:
 
 
 class _Words:
-    """What rouge-score asks for words."""
+    """Implements the tokenizer that rouge-score takes."""
 
     def tokenize(self, text: str) -> list[str]:
         return words(text)
 
 
 class _NoSynonyms:
-    """Stands where METEOR asks WordNet, which is a download and has no German."""
+    """Replaces WordNet in METEOR: it would have to be downloaded, and has no German."""
 
     def synsets(self, _word: str) -> list[object]:
         return []
@@ -47,23 +47,23 @@ def score(drafts: Sequence[str], truths: Sequence[str]) -> dict[str, float]:
     """Compare drafts with true reports, one truth a draft.
 
     - `bleu_1` to `bleu_4` (Papineni 2002): of the corpus, with uniform weights up to that order and
-      brevity penalty. An order without any match counts 0.1 matches (method 1 of Chen and Cherry 2014)
-      so that the geometric mean does not vanish; it changes nothing where every order has a match.
-      A draft of fewer words than the order counts as one n-gram without a match, as nltk has it.
+      brevity penalty. An order without any match counts 0.1 matches (method 1 of Chen and Cherry
+      2014), so that the geometric mean is not 0; nothing changes where every order has a match.
+      A draft of fewer words than the order counts as one n-gram without a match, as in nltk.
     - `rouge_l` (Lin 2004): F1 of the longest common subsequence, mean over the drafts.
-    - `meteor` (Lavie and Agarwal 2007: alpha 0.9, beta 3, gamma 0.5), mean over the drafts. Words match if
-      they or their Porter stems are equal; synonyms do not count, which can only lower the figure, so
-      it is a lower bound beside figures taken with WordNet.
+    - `meteor` (Lavie and Agarwal 2007: alpha 0.9, beta 3, gamma 0.5), mean over the drafts. Words
+      match if they or their Porter stems are equal. Synonyms do not count, so the figure is a lower
+      bound of the one with WordNet.
 
     Args:
-        drafts: what was made.
-        truths: what was written, in the order of `drafts`.
+        drafts: the drafted reports.
+        truths: the true report of each draft, in the same order.
 
     Returns:
         Figures in per cent by name.
 
     Raises:
-        ValueError: if there is no draft, or not one truth for each.
+        ValueError: if there is no draft, or the lengths differ.
     """
     if not drafts or len(drafts) != len(truths):
         raise ValueError(f"{len(drafts)} drafts and {len(truths)} truths: needs one truth a draft")
@@ -94,11 +94,11 @@ def statement_f1(drafted: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     """Return the micro F1 of statements in per cent: 2 TP / (2 TP + FP + FN), over all cells.
 
     Args:
-        drafted: (drafts, S) bool, what each draft states.
-        true: (drafts, S) bool, what each ECG has.
+        drafted: (drafts, S) bool, the statements of each draft.
+        true: (drafts, S) bool, the statements of each ECG.
 
     Returns:
-        0 to 100; 100 where neither states anything.
+        0 to 100; 100 if neither has any statement.
 
     Raises:
         ValueError: if the shapes differ.

@@ -1,6 +1,6 @@
-"""Statements told from their description alone: the text encoder's vector of it against the ECG's.
+"""Zero-shot detection: a statement's score is the ECG's similarity with its description.
 
-No head is made for a class: a group of statements is told by its best one.
+A class of several statements has the score of the best one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ class Level:
 
 
 def levels(kinds: Mapping[str, StatementKind]) -> list[Level]:
-    """Return PTB-XL's four levels, those that have classes, and all statements as the last.
+    """Return those of PTB-XL's four levels that have classes, then one of all statements.
 
-    The statements of a manifest are of no kind: they have the last level only.
+    The statements of a manifest have no classes: they have the last level only.
     """
     found = []
     for name in LEVELS:
@@ -51,13 +51,13 @@ def measure(
     records: Sequence[Record],
     kinds: Mapping[str, StatementKind],
 ) -> dict[str, Any]:
-    """Return each level's macro AUROC as [mean, low, high], and how many classes could be judged.
+    """Return each level's macro AUROC as [mean, low, high], and its number of measured classes.
 
     Args:
-        ecgs: (ECGs, E).
+        ecgs: (ECGs, E) embeddings.
         prompts: statement code to the (E,) embedding of its description.
-        records: of the ECGs.
-        kinds: what each statement is.
+        records: the ECGs' records.
+        kinds: statement code to description and classes.
     """
     patients = np.array([record.patient_id for record in records])
     samples = resamples(patients, RESAMPLES, 0)
@@ -76,7 +76,7 @@ def measure(
 def statements(
     ecgs: Embedding, prompts: Mapping[str, Embedding], records: Sequence[Record]
 ) -> dict[str, float]:
-    """Return the AUROC of each statement that enough ECGs carry."""
+    """Return the AUROC of each statement that enough ECGs have, by code."""
     codes = sorted(prompts)
     scores = np.stack([ecgs @ prompts[code] for code in codes], axis=1)
     true = carried(records, codes)

@@ -1,1 +1,1 @@
-"""The Triton client and the tokenizer, behind a small Encoder protocol."""
+"""The Triton client and the tokenizer, behind the Encoder protocol."""

@@ -1,4 +1,4 @@
-"""What the rest of Cardex knows of the models."""
+"""The interface to the models that the rest of Cardex uses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,15 @@ from cardex.signals.image_spec import ImageSpec
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """One version of the models that is being served.
+    """One served version of the models.
 
     Attributes:
-        version: one version over all; embeddings of different versions must not be compared.
+        version: name of the version, the same for all models; embeddings of different versions must
+            not be compared.
         image_spec: the image that the image encoder takes.
-        dimension: length of an embedding.
-        matcher: whether reports can be matched with an ECG, for re-ranking.
-        triton_version: what the model server calls this version.
+        dimension: E, the length of an embedding.
+        matcher: whether the version has a matcher, for re-ranking.
+        triton_version: the version number in Triton.
     """
 
     version: str
@@ -32,25 +33,26 @@ class ModelInfo:
 
 
 class Encoder(Protocol):
-    """ECG images and reports to unit vectors of one space, and how well one fits the other."""
+    """Embeds ECG images and reports in one space, and matches reports with an image."""
 
     def models(self, *, fresh: bool = False) -> tuple[ModelInfo, ...]:
-        """Return what is being served, checked and probed, the newest first; at least one.
+        """Return the served versions that were checked and probed, the newest first; at least one.
 
         Args:
-            fresh: ask the server even if nothing is known to have changed.
+            fresh: whether to ask the server even if no call has failed since the last time.
 
         Raises:
-            Unavailable: if the server is down.
-            VersionMismatch: if models or tokenizer do not belong together, in every version there is.
-            ConfigurationError: if the server's models are not what this process sends to and reads from.
+            Unavailable: if the server is down, or no version is ready.
+            VersionMismatch: if models and tokenizer belong to different versions, in every version.
+            ConfigurationError: if tensors or answers differ from what this process expects, in
+                every version.
         """
 
     def embed_images(self, model: ModelInfo, images: Image, priority: Priority) -> Embedding:
         """Embed (B, H, W, C) uint8 images: (B, dimension) float32, L2-normalised.
 
         Raises:
-            Unavailable: if the server is down, full or too slow, or serves this version no more.
+            Unavailable: if the server is down, full or too slow, or no longer serves this version.
         """
 
     def embed_texts(self, model: ModelInfo, texts: Sequence[str], priority: Priority) -> Embedding:
@@ -66,12 +68,13 @@ class Encoder(Protocol):
         """Match each of (B, H, W, C) uint8 images with its own reports; raises as `embed_images`.
 
         Returns:
-            For each image (reports,) float32: the log-odds that report and ECG belong together.
+            For each image (reports,) float32 match logits: the log-odds that the report belongs to
+            the ECG.
         """
 
 
 def served_model(encoder: Encoder, version: str) -> ModelInfo | None:
-    """Return the served model of a version, None where it is not served."""
+    """Return the served model of a version, or None; asks the server again before saying None."""
     for fresh in (False, True):
         for model in encoder.models(fresh=fresh):
             if model.version == version:

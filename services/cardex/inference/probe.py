@@ -1,4 +1,4 @@
-"""One known input per model, and the check that a server answers it as the exporter did."""
+"""Known inputs of the encoders, and the check that a server answers them as at the export."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +7,13 @@ from cardex.domain.ecg import Image
 from cardex.domain.errors import ConfigurationError
 
 SHOWN = 8
+"""How many components of an embedding the export notes."""
 TOLERANCE = 0.02
 """Largest difference per component: far above fp16 rounding, far below a wrong or empty tensor."""
 
 
 def probe_image(shape: tuple[int, int, int]) -> Image:
-    """Return the known image: (1, *shape) uint8, every grey value, no symmetry."""
+    """Return the known image: (1, *shape) uint8, with every grey value and no symmetry."""
     count = int(np.prod(shape))
     return ((np.arange(count, dtype=np.int64) * 7919) % 256).astype(np.uint8).reshape(1, *shape)
 
@@ -39,6 +40,7 @@ def check_probe(model: str, embedding: NDArray[np.float32], expected: list[float
         raise ConfigurationError(
             f"{model} answers its known input with {np.round(found, 3).tolist()} instead of"
             f" {np.round(expected, 3).tolist()}: the runtime is broken (numpy 2 in Triton's"
-            " environment makes empty tensors) or the weights are damaged; rebuild it with `make setup`",
+            " environment makes empty tensors) or the weights are damaged; rebuild it with"
+            " `make setup`",
             reason="PROBE_FAILED",
         )

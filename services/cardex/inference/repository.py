@@ -1,4 +1,4 @@
-"""The model repository on disk: which models there are, and what stands in a version's folders."""
+"""The model repository on disk: names of the models, and the files of a version."""
 
 import json
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ STAT_INSTANCE = "ecg_image_encoder_stat"
 TEXT_ENCODER = "report_text_encoder"
 MATCHER = "ecg_report_matcher"
 MODELS = (IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER, MATCHER)
-"""`STAT_INSTANCE` is the image encoder once more, with an instance that no routine batch ever holds."""
+"""`STAT_INSTANCE` is a second copy of the image encoder, which only STAT requests use."""
 GRAPHS = (IMAGE_ENCODER, TEXT_ENCODER, MATCHER)
-"""The models that have a graph of their own."""
+"""The models with a graph of their own; the STAT instance shares the image encoder's."""
 GRAPH, PLAN = "model.onnx", "model.plan"
 
 
 def parameter_key(triton_version: int, name: str) -> str:
-    """Return the key under which a version's parameter stands in a configuration."""
+    """Return the key of a version's parameter in a configuration, as in `1.model_version`."""
     return f"{triton_version}.{name}"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version of all models, as it stands in a model repository.
+    """One version of all models in a model repository.
 
     Attributes:
-        repository: the folder with the models' folders.
-        triton_version: Triton's version, the name of a folder in each.
+        repository: the folder that has a folder for each model.
+        triton_version: version number in Triton; names the version's folder in each model's folder.
     """
 
     repository: Path
@@ -46,27 +46,27 @@ class ModelVersion:
 
     @property
     def tokenizer(self) -> Path:
-        """The WordPiece tokenizer of the reports."""
+        """File of the reports' WordPiece tokenizer."""
         return self.folder(TEXT_ENCODER) / "tokenizer.json"
 
     @property
     def statements(self) -> Path:
-        """The calibrated statements."""
+        """File of the calibrated statements."""
         return self.folder(TEXT_ENCODER) / "statements.json"
 
     @property
     def card(self) -> Path:
-        """The model card for programs."""
+        """File of the model card that programs read."""
         return self.folder(IMAGE_ENCODER) / "model_card.json"
 
     @property
     def page(self) -> Path:
-        """The model card for people."""
+        """File of the model card that people read."""
         return self.folder(IMAGE_ENCODER) / "MODEL_CARD.md"
 
     @property
     def has_matcher(self) -> bool:
-        """Whether the model came with one."""
+        """Whether the version has a matcher."""
         return self.graph(MATCHER).is_file()
 
     def version(self) -> str:
@@ -74,7 +74,7 @@ class ModelVersion:
         return str(self._field("model_version"))
 
     def spec(self) -> ImageSpec:
-        """Return the image that the image encoder takes, from the card; raises ConfigurationError."""
+        """Return the spec of the encoder's image, from the card; raises ConfigurationError."""
         try:
             return ImageSpec.from_fields(self._field("recipe")["spec"])
         except (KeyError, TypeError, ValueError) as error:
@@ -94,7 +94,7 @@ class ModelVersion:
 
 
 def model_versions(repository: Path) -> list[ModelVersion]:
-    """Return the versions that both encoders have, the oldest first."""
+    """Return the versions for which both encoders have a graph, the oldest first."""
     found = [
         {path.parent.name for path in (repository / model).glob(f"*/{GRAPH}")}
         for model in (IMAGE_ENCODER, TEXT_ENCODER)
@@ -104,10 +104,10 @@ def model_versions(repository: Path) -> list[ModelVersion]:
 
 
 def newest(repository: Path) -> ModelVersion:
-    """Return the newest version.
+    """Return the newest version of a repository.
 
     Raises:
-        ConfigurationError: if there is none.
+        ConfigurationError: if the repository has no version.
     """
     found = model_versions(repository)
     if not found:

@@ -1,4 +1,4 @@
-"""What Triton serves, read from its configurations and checked against what this process sends."""
+"""Reads a served version from Triton's configurations, and checks that this process fits it."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -35,13 +35,13 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One served version with what is needed to call it.
+    """One served version, with everything that a call needs.
 
     Attributes:
-        info: what the rest of Cardex is told.
-        tokenizer: of its reports.
-        largest: rows that one call to each of its models may have.
-        probes: the first components of the encoders' answers to their known inputs.
+        info: the description that other packages see.
+        tokenizer: turns its reports into token ids.
+        largest: by model, the largest batch of one call.
+        probes: by encoder, the first components of its embedding of the known input.
     """
 
     info: ModelInfo
@@ -50,29 +50,30 @@ class ServedModel:
     probes: Mapping[str, list[float]]
 
     def has(self, model: str) -> bool:
-        """Return whether this model came with the version."""
+        """Return whether Triton serves this model in the version."""
         return model in self.largest
 
 
 def read_served(release: ModelVersion, configs: Mapping[str, ModelConfig]) -> ServedModel:
-    """Return one version as the server's configurations tell it.
+    """Read one version from the server's configurations.
 
     Args:
-        release: where this process finds the version's tokenizer.
-        configs: of the models that serve this version; both encoders are there.
+        release: the version in this process's model repository, which has its tokenizer.
+        configs: Triton's configurations of the models that serve this version, among them both
+            encoders.
 
     Raises:
-        VersionMismatch: if models or tokenizer do not belong together; names both.
+        VersionMismatch: if models and tokenizer are of different versions; the message names both.
         ConfigurationError: if a parameter is missing, or a tensor has another name, type or shape.
     """
-    said = {
+    values_of = {
         model: _parameters(model, config, release.triton_version)
         for model, config in configs.items()
     }
-    version = said[IMAGE_ENCODER]["model_version"]
-    for model, parameters in said.items():
+    version = values_of[IMAGE_ENCODER]["model_version"]
+    for model, parameters in values_of.items():
         _require_version(version, model, parameters["model_version"])
-    image, text = said[IMAGE_ENCODER], said[TEXT_ENCODER]
+    image, text = values_of[IMAGE_ENCODER], values_of[TEXT_ENCODER]
     spec = _decoded(IMAGE_ENCODER, "image_spec", image, ImageSpec.from_json)
     length = _decoded(TEXT_ENCODER, "length", text, int)
     probes = {
@@ -101,12 +102,13 @@ def _parameters(model: str, config: ModelConfig, triton_version: int) -> dict[st
     return {name: config.parameters[key].string_value for name, key in keys.items()}
 
 
-def _decoded(model: str, name: str, said: Mapping[str, str], decode: Callable[[str], T]) -> T:
+def _decoded(model: str, name: str, values: Mapping[str, str], decode: Callable[[str], T]) -> T:
     try:
-        return decode(said[name])
+        return decode(values[name])
     except ValueError as error:  # msgspec's errors are ValueErrors too
         raise ConfigurationError(
-            f"the configuration of {model} has a {name} that cannot be read: {error}; export it again"
+            f"the configuration of {model} has a {name} that cannot be read: {error};"
+            " export it again"
         ) from error
 
 
@@ -117,7 +119,8 @@ def _probe(text: str) -> list[float]:
 def _require_version(version: str, model: str, other: str) -> None:
     if other != version:
         raise VersionMismatch(
-            f"Triton serves {IMAGE_ENCODER} {version} beside {model} {other}: deploy all of one version"
+            f"Triton serves {IMAGE_ENCODER} {version} beside {model} {other}: deploy all of one"
+            " version"
         )
 
 
@@ -127,8 +130,9 @@ def _tokenizer(release: ModelVersion, version: str, fingerprint: str) -> ReportT
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise ConfigurationError(
-            f"Triton serves {version} as version {release.triton_version}, but this process has no {path}"
-            f" ({error.strerror}): give it the same model repository, or set CARDEX_MODEL_REPOSITORY"
+            f"Triton serves {version} as version {release.triton_version}, but this process has no"
+            f" {path} ({error.strerror}): give it the same model repository, or set"
+            " CARDEX_MODEL_REPOSITORY"
         ) from error
     if found != fingerprint:
         raise VersionMismatch(
@@ -170,8 +174,8 @@ def _compare(what: str, served: Sequence[Any], wanted: Mapping[str, tuple[str, l
     found = {tensor.name: (DataType.Name(tensor.data_type), list(tensor.dims)) for tensor in served}
     if found != wanted:
         raise ConfigurationError(
-            f"{what} {_shown(found)}, this Cardex {_shown(wanted)}: deploy a model that was exported for"
-            " it, or install the Cardex that belongs to the model"
+            f"{what} {_shown(found)}, this Cardex {_shown(wanted)}: deploy a model that was"
+            " exported for it, or install the Cardex that belongs to the model"
         )
 
 

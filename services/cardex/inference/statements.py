@@ -1,4 +1,4 @@
-"""The statements that a model tells probabilities of, each by a prompt and its calibration."""
+"""Calibrated statements of a model: probabilities from an ECG's similarity with prompts."""
 
 import hashlib
 import logging
@@ -26,13 +26,13 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class CalibratedStatement(msgspec.Struct, frozen=True):
-    """One statement as the exporter wrote it.
+    """One statement of `statements.json`.
 
     Attributes:
         code: the SCP code.
         description: the code in words.
         prompt: the report whose embedding stands for the statement.
-        slope: of the log-odds over the cosine similarity of ECG and prompt.
+        slope: change of the log-odds per unit of cosine similarity between ECG and prompt.
         intercept: the log-odds at a similarity of 0.
         snomed_code: concept id in SNOMED CT, or "".
     """
@@ -52,13 +52,13 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """What was calibrated for one model version.
+    """The calibration of one model version.
 
     Attributes:
-        model_version: the model that it belongs to.
-        match_weight: of the matcher's log-odds beside the similarity, when hits are re-ranked.
-        statements: that have a probability.
-        fingerprint: SHA-256 of the file: another calibration gives other answers.
+        model_version: the model version that it belongs to.
+        match_weight: factor of the match logit that is added to the similarity in re-ranking.
+        statements: the statements that have a probability.
+        fingerprint: SHA-256 of the file, part of the answer cache's key.
     """
 
     model_version: str
@@ -68,10 +68,10 @@ class Calibration(msgspec.Struct, frozen=True):
 
 
 def load_calibration(path: Path) -> Calibration | None:
-    """Load `statements.json`, exported with a model; None, said in the log, where there is none.
+    """Load `statements.json`; None, with a warning in the log, if the file does not exist.
 
     Raises:
-        ConfigurationError: if the file cannot be read, or a code stands in it twice.
+        ConfigurationError: if the file cannot be read, or has a code twice.
     """
     try:
         content = path.read_bytes()
@@ -100,10 +100,15 @@ def _wrong(path: Path, reason: str) -> ConfigurationError:
 
 
 class Predictor:
-    """ECG embeddings to probable statements. Immutable, so that threads share it."""
+    """Computes statement probabilities from ECG embeddings; immutable, so threads may share it."""
 
     def __init__(self, calibration: Calibration, prompts: Embedding) -> None:
-        """Predict by the (statements, dimension) embeddings of the prompts."""
+        """Prepare predictions.
+
+        Args:
+            calibration: the statements.
+            prompts: (statements, E) embeddings of their prompts, in their order.
+        """
         self._statements = calibration.statements
         self._prompts = prompts
         self._slopes = np.array([s.slope for s in calibration.statements])
@@ -111,16 +116,15 @@ class Predictor:
 
     @classmethod
     def of(cls, calibration: Calibration, encoder: Encoder, model: ModelInfo) -> Self:
-        """Embed the prompts; raises Unavailable where the encoder is down."""
+        """Embed the prompts with a served model; raises Unavailable if the encoder is down."""
         prompts = [statement.prompt for statement in calibration.statements]
         return cls(calibration, encoder.embed_texts(model, prompts, Priority.STAT))
 
     def probabilities(self, embedding: Embedding) -> NDArray[np.float64]:
-        """Return (statements,) probabilities for one (dimension,) embedding of an ECG."""
+        """Return the probability of each statement, (statements,), for an (E,) ECG embedding."""
         odds = self._slopes * (self._prompts @ embedding) + self._intercepts
-        return np.asarray(
-            0.5 * (1.0 + np.tanh(0.5 * odds))
-        )  # the logistic function, never overflowing
+        # This is the logistic function; in this form it does not overflow.
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
 
     def predict(self, embedding: Embedding) -> tuple[Prediction, ...]:
         """Return the statements that are probable enough to be shown, the most probable first."""
@@ -140,11 +144,11 @@ def _prediction(statement: CalibratedStatement, probability: float) -> Predictio
 
 
 def served_calibration(repository: Path, model: ModelInfo) -> Calibration | None:
-    """Return the calibration that came with a served model, None where it came without.
+    """Return the calibration of a served model, None if the model has none.
 
     Raises:
         ConfigurationError: if its file cannot be read.
-        VersionMismatch: if it belongs to another model; names both.
+        VersionMismatch: if it belongs to another model version; the message names both.
     """
     path = ModelVersion(repository, model.triton_version).statements
     calibration = load_calibration(path)

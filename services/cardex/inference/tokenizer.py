@@ -12,11 +12,12 @@ from cardex.domain.errors import ConfigurationError
 
 
 class ReportTokenizer:
-    """Report text to token ids, always of one length.
+    """Turns report text into token ids of a fixed length.
 
     Attributes:
-        fingerprint: SHA-256 of the tokenizer file; a model names the one it was trained with.
-        length: tokens of every report.
+        fingerprint: SHA-256 of the tokenizer file; a model's configuration names the one that it
+            was trained with.
+        length: number of token ids of every report.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The connection to Triton: one per process, bounded, with deadlines, shared by all its threads."""
+"""The connection to Triton, one per process: bounded, with deadlines, safe to share by threads."""
 
 import threading
 import time
@@ -23,11 +23,11 @@ from cardex.domain.errors import (
     TooSlow,
     Unavailable,
 )
-from cardex.inference.regions import Inline, Memory
 
 SHORT_S = 2.0
-"""How long a question about the server itself may take."""
+"""Time-out of requests about the server itself."""
 RETRY_AFTER_S = 2.0
+_TRITON_TYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.int32): "INT32"}
 T = TypeVar("T")
 
 
@@ -36,11 +36,11 @@ class InferenceRequest:
     """One request to one version of a model.
 
     Attributes:
-        model: its name.
-        triton_version: its version.
-        inputs: tensors by name.
-        output: name of the one output.
-        priority: Triton's level, 1 the highest; 0 for a model without levels.
+        model: name of the model.
+        triton_version: version number in Triton.
+        inputs: tensors by name, uint8 or int32; the first axis is the batch.
+        output: name of the model's one output.
+        priority: Triton's priority level, 1 the highest; 0 for a model without levels.
     """
 
     model: str
@@ -51,9 +51,10 @@ class InferenceRequest:
 
 
 class TritonClient:
-    """Asks Triton. A call is tried again only where no answer can be on its way: it was refused or cut off.
+    """Sends requests to Triton, with a limit on how many are in flight and one deadline for each.
 
-    Replicas behind one DNS name (a headless service, `dns:///triton:8001`) are used in turn.
+    A request is repeated only if the connection was refused or broken, so that no answer can arrive
+    twice. Replicas behind one DNS name (a headless service, `dns:///triton:8001`) are used in turn.
     """
 
     def __init__(
@@ -62,33 +63,32 @@ class TritonClient:
         *,
         timeout_s: float = 10.0,
         in_flight: int = 8,
-        memory: Callable[[triton.InferenceServerClient], Memory] = Inline,
     ) -> None:
         """Prepare a client of `url`; nothing is sent until it is used.
 
         Args:
             url: `host:port`, or a gRPC target such as `dns:///host:port`.
-            timeout_s: after which a call is given up; Triton hears what is left of it.
-            in_flight: calls at a time; others wait, within their time.
-            memory: how tensors reach the server.
+            timeout_s: how long a call may take in all; Triton is sent the time that remains.
+            in_flight: how many calls may run at a time; others wait within their time-out.
         """
         # A long-lived channel would otherwise stay with the first replica for ever.
         options = [("grpc.lb_policy_name", "round_robin"), ("grpc.max_receive_message_length", -1),
                    ("grpc.max_send_message_length", -1)]  # fmt: skip
         self._client = triton.InferenceServerClient(url, channel_args=options)
-        self._memory = memory(self._client)
         self._timeout_s = timeout_s
         self._slots = threading.BoundedSemaphore(in_flight)
         self._in_flight = in_flight
         self._circuits: dict[tuple[str, int], Circuit] = {}
         self.failures = 0
-        """Calls that failed so far; where it grew, the server may have come back as another."""
+        """Number of failed calls; when it has grown, the server may have been replaced."""
 
     def ping(self) -> None:
-        """Ask whether the server is there, past the circuit; raises Unavailable.
+        """Ask whether the server is live, whatever the circuit breaker's state.
 
-        Whether it is "ready" is another question: it may not be while it loads a version beside those
-        that go on answering.
+        A live server need not be "ready": it is not while it loads a further version.
+
+        Raises:
+            Unavailable: if the server does not answer, or says that it is not live.
         """
         if not self._translated(partial(self._client.is_server_live, client_timeout=SHORT_S)):
             self.failures += 1
@@ -97,7 +97,7 @@ class TritonClient:
             )
 
     def ready_versions(self) -> dict[str, set[int]]:
-        """Return the numbers of the versions of each model that can be called."""
+        """Return, for each model, the Triton versions that can be called."""
         index = self._asked(
             partial(self._client.get_model_repository_index, client_timeout=SHORT_S)
         )
@@ -113,13 +113,13 @@ class TritonClient:
         return self._asked(asked).config
 
     def infer(self, call: InferenceRequest) -> NDArray[np.float32]:
-        """InferenceRequest a model; its output has to have one row for each row that goes in.
+        """Run one request; returns the model's output as float32, one row per input row.
 
         Raises:
             Unavailable: if the server is down, or does not serve this version.
-            Busy: if its queue, or this process's share of it, is full.
+            Busy: if Triton's queue, or the number of calls in flight, is full.
             TooSlow: if no answer came in time.
-            ConfigurationError: if the tensors do not fit, or come back empty.
+            ConfigurationError: if Triton refuses the tensors, or the output has other rows.
         """
         deadline = time.monotonic() + self._timeout_s
         with self._slot(deadline):
@@ -129,8 +129,8 @@ class TritonClient:
         if found is None or found.shape[:1] != (rows,):
             shapes = {name: tensor.shape for name, tensor in call.inputs.items()}
             raise ConfigurationError(
-                f"{call.model} returned {None if found is None else found.shape} for {shapes}: Triton's"
-                " Python environment needs numpy<2; run `make setup`"
+                f"{call.model} returned {None if found is None else found.shape} for {shapes}:"
+                " Triton's Python environment needs numpy<2; run `make setup`"
             )
         return np.asarray(found, dtype=np.float32)
 
@@ -138,8 +138,8 @@ class TritonClient:
     def _slot(self, deadline: float) -> Iterator[None]:
         if not self._slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise Busy(
-                f"{self._in_flight} calls to Triton are in flight: raise CARDEX_TRITON_IN_FLIGHT, or"
-                " add workers and Triton replicas",
+                f"{self._in_flight} calls to Triton are in flight: raise CARDEX_TRITON_IN_FLIGHT,"
+                " or add workers and Triton replicas",
                 retry_after_s=RETRY_AFTER_S,
             )
         try:
@@ -157,16 +157,15 @@ class TritonClient:
         return self._translated(partial(self._send, call, left))
 
     def _send(self, call: InferenceRequest, seconds: float) -> NDArray[Any] | None:
-        with self._memory.lend(call.inputs) as inputs:
-            result = self._client.infer(
-                call.model,
-                inputs,
-                model_version=str(call.triton_version),
-                outputs=[triton.InferRequestedOutput(call.output)],
-                priority=call.priority,
-                timeout=int(seconds * 1e6),
-                client_timeout=seconds,
-            )
+        result = self._client.infer(
+            call.model,
+            [_input(name, tensor) for name, tensor in call.inputs.items()],
+            model_version=str(call.triton_version),
+            outputs=[triton.InferRequestedOutput(call.output)],
+            priority=call.priority,
+            timeout=int(seconds * 1e6),
+            client_timeout=seconds,
+        )
         found: NDArray[Any] | None = result.as_numpy(call.output)
         return found
 
@@ -174,7 +173,7 @@ class TritonClient:
         return self._circuit("", 0).call(lambda: self._translated(function))
 
     def _circuit(self, model: str, triton_version: int) -> Circuit:
-        """Return the circuit of a version: one that fails to compute does not stop the others."""
+        """Return the circuit breaker of one version, so that a broken one does not stop others."""
         return self._circuits.setdefault((model, triton_version), Circuit("Triton"))
 
     def _translated(self, function: Callable[[], T]) -> T:
@@ -184,12 +183,16 @@ class TritonClient:
             translated = _translation(error)
             if type(translated) is Unavailable and "INTERNAL" not in str(error.status()):
                 self.failures += 1
-                self._memory.forget()
             raise translated from error
 
 
+def _input(name: str, tensor: NDArray[Any]) -> triton.InferInput:
+    made = triton.InferInput(name, list(tensor.shape), _TRITON_TYPES[tensor.dtype])
+    return made.set_data_from_numpy(tensor)
+
+
 def _translation(error: InferenceServerException) -> CardexError:
-    """Return the error of the tree that says what to do about Triton's."""
+    """Return the Cardex error that stands for an error of Triton's client library."""
     status, words = str(error.status() or "error"), (error.message() or "")[:300]
     message = f"Triton: {status}: {words}"
     if "INVALID_ARGUMENT" in status:

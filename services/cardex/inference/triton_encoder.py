@@ -40,10 +40,15 @@ _LEVEL = {Priority.STAT: 1, Priority.ROUTINE: 2}
 
 
 class TritonEncoder:
-    """Embeds by any of the versions that the server has, side by side."""
+    """Embeds with any of the model versions that one Triton serves side by side."""
 
     def __init__(self, server: TritonClient, repository: Path) -> None:
-        """Ask `server`; the versions' tokenizers are in `repository`."""
+        """Prepare an encoder; nothing is sent until it is used.
+
+        Args:
+            server: connection to Triton.
+            repository: model repository, which holds each version's tokenizer.
+        """
         self._server = server
         self._repository = repository
         self._lock = threading.Lock()
@@ -52,11 +57,11 @@ class TritonEncoder:
         self._as_of = -1
 
     def ping(self) -> None:
-        """Ask the server whether it is ready; raises Unavailable."""
+        """Ask whether the server is live; raises Unavailable if it is not."""
         self._server.ping()
 
     def models(self, *, fresh: bool = False) -> tuple[ModelInfo, ...]:
-        """Return the served versions, the newest first; asked again after every failure of the server."""
+        """Return the served versions, the newest first; asks anew after a failed call."""
         with self._lock:
             if fresh or not self._served or self._as_of != self._server.failures:
                 as_of = self._server.failures
@@ -69,10 +74,9 @@ class TritonEncoder:
     def embed_images(self, model: ModelInfo, images: Image, priority: Priority) -> Embedding:
         """Embed (B, H, W, C) uint8 images in calls of at most the model's largest batch."""
         served = self._of(model)
-        lane = priority is Priority.STAT and served.has(STAT_INSTANCE)
-        return self._embed(
-            served, STAT_INSTANCE if lane else IMAGE_ENCODER, {IMAGE_INPUT: images}, priority
-        )
+        is_stat = priority is Priority.STAT and served.has(STAT_INSTANCE)
+        name = STAT_INSTANCE if is_stat else IMAGE_ENCODER
+        return self._embed(served, name, {IMAGE_INPUT: images}, priority)
 
     def embed_texts(self, model: ModelInfo, texts: Sequence[str], priority: Priority) -> Embedding:
         """Tokenize and embed reports in calls of at most the model's largest batch."""
@@ -87,7 +91,7 @@ class TritonEncoder:
         reports: Sequence[Sequence[str]],
         priority: Priority,
     ) -> list[NDArray[np.float32]]:
-        """Match each image with its own reports, one call for each: their numbers may differ."""
+        """Match each image with its own reports, one call per image: report counts may differ."""
         served = self._of(model)
         found = []
         for image, texts in zip(images, reports, strict=True):
@@ -99,8 +103,8 @@ class TritonEncoder:
                 MATCH_OUTPUT,
                 _LEVEL[priority],
             )
-            (log_odds,) = self._server.infer(call)
-            found.append(log_odds)
+            (match_logits,) = self._server.infer(call)  # (1, reports)
+            found.append(match_logits)
         return found
 
     def _of(self, model: ModelInfo) -> ServedModel:
@@ -120,7 +124,7 @@ class TritonEncoder:
     ) -> Embedding:
         ((name, rows),) = tensor.items()
         largest = served.largest[model]
-        # The lane has one queue: who is in it has no one to overtake.
+        # The STAT instance has no priority levels, for which 0 stands.
         level = 0 if model == STAT_INSTANCE else _LEVEL[priority]
         parts = [
             self._server.infer(
@@ -131,7 +135,7 @@ class TritonEncoder:
         return np.concatenate(parts)
 
     def _look(self) -> dict[int, ServedModel]:
-        """Read, check and probe each version; one that does not fit does not take the others with it."""
+        """Read, check and probe each version; one that does not fit is left out, with a warning."""
         ready = self._server.ready_versions()
         triton_versions = sorted(ready[IMAGE_ENCODER] & ready[TEXT_ENCODER])
         configs = {model: self._server.config(model) for model in MODELS if ready[model]}
@@ -145,7 +149,7 @@ class TritonEncoder:
                 found[triton_version] = self._checked(triton_version, of_version)
             except CardexError as error:
                 if isinstance(error, Unavailable) and triton_version in self._served:
-                    raise  # the server is busy or down, which says nothing about this version
+                    raise  # The server is busy or down: the version may still be good.
                 logger.warning("version %d is not used: %s", triton_version, error.message)
                 errors.append(error)
         if errors and not found:
@@ -159,7 +163,7 @@ class TritonEncoder:
         return found
 
     def _checked(self, triton_version: int, configs: Configs) -> ServedModel:
-        """Return a version; one that was checked is as it was until its configuration or the server changes."""
+        """Return a version; it is checked again only if its configuration or the server changed."""
         if triton_version in self._served and self._read_from.get(triton_version) == configs:
             return self._served[triton_version]
         served = read_served(ModelVersion(self._repository, triton_version), configs)
@@ -168,12 +172,12 @@ class TritonEncoder:
         return served
 
     def _probe(self, served: ServedModel) -> None:
-        """Send each encoder its known input."""
+        """Send each encoder its known input and compare the answers; raises ConfigurationError."""
         image = probe_image(served.info.image_spec.shape)
-        lanes = [model for model in (IMAGE_ENCODER, STAT_INSTANCE) if served.has(model)]
-        for model in lanes:
-            seen = self._embed(served, model, {IMAGE_INPUT: image}, Priority.STAT)
-            check_probe(model, seen, served.probes[IMAGE_ENCODER])
+        for model in (IMAGE_ENCODER, STAT_INSTANCE):
+            if served.has(model):
+                embedding = self._embed(served, model, {IMAGE_INPUT: image}, Priority.STAT)
+                check_probe(model, embedding, served.probes[IMAGE_ENCODER])
         tokens = probe_tokens(served.tokenizer.length)
-        read = self._embed(served, TEXT_ENCODER, {TEXT_INPUT: tokens}, Priority.STAT)
-        check_probe(TEXT_ENCODER, read, served.probes[TEXT_ENCODER])
+        embedding = self._embed(served, TEXT_ENCODER, {TEXT_INPUT: tokens}, Priority.STAT)
+        check_probe(TEXT_ENCODER, embedding, served.probes[TEXT_ENCODER])

@@ -1,1 +1,1 @@
-"""What Triton is given: versions, configurations, reduced precision, engines."""
+"""Model versions for Triton: deployment, configurations, reduced precision, TensorRT engines."""

@@ -1,4 +1,4 @@
-"""How far a graph of reduced precision answers as its original does."""
+"""Measures how close the answers of a graph in reduced precision are to the original's."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def answers(graph: bytes, calls: Iterable[Inputs]) -> NDArray[np.float32]:
-    """Run an ONNX graph of any precision on the CPU, with the rounding that an engine would do.
+    """Run an ONNX graph of any precision on the CPU, with the rounding of a GPU's engine.
 
     Args:
-        graph: with one output.
-        calls: one after another.
+        graph: a serialised graph with one output.
+        calls: the tensors of each call.
 
     Returns:
-        the output of all calls, one under another.
+        The outputs of all calls, concatenated along the first axis.
     """
     import onnxruntime
 
@@ -35,10 +35,10 @@ def answers(graph: bytes, calls: Iterable[Inputs]) -> NDArray[np.float32]:
 
 
 def rounded(graph: bytes) -> bytes:
-    """Return a graph that calculates in fp32, and rounds every value that `graph` has in fp16.
+    """Return a graph that computes in fp32, but rounds every value that is fp16 in `graph`.
 
-    ONNX Runtime's CPU kernels calculate in fp32 and drop the rounding between nodes: without these casts they
-    would hide what fp16 loses, even an overflow.
+    ONNX Runtime's CPU kernels compute in fp32 and omit the rounding between nodes: without these
+    casts they would hide what fp16 loses, even an overflow.
     """
     from onnx import TensorProto, numpy_helper, shape_inference
 
@@ -89,12 +89,12 @@ def cosines(reference: NDArray[np.float32], other: NDArray[np.float32]) -> Value
 
 
 def overlap(reference: Scores, other: Scores, count: int = 10) -> float:
-    """Return the part of the `count` best entries of each query that two scorers share, on average.
+    """Return the mean share of each query's `count` best entries that two scorers have in common.
 
     Args:
-        reference: (queries, entries); equal scores fall at random, alike in both.
-        other: of the same shape.
-        count: how many of the best.
+        reference: (queries, entries) scores; ties are broken at random, alike in both.
+        other: scores of the same shape.
+        count: how many of the best entries are compared.
     """
     best, found = (
         nearest(scores, count, np.random.default_rng(0)) for scores in (reference, other)

@@ -1,4 +1,4 @@
-"""NVIDIA's two engine builders, TensorRT and TensorRT for RTX: which is here, and what it builds for."""
+"""Finds NVIDIA's engine builders, TensorRT and TensorRT for RTX, and the GPUs they build for."""
 
 import ctypes
 import importlib
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 _MODULES = {TENSORRT: (TENSORRT,), RTX: (RTX, "tensorrt_rtx_bindings")}
-"""By preference. The wheel of RTX's bindings has a name of its own; NVIDIA's source package renames it."""
+"""Python modules of each builder, in order of preference; RTX's bindings go by two names."""
 _REMEDIES = {
-    TENSORRT: "for engines that Triton loads, on a machine with the GPU: pip install tensorrt, in the version of"
-    " Triton's container, from NVIDIA's package index",
+    TENSORRT: "for engines that Triton loads, on a machine with the GPU: pip install tensorrt, in"
+    " the version of Triton's container, from NVIDIA's package index",
     RTX: "to compile without a GPU: pip install tensorrt_rtx_cu12_libs tensorrt_rtx_cu12_bindings",
 }
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
@@ -27,10 +27,11 @@ class Api:
     """One of the two modules, which have the same classes.
 
     Attributes:
-        name: "tensorrt", which builds for the GPU at hand, or "tensorrt_rtx", which builds ahead of time.
-        module: of Python.
-        log: takes its messages; it keeps the first one that it is given as long as the process lives.
-        errors: that it said since the last build began.
+        name: "tensorrt", which builds for the GPU of this machine, or "tensorrt_rtx", which builds
+            for any GPU.
+        module: the Python module.
+        log: the logger that the module writes to; it keeps its first one until the process ends.
+        errors: error messages since the last build began.
     """
 
     name: str
@@ -43,10 +44,10 @@ class Api:
 
     @property
     def gpus(self) -> list[str]:
-        """What it builds for, as in "sm_89".
+        """Compute capabilities that it builds for, as in "sm_89".
 
         Raises:
-            ConfigurationError: if it builds for the GPU at hand, and there is none.
+            ConfigurationError: if it builds only for the GPU of this machine, and there is none.
         """
         if self.name == TENSORRT:
             return [gpu_at_hand()]
@@ -55,7 +56,7 @@ class Api:
 
 
 def load_api(name: str | None = None) -> Api:
-    """Import a builder: the one that is named, or TensorRT before RTX.
+    """Import a builder: the named one, or else TensorRT, or else TensorRT for RTX.
 
     Raises:
         ConfigurationError: if it is not installed, or does not load.
@@ -85,7 +86,7 @@ def _load(name: str) -> Api | None:
 
 
 def _log(module: Any, errors: list[str]) -> Any:  # noqa: ANN401  # TensorRT has no types
-    """Return a TensorRT logger that keeps errors, which become exceptions, and passes the rest on."""
+    """Return a TensorRT logger that appends errors to a list and passes the rest to logging."""
     severity = module.ILogger.Severity
     levels = {severity.WARNING: logging.WARNING, severity.INFO: logging.DEBUG}
 

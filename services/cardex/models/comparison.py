@@ -1,6 +1,6 @@
-"""What reduced precision costs: the same ECGs and reports through a graph and its converted self."""
+"""Compares the answers of a version's graphs in reduced precision with those in fp32."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ EXAMPLES = 256
 MATCHED = 32
 CANDIDATES = 32
 AIM = 0.99
-"""Of the first ten reports, how many have to stay."""
+"""Share of the first ten reports that a reduced graph must still find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Sample:
     tokens: NDArray[np.int32]
 
     def calls(self, model: str) -> Iterator[Inputs]:
-        """Yield calls of one graph with all of it; for the matcher the first ECGs and reports."""
+        """Yield one graph's calls with the whole sample; the matcher's with its first rows only."""
         if model == MATCHER:
             for image in self.images[:MATCHED]:
                 yield {"image": image[None], "token_ids": self.tokens[None, :CANDIDATES]}
@@ -52,13 +52,13 @@ class Sample:
 
 
 def sample_of(release: ModelVersion, dataset: Dataset, fold: int) -> Sample:
-    """Return a fold's ECGs and its gallery of reports, each text once; raises InvalidReport."""
+    """Return a fold's ECGs and the distinct reports of its gallery; raises InvalidReport."""
     task = task_of(dataset, fold)
     return _sample(release, task.signals, gallery_of(task).texts)
 
 
 def examples_of(release: ModelVersion, dataset: Dataset) -> Sample:
-    """Return what int8 is calibrated on: ECGs and reports of a fold that nothing is measured on."""
+    """Return ECGs and reports to calibrate int8 on, of a fold that no figure is measured on."""
     ecgs = dataset.ecgs.of_folds([EXAMPLE_FOLD])
     if not ecgs.records:
         raise InvalidReport(f"fold {EXAMPLE_FOLD}, which calibrates int8, has no waveform")
@@ -69,13 +69,13 @@ def examples_of(release: ModelVersion, dataset: Dataset) -> Sample:
 def compare(
     release: ModelVersion, precision: Precision, sample: Sample, examples: Sample | None = None
 ) -> dict[str, Any]:
-    """Return how far each graph answers as in fp32, and how many of the first ten reports stay.
+    """Return the figures of `differences` between fp32 and another precision, on the CPU.
 
     Args:
-        release: whose graphs.
-        precision: to convert them to.
-        sample: what is asked.
-        examples: what int8 is calibrated on.
+        release: the version whose graphs are converted.
+        precision: of the converted graphs.
+        sample: ECGs and reports that both are asked about.
+        examples: ECGs and reports that int8 is calibrated on.
     """
     first, second = (
         {
@@ -84,23 +84,35 @@ def compare(
         }
         for wanted in (Precision.FP32, precision)
     )
-    plain, reduced = (found[IMAGE_ENCODER] @ found[TEXT_ENCODER].T for found in (first, second))
-    figures: dict[str, Any] = {
+    return {
         "precision": precision.value,
         "ecgs": len(sample.images),
         "reports": len(sample.tokens),
-        "top-10 overlap": overlap(plain, reduced),
-        "image encoder, smallest cosine": float(
-            cosines(first[IMAGE_ENCODER], second[IMAGE_ENCODER]).min()
-        ),
-        "report encoder, smallest cosine": float(
-            cosines(first[TEXT_ENCODER], second[TEXT_ENCODER]).min()
-        ),
+        **differences(first, second),
     }
-    if MATCHER in first:
-        figures["matcher, largest difference of log-odds"] = float(
-            np.abs(first[MATCHER] - second[MATCHER]).max()
-        )
+
+
+def differences(
+    reference: Mapping[str, NDArray[np.float32]], other: Mapping[str, NDArray[np.float32]]
+) -> dict[str, float]:
+    """Compare two runtimes' answers to the same sample.
+
+    Args:
+        reference: by model, embeddings (rows, E); of the matcher, if there is one, match logits.
+        other: answers of the same shapes.
+
+    Returns:
+        The part of the first ten reports that stay, the smallest cosine between embeddings of the
+        same row, and the largest difference of a match logit.
+    """
+    scores, changed = (found[IMAGE_ENCODER] @ found[TEXT_ENCODER].T for found in (reference, other))
+    figures = {"top-10 overlap": overlap(scores, changed)}
+    for model, name in ((IMAGE_ENCODER, "image encoder"), (TEXT_ENCODER, "report encoder")):
+        cosine = cosines(reference[model], other[model])
+        figures[f"{name}, smallest cosine"] = float(cosine.min())
+    if MATCHER in reference:
+        difference = np.abs(reference[MATCHER] - other[MATCHER])
+        figures["matcher, largest difference of match logits"] = float(difference.max())
     return figures
 
 

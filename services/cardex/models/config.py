@@ -1,4 +1,4 @@
-"""A model's `config.pbtxt` files, edited in place: their comments are what operators read."""
+"""Edits a model's `config.pbtxt` files line by line, so that their comments stay."""
 
 import json
 import re
@@ -18,10 +18,10 @@ def config_files(repository: Path, model: str) -> list[Path]:
 
 
 def set_image_shape(config: Path, shape: tuple[int, int, int]) -> None:
-    """Set the dims of the image wherever a configuration has them: input, warm-up, CUDA graphs.
+    """Set the image's dims in the input, the warm-up and the CUDA graphs of a configuration.
 
     Raises:
-        ConfigurationError: if the file has no such line.
+        ConfigurationError: if the file has no line with these dims.
     """
     dims = ", ".join(map(str, shape))
     pattern = r'((?:name|key): "image" .*dims?: \[) [\d, ]+ (\])'
@@ -32,7 +32,10 @@ def set_image_shape(config: Path, shape: tuple[int, int, int]) -> None:
 
 
 def parameters(config: Path, triton_version: int) -> dict[str, str]:
-    """Return the parameters of one version, without its number; raises ConfigurationError."""
+    """Return the parameters of one version by their names; raises ConfigurationError.
+
+    In the file a name follows the version and a dot, as in `1.model_version`.
+    """
     pattern = (
         rf'^parameters {{ key: "{triton_version}\.(\w+)" value: {{ string_value: (".*") }} }}$'
     )
@@ -47,7 +50,7 @@ def parameters(config: Path, triton_version: int) -> dict[str, str]:
 
 
 def set_parameters(config: Path, triton_version: int, values: Mapping[str, str]) -> None:
-    """Set the parameters of one version: lines that are there change, others come to the end."""
+    """Set the parameters of one version: known lines are replaced, new ones appended."""
     text = config.read_text()
     for name, value in values.items():
         key = parameter_key(triton_version, name)
@@ -66,18 +69,18 @@ def remove_parameters(config: Path, triton_version: int) -> None:
 
 
 def versions(config: Path) -> list[int]:
-    """Return the numbers of the versions that are to be served; raises ConfigurationError."""
+    """Return the Triton versions that a configuration serves; raises ConfigurationError."""
     found = _POLICY.search(config.read_text())
     if found is None:
         raise ConfigurationError(
-            f"{config} has no line 'version_policy {{ specific {{ versions: [ 1 ] }} }}', which says what"
-            " is served"
+            f"{config} has no line 'version_policy {{ specific {{ versions: [ 1 ] }} }}', which"
+            " says what is served"
         )
     return [int(triton_version) for triton_version in found[2].split(",")]
 
 
 def set_versions(config: Path, triton_versions: Sequence[int]) -> None:
-    """Set which versions are to be served; raises ConfigurationError."""
+    """Set the Triton versions that a configuration serves; raises ConfigurationError."""
     versions(config)
     listed = ", ".join(map(str, triton_versions))
     replace(config, _POLICY.sub(rf"\g<1> {listed} \g<3>", config.read_text()).encode())

@@ -1,7 +1,7 @@
-"""A model version into service and out of it, while requests flow.
+"""Brings a model version into service, and takes it out, while requests are answered.
 
-Both versions are loaded side by side. Which one answers is a property of the index: a report index is
-made for the new version from the reports that answer now, and the switch to it is one step in Milvus.
+Both versions are loaded side by side. The report index in force names the version that answers: for
+a new version an index is made from the same reports, and the switch to it is one step in Milvus.
 """
 
 import logging
@@ -19,10 +19,11 @@ from cardex.models.install import ORDER, install, serve, served_versions, uninst
 logger = logging.getLogger(__name__)
 
 QUIET_S = 3.0
-"""A version that nobody asked for so long is not in use: workers look at the index every second."""
+"""A version without requests for so long is unused: workers look at the index every second."""
 PATIENCE_S = 60.0
 
 Progress = Callable[[int, int], None]
+"""Is called with the number of reports in the new index, and how many there will be."""
 
 
 class Indexes(Protocol):
@@ -40,10 +41,10 @@ class VersionState:
     """One version of a model repository.
 
     Attributes:
-        triton_version: Triton's.
-        version: of the models.
-        served: whether the configurations say so.
-        answering: whether the index in force is of this version.
+        triton_version: version number in Triton.
+        version: name of the version, from its model card.
+        served: whether the configurations list it, so that Triton loads it.
+        answering: whether the index in force was made for it.
     """
 
     triton_version: int
@@ -64,7 +65,15 @@ class Deployment:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """QueryState on `repository`, `servers` and `indexes`."""
+        """Prepare deployments; nothing is read or sent yet.
+
+        Args:
+            repository: the live model repository.
+            servers: every Triton that reads it.
+            indexes: the gateway's index service.
+            clock: seconds, monotonic.
+            sleep: waits for so many seconds.
+        """
         self._repository = repository
         self._servers = servers
         self._indexes = indexes
@@ -84,25 +93,25 @@ class Deployment:
             for release in model_versions(self._repository)
         ]
 
-    def deploy(self, source: Path, progress: Progress, *, shadow: bool = False) -> VersionState:
+    def deploy(self, source: Path, on_progress: Progress, *, shadow: bool = False) -> VersionState:
         """Install the newest version of another repository, load it, and let it answer.
 
         Args:
             source: a model repository, as `cardex train` writes it.
-            progress: told the reports in the new index, and how many there will be.
-            shadow: stop before it answers; a second call goes on from there.
+            on_progress: called while the index is made.
+            shadow: whether to stop before the version answers; a second call continues from there.
 
         Raises:
-            CardexError: if it does not fit, does not load or answers wrongly; what served goes on
-                serving, and nothing of the new version is served.
+            CardexError: if the version does not fit, does not load or answers its probes wrongly.
+                Then the versions that were served stay, and the new one is not served.
         """
         known = model_versions(self._repository)
         try:
             release = install(newest(source), self._repository)
         except OSError as error:
             raise ConfigurationError(
-                f"cannot copy {source} into the model repository {self._repository}: {error}; give it room and"
-                " the right to write, and deploy again"
+                f"cannot copy {source} into the model repository {self._repository}: {error};"
+                " give it room and the right to write, and deploy again"
             ) from error
         try:
             self._load(release)
@@ -110,18 +119,20 @@ class Deployment:
             if release not in known:
                 uninstall(release)
             raise
-        self._migrate(release.version(), progress, shadow=shadow)
+        self._migrate(release.version(), on_progress, shadow=shadow)
         return VersionState(release.triton_version, release.version(), True, not shadow)
 
-    def rollback(self, progress: Progress, version: str = "") -> VersionState:
+    def rollback(self, on_progress: Progress, version: str = "") -> VersionState:
         """Let another loaded version answer again, and take the one that answered out of service.
 
         Args:
-            progress: as for `deploy`; where no report changed since, there is nothing to embed.
-            version: to go back to; "" for the newest served one below that which answers.
+            on_progress: called while the index is made; if no report changed, there is nothing to
+                embed.
+            version: name of the version to go back to; "" for the newest served one before the
+                version that answers.
 
         Raises:
-            CardexError: if there is nothing to go back to, or its index cannot be made; all stays as it is.
+            CardexError: if there is no such version, or its index cannot be made; nothing changes.
         """
         states = self.states()
         left = next((state for state in states if state.answering), None)
@@ -130,20 +141,20 @@ class Deployment:
                 "no version of this repository answers: deploy one, or build the index"
             )
         back = _way_back(states, left, version)
-        self._migrate(back.version, progress, shadow=False)
+        self._migrate(back.version, on_progress, shadow=False)
         try:
             self.retire(left.triton_version)
         except CardexError as error:
-            # The way back is done: a second rollback would go one version further.
+            # The rollback itself is done: to repeat it would go back one more version.
             logger.warning("%s; later: cardex models retire %d", error.message, left.triton_version)
         return VersionState(back.triton_version, back.version, True, True)
 
     def retire(self, triton_version: int) -> None:
-        """Take a version out of service when nobody asks for it any more; its folders stay.
+        """Unload a version once it has no more requests; its folders stay.
 
         Raises:
-            ConfigurationError: if it answers, is not served, or is the only one.
-            Unavailable: if it is still asked after a minute.
+            ConfigurationError: if it answers, is not served, or is the only one served.
+            Unavailable: if it still has requests after a minute.
         """
         state = next(
             (state for state in self.states() if state.triton_version == triton_version), None
@@ -163,7 +174,7 @@ class Deployment:
         self._load_all()
 
     def _load(self, release: ModelVersion) -> None:
-        """Serve a version beside the others; undone if it does not load or answers wrongly."""
+        """Serve a version beside the others; undo that if it does not load or answers wrongly."""
         triton_versions = served_versions(self._repository)
         if release.triton_version in triton_versions and self._lacks(release) is None:
             return
@@ -177,8 +188,8 @@ class Deployment:
             self._load_all()
             if (server := self._lacks(release)) is not None:
                 raise ConfigurationError(
-                    f"Triton at {server.address} loaded {release.version()} as version {release.triton_version},"
-                    " but it cannot be used: the warning above says why"
+                    f"Triton at {server.address} loaded {release.version()} as version"
+                    f" {release.triton_version}, but it cannot be used: the warning above says why"
                 )
         except CardexError:
             serve(self._repository, triton_versions)
@@ -197,12 +208,12 @@ class Deployment:
                 if (self._repository / model).is_dir():
                     server.load(model)
 
-    def _migrate(self, version: str, progress: Progress, *, shadow: bool) -> None:
+    def _migrate(self, version: str, on_progress: Progress, *, shadow: bool) -> None:
         for stored, total in self._indexes.migrate(version, shadow=shadow):
-            progress(stored, total)
+            on_progress(stored, total)
 
     def _wait_quiet(self, triton_version: int) -> None:
-        """Wait until no worker has the old index in its hands."""
+        """Wait until the version has had no request for `QUIET_S`; raises Unavailable."""
         give_up = self._clock() + PATIENCE_S
         asked, since = -1, self._clock()
         while self._clock() - since < QUIET_S:
@@ -215,7 +226,7 @@ class Deployment:
                 asked, since = now, self._clock()
             if self._clock() > give_up:
                 raise Unavailable(
-                    f"version {triton_version} is still asked for: something else than this Cardex uses it",
+                    f"version {triton_version} still has requests: another program uses it",
                     retry_after_s=PATIENCE_S,
                 )
             self._sleep(0.25)

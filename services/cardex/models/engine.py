@@ -1,4 +1,4 @@
-"""ONNX graphs to TensorRT engines: the one builder that Triton's plans come from, and that tests compile with."""
+"""Compiles ONNX graphs to TensorRT engines, for Triton and for the tests."""
 
 import hashlib
 import time
@@ -20,7 +20,13 @@ _TYPES = {"FLOAT": "fp32", "HALF": "fp16"}
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """An input or output: "fp32", "fp16" or TensorRT's name of the type; -1 where the shape is free."""
+    """An input or output of an engine.
+
+    Attributes:
+        name: of the tensor.
+        type: "fp32", "fp16", or TensorRT's name of another type.
+        shape: its shape, -1 for an axis of free length.
+    """
 
     name: str
     type: str
@@ -28,28 +34,34 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 class Timings(msgspec.Struct, frozen=True):
-    """Bytes of the timing cache before and after the build: as many mean that it knew every kernel."""
+    """Size of the timing cache in bytes; equal sizes mean that every kernel's time was known.
+
+    Attributes:
+        before: bytes before the build.
+        after: bytes after the build.
+    """
 
     before: int
     after: int
 
 
 class Report(msgspec.Struct, frozen=True):
-    """How an engine was made; stands beside it as JSON.
+    """How an engine was made; written beside the engine as JSON.
 
     Attributes:
-        builder: module and version.
-        gpu: compute capability that it runs on, as in "sm_89".
-        inputs: of the engine.
-        outputs: of the engine.
-        layers: how many give each type, before TensorRT fuses them; int64 ones calculate shapes.
+        builder: module and version of the builder.
+        gpu: compute capability that the engine runs on, as in "sm_89".
+        inputs: the engine's input tensors.
+        outputs: the engine's output tensors.
+        layers: number of layers by output type, before TensorRT fuses them; int64 layers compute
+            shapes.
         tf32: whether fp32 products may round their factors to TF32's 10 bits.
-        profiles: the shapes of each input.
-        graph_sha256: of the ONNX graph.
-        plan_sha256: of the engine.
+        profiles: smallest, typical and largest shape of each input.
+        graph_sha256: SHA-256 of the ONNX graph.
+        plan_sha256: SHA-256 of the engine.
         plan_bytes: size of the engine.
-        seconds: that the build took.
-        timing_cache: None where the builder keeps none, as RTX: it measures no kernels.
+        seconds: how long the build took.
+        timing_cache: its sizes; None with TensorRT for RTX, which measures no kernels.
     """
 
     builder: str
@@ -68,7 +80,7 @@ class Report(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine, serialised, and how it was made."""
+    """A serialised engine, and the report of its build."""
 
     plan: bytes
     report: Report
@@ -98,17 +110,18 @@ def build(
     """Compile an ONNX graph for one kind of GPU.
 
     Args:
-        api: of `load_api`.
-        graph: ONNX, in the precision that the engine shall have.
-        profiles: shapes of each input.
-        gpu: compute capability as in "sm_89"; None is the GPU at hand, the only one that TensorRT builds for.
-        timing_cache: file that keeps how fast kernels are, so that the next build need not measure them; made
-            if missing. RTX keeps none.
-        effort: what the build may cost.
+        api: a builder from `load_api`.
+        graph: an ONNX graph, in the precision that the engine shall have.
+        profiles: smallest, typical and largest shape of each input.
+        gpu: compute capability as in "sm_89"; None is the GPU of this machine, the only one that
+            TensorRT builds for.
+        timing_cache: file that keeps kernel timings, so that the next build need not measure them;
+            made if missing. TensorRT for RTX keeps none.
+        effort: limits of the build's time and memory.
 
     Raises:
-        ConfigurationError: if the builder cannot build for this GPU, the graph is none or has what TensorRT
-            does not know, the profiles are not the graph's, or the build fails.
+        ConfigurationError: if the builder cannot build for this GPU, the file is not an ONNX graph
+            or has an operator that TensorRT lacks, the profiles do not fit, or the build fails.
     """
     started, target = time.perf_counter(), _target(api, gpu)
     content = graph if isinstance(graph, bytes) else _content(graph)
@@ -147,7 +160,7 @@ def build(
 def write(built: Built, folder: Path) -> Path:
     """Write `model.plan`, and beside it its report `model.plan.json`; returns the plan's path.
 
-    Each appears whole or not at all, the plan last: Triton may be watching.
+    Each file is written atomically, the plan last, since Triton may read it at any time.
     """
     plan = folder / PLAN
     report = msgspec.json.format(msgspec.json.encode(built.report), indent=2)
@@ -207,7 +220,7 @@ def _config(
 
 
 def _load_timings(api: Api, config: Any, path: Path | None) -> int | None:  # noqa: ANN401
-    """Give the builder what it measured before; returns its bytes, None where it keeps nothing."""
+    """Load the timing cache into the builder; returns its size, None if it keeps no cache."""
     if path is None or api.name == RTX:
         return None
     kept = path.read_bytes() if path.is_file() else b""

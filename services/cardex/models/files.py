@@ -1,4 +1,4 @@
-"""Files that others read while they are written: each appears whole or not at all, by one writer at a time."""
+"""Writes files atomically, and lets one process at a time change a folder."""
 
 import errno
 import fcntl
@@ -18,13 +18,13 @@ BUSY_S = 30.0
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder against every other process that asks for it; a folder that is not there holds nobody.
+    """Hold a lock on a folder, against other processes that ask for it; none if it is missing.
 
     Raises:
         Busy: if another process holds it.
     """
     with ExitStack() as stack:
-        with suppress(OSError):  # whoever needs the folder says what is wrong with it
+        with suppress(OSError):  # The caller will report a folder that it cannot use.
             opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             stack.callback(os.close, opened)
             _lock(opened, folder)
@@ -37,7 +37,8 @@ def _lock(opened: int, folder: Path) -> None:
     except OSError as error:
         if error.errno == errno.EWOULDBLOCK:
             raise Busy(
-                f"another command is changing {folder}: wait for it, then look at `cardex models list`",
+                f"another command is changing {folder}: wait for it, then look at"
+                " `cardex models list`",
                 retry_after_s=BUSY_S,
             ) from error
         # Some network file systems do not lock a folder.
@@ -45,7 +46,7 @@ def _lock(opened: int, folder: Path) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file beside itself, and put it in its place."""
+    """Replace a file atomically: write the content to a draft beside it, and rename that."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""A new version in a model repository: its folders, its parameters, and what is served of them."""
+"""Adds a version to a model repository, removes it, and sets which versions are served."""
 
 import shutil
 from collections.abc import Sequence
@@ -24,17 +24,17 @@ from cardex.models.config import (
     versions,
 )
 
-# The encoder that makes a version complete comes last, so that nobody sees half of one.
+# The image encoder comes last: only with it is a version complete for clients.
 ORDER = (MATCHER, STAT_INSTANCE, TEXT_ENCODER, IMAGE_ENCODER)
 
 
 def lay_out(repository: Path, template: Path, *, matcher: bool) -> None:
-    """Give a folder the configurations of another repository, for a version 1 that is still to be written.
+    """Copy the configurations of another repository into a folder, for a version 1 to come.
 
     Args:
-        repository: left as it is where it has configurations.
-        template: whose configurations and CPU backend are taken.
-        matcher: whether there will be one.
+        repository: the folder; if it has configurations, it is left as it is.
+        template: model repository whose configurations and CPU backend are copied.
+        matcher: whether the version will have a matcher.
     """
     if (repository / IMAGE_ENCODER / "configs").is_dir():
         return
@@ -56,24 +56,26 @@ def lay_out(repository: Path, template: Path, *, matcher: bool) -> None:
 
 
 def install(source: ModelVersion, repository: Path) -> ModelVersion:
-    """Copy a version into another model repository, under the next number; nothing serves it yet.
+    """Copy a version into another model repository, under the next Triton version.
+
+    It is not served yet.
 
     Returns:
-        The version there; the one that is there already, if it is the same model.
+        The version in that repository; if the same model is there already, that one.
 
     Raises:
-        ConfigurationError: if it does not fit beside the versions that are there.
+        ConfigurationError: if it cannot be served beside the versions that are there.
     """
     version = source.version()
     there = model_versions(repository)
     target = next((release for release in there if release.version() == version), None)
     if target is None:
         _check_fits(source, there)
-        target = ModelVersion(repository, 1 + _last_number(repository))
+        target = ModelVersion(repository, 1 + _last_triton_version(repository))
         for model in ORDER:
             if source.folder(model).exists() and (repository / model).exists():
                 _copy(source, target, model)
-    # Also where it is there already: who installed it may have been stopped before this.
+    # Also if it is there already: an earlier installation may have been interrupted before this.
     if target != source:
         for model in ORDER:
             _configure(source, target, model)
@@ -93,7 +95,7 @@ def uninstall(release: ModelVersion) -> None:
 
 
 def serve(repository: Path, triton_versions: Sequence[int]) -> None:
-    """Say in every configuration which versions are served, of those that a model has."""
+    """Set in every configuration which of the model's versions are served."""
     for model in MODELS:
         there = [
             triton_version
@@ -106,30 +108,30 @@ def serve(repository: Path, triton_versions: Sequence[int]) -> None:
 
 def served_versions(repository: Path) -> list[int]:
     """Return the versions that the configurations say are served; raises ConfigurationError."""
-    said = {tuple(versions(config)): config for config in config_files(repository, IMAGE_ENCODER)}
-    if len(said) != 1:
+    listed = {tuple(versions(config)): config for config in config_files(repository, IMAGE_ENCODER)}
+    if len(listed) != 1:
         raise ConfigurationError(
-            f"the configurations of {repository / IMAGE_ENCODER} do not agree on the versions that are"
-            f" served: {', '.join(f'{config.name} {list(n)}' for n, config in said.items())}"
+            f"the configurations of {repository / IMAGE_ENCODER} do not agree on the versions that"
+            f" are served: {', '.join(f'{config.name} {list(n)}' for n, config in listed.items())}"
         )
-    return list(next(iter(said)))
+    return list(next(iter(listed)))
 
 
 def _check_fits(source: ModelVersion, there: Sequence[ModelVersion]) -> None:
-    """Refuse what the configurations, which are of all versions, cannot say."""
+    """Refuse a version whose images or engines differ: one configuration holds for all versions."""
     for release in there:
         taken, wanted = release.spec().shape, source.spec().shape
         if taken != wanted:
             raise ConfigurationError(
-                f"{source.version()} takes images of {wanted}, the versions in {release.repository} of"
-                f" {taken}: serve it from a model repository of its own"
+                f"{source.version()} takes images of {wanted}, the versions in"
+                f" {release.repository} of {taken}: serve it from a model repository of its own"
             )
         lacking = [model for model in _planned(release) if model not in _planned(source)]
         if lacking:
             raise ConfigurationError(
                 f"{source.repository} has no {PLAN} for {', '.join(lacking)}, as version"
-                f" {release.triton_version} has: run `cardex models build --repository {source.repository}` on"
-                " this kind of GPU first"
+                f" {release.triton_version} has: run `cardex models build --repository"
+                f" {source.repository}` on this kind of GPU first"
             )
 
 
@@ -137,7 +139,7 @@ def _planned(release: ModelVersion) -> list[str]:
     return [model for model in MODELS if (release.folder(model) / PLAN).is_file()]
 
 
-def _last_number(repository: Path) -> int:
+def _last_triton_version(repository: Path) -> int:
     folders = (path for model in MODELS for path in (repository / model).glob("[0-9]*"))
     return max((int(path.name) for path in folders if path.name.isdigit()), default=0)
 
@@ -155,7 +157,7 @@ def _copy(source: ModelVersion, target: ModelVersion, model: str) -> None:
 
 def _configure(source: ModelVersion, target: ModelVersion, model: str) -> None:
     for config in config_files(target.repository, model):
-        said = parameters(
+        values = parameters(
             source.repository / model / "configs" / config.name, source.triton_version
         )
-        set_parameters(config, target.triton_version, said)
+        set_parameters(config, target.triton_version, values)

@@ -1,4 +1,4 @@
-"""The engines of a model repository: one for each graph, as its configuration for TensorRT says."""
+"""Builds the TensorRT engines of a model version, in the batch sizes of its configurations."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from cardex.models.precision import Precision, convert
 from cardex.models.profiles import profiles_of
 
 TYPICAL = {IMAGE_ENCODER: 16, TEXT_ENCODER: 32, MATCHER: 1}
-"""Batches that engines are fastest at: the worker's micro-batch, the indexer's chunk, one ECG re-ranked."""
+"""Batch sizes that engines are optimised for: a micro-batch, an index chunk, one re-ranked ECG."""
 
 
 def build_plans(
@@ -24,18 +24,18 @@ def build_plans(
     *,
     timing_cache: Path | None = None,
     examples: Sample | None = None,
-    tell: Callable[[str, Built], None] = lambda _model, _built: None,
+    on_progress: Callable[[str, Built], None] = lambda _model, _built: None,
 ) -> dict[str, Built]:
     """Compile every graph of a version for one kind of GPU.
 
     Args:
-        release: whose graphs.
-        api: of `load_api`.
-        gpu: as in "sm_89"; None for the GPU at hand.
+        release: the version whose graphs are compiled.
+        api: a builder from `load_api`.
+        gpu: compute capability as in "sm_89"; None for the GPU of this machine.
         precision: of the engines.
-        timing_cache: file that makes the next build faster.
-        examples: what int8 is calibrated on.
-        tell: told of each engine when it is made.
+        timing_cache: file that keeps kernel timings, which makes the next build faster.
+        examples: ECGs and reports that int8 is calibrated on.
+        on_progress: called with the model's name and its engine after each build.
 
     Raises:
         ConfigurationError: if a graph cannot be built for this GPU, or int8 has no examples.
@@ -53,5 +53,5 @@ def build_plans(
         largest = max_batch_size(release.repository / model / "configs" / "tensorrt.pbtxt")
         profiles = profiles_of(converted, largest, min(TYPICAL[model], largest))
         plans[model] = build(api, converted, profiles, gpu, timing_cache)
-        tell(model, plans[model])
+        on_progress(model, plans[model])
     return plans

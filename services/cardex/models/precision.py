@@ -1,4 +1,4 @@
-"""A graph in fewer bits. TensorRT's networks are strongly typed: an engine is as precise as its graph says."""
+"""Converts ONNX graphs to fp16 and int8; a strongly typed engine has the precision of its graph."""
 
 import copy
 import tempfile
@@ -22,13 +22,13 @@ Inputs = Mapping[str, NDArray[Any]]
 _FP32, _FP16 = 1, 10  # onnx.TensorProto.FLOAT and FLOAT16
 PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})
 IN_INT8 = ("Gemm", "MatMul")
-"""Convolutions stay in fp32: they read the waveform, and one ECG with a large artefact among the examples makes
-every step coarse. On PTB-XL's fold 9 the image encoder's first ten reports then are those of fp32 in 88 % in
-place of 99 %."""
+"""Operators that int8 converts. Convolutions stay in fp32: they read the waveform, and one example
+with a large artefact makes every quantisation step coarse. With them in int8, 88 % of the image
+encoder's first ten reports are those of fp32 on PTB-XL's fold 9; without, 99 %."""
 
 
 class Precision(StrEnum):
-    """What a graph calculates in."""
+    """The number format that a graph computes in."""
 
     FP32 = "fp32"
     FP16 = "fp16"
@@ -36,16 +36,20 @@ class Precision(StrEnum):
 
 
 def convert(graph: Path, precision: Precision, examples: Iterable[Inputs] = ()) -> bytes:
-    """Return the ONNX graph in a precision; its inputs and outputs keep their names, types and shapes.
+    """Convert an ONNX graph; its inputs and outputs keep their names, types and shapes.
 
     Args:
-        graph: in fp32.
-        precision: that is wanted.
-        examples: calls with real ECGs and reports, which tell int8 how far values reach; the other precisions
-            need none.
+        graph: file of an fp32 graph.
+        precision: of the result.
+        examples: calls with real ECGs and reports, from which int8 takes the range of each value;
+            the other precisions need none.
+
+    Returns:
+        The serialised graph.
 
     Raises:
-        ConfigurationError: if the file is no ONNX graph, onnx is not installed, or the examples do not fit.
+        ConfigurationError: if the file is no ONNX graph, onnx is not installed, or the examples do
+            not fit.
     """
     model = read(graph)
     if precision is Precision.FP16:
@@ -59,7 +63,7 @@ def read(graph: Path | bytes) -> "ModelProto":
     """Parse an ONNX graph.
 
     Raises:
-        ConfigurationError: if it is none, or onnx is not installed.
+        ConfigurationError: if it is not an ONNX graph, or onnx is not installed.
     """
     try:
         from onnx import load, load_from_string
@@ -73,10 +77,10 @@ def read(graph: Path | bytes) -> "ModelProto":
 
 
 def head(model: "ModelProto") -> "list[NodeProto]":
-    """Return the last matrix products, and what is between them and the outputs.
+    """Return the last matrix products, and the nodes between them and the outputs.
 
-    They turn the pooled vector into log-odds and a direction, and bring these to the sphere: few values, many
-    squares, and one difference of large numbers.
+    They turn the pooled vector into log-odds and a direction, and normalise these: that squares
+    values and takes a difference of large numbers, which loses precision.
     """
     makers = {name: node for node in model.graph.node for name in node.output}
     wanted = [output.name for output in model.graph.output]
@@ -93,12 +97,13 @@ def head(model: "ModelProto") -> "list[NodeProto]":
 
 
 def _half(model: "ModelProto") -> "ModelProto":
-    """Convert everything but what follows the head's products.
+    """Convert all nodes to fp16, except those after the head's products.
 
-    That has squares, which in fp16 leave an embedding's length 5e-4 off one, where the index takes inner
-    products, and overflow for log-odds over 256. On PTB-XL's fold 9 (401 ECGs, 1,269 reports), each value
-    rounded where the graph has fp16, the first ten reports are those of fp32 in 99.85 %, with the squares in
-    fp16 too in 99.75 %; cosines with fp32 are over 0.99999. Products, softmax and layer norms in fp32 gain nothing.
+    These square values, which overflows fp16 for log-odds over 256 and leaves an embedding's length
+    5e-4 off one, although the index takes inner products. On PTB-XL's fold 9 (401 ECGs, 1,269
+    reports), with every value rounded where the graph has fp16, 99.85 % of the first ten reports
+    are those of fp32; with the squares in fp16 too, 99.75 %. Cosines with fp32 are over 0.99999.
+    Keeping products, softmax and layer norms in fp32 as well gains nothing.
     """
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
@@ -115,13 +120,13 @@ def _half(model: "ModelProto") -> "ModelProto":
 
 
 def _name_nodes(graph: "GraphProto") -> None:
-    """Name the nodes that have no name: the converters know nodes by name."""
+    """Name the nodes that have no name: the converters refer to nodes by name."""
     for place, node in enumerate(graph.node):
         node.name = node.name or f"{node.op_type}_{place}"
 
 
 def _lift_constants(graph: "GraphProto") -> None:
-    """Turn constants into initialisers: only these stay fp32 where nothing in fp16 reads them."""
+    """Turn constants into initialisers, which the converter leaves in fp32 for fp32 readers."""
     for node in [node for node in graph.node if node.op_type == "Constant"]:
         (value,) = node.attribute
         if value.HasField("t"):
@@ -132,10 +137,10 @@ def _lift_constants(graph: "GraphProto") -> None:
 
 
 def _join_in_fp32(graph: "GraphProto") -> None:
-    """Let fp32 nodes that follow each other, and those at the outputs, meet in fp32.
+    """Remove the casts to fp16 and back between fp32 nodes, and before the outputs.
 
-    The converter rounds what each of them makes to fp16, and casts it back once for every reader, under one
-    name and at the graph's end.
+    The converter rounds the output of each fp32 node to fp16 and casts it back for every reader;
+    the casts back share one name and stand at the graph's end.
     """
     rounded = {
         node.output[0]: node.input[0]
@@ -177,7 +182,7 @@ def _in_order(nodes: list["NodeProto"]) -> Iterator["NodeProto"]:
 
 
 def replace_nodes(graph: "GraphProto", nodes: Iterable["NodeProto"]) -> None:
-    """Give a graph other nodes, or its own in another order."""
+    """Replace a graph's nodes, also by its own in another order."""
     kept = [copy.deepcopy(node) for node in nodes]
     del graph.node[:]
     graph.node.extend(kept)
@@ -187,7 +192,7 @@ def replace_nodes(graph: "GraphProto", nodes: Iterable["NodeProto"]) -> None:
 
 
 class _Examples:
-    """Calls one after another, as ONNX Runtime's calibration asks for them."""
+    """Implements ONNX Runtime's calibration reader over an iterable of calls."""
 
     def __init__(self, examples: Iterable[Inputs]) -> None:
         self._calls = iter(examples)
@@ -197,10 +202,11 @@ class _Examples:
 
 
 def _quantised(model: "ModelProto", examples: Iterable[Inputs]) -> "ModelProto":
-    """Quantise the matrix products outside the head, symmetrically as TensorRT takes it; the rest stays fp32.
+    """Quantise the matrix products outside the head; the rest stays fp32.
 
-    On PTB-XL's fold 9, with 256 ECGs and 512 reports of fold 8 as examples, 97 % of the first ten reports are
-    those of fp32. To calibrate by percentiles, which cut outliers off, does worse than by the whole range.
+    Quantisation is symmetric, as TensorRT requires. On PTB-XL's fold 9, with 256 ECGs and 512
+    reports of fold 8 as examples, 97 % of the first ten reports are those of fp32. Calibration by
+    percentiles, which cuts outliers off, is worse than by the whole range.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -1,4 +1,4 @@
-"""The shapes that an engine is made for."""
+"""Optimisation profiles: the range of shapes that an engine is built for."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ TYPICAL_CANDIDATES = 32
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """The shapes that an engine takes for one input; it is fastest at the typical one."""
+    """The shapes of one input that an engine accepts; it is optimised for the typical one."""
 
     smallest: Shape
     typical: Shape
@@ -29,16 +29,17 @@ def profiles_of(
     typical_batch: int,
     typical_candidates: int = TYPICAL_CANDIDATES,
 ) -> dict[str, Profile]:
-    """Return the shapes for every input of one of the three models.
+    """Return the profile of every input of one of the three models.
 
     Args:
-        graph: ONNX; the first free axis of an input is the batch, a second one the candidates.
+        graph: ONNX graph; the first free axis of an input is the batch, a second one the
+            matcher's candidate reports.
         max_batch: largest batch, Triton's `max_batch_size`.
-        typical_batch: what the engine is made fastest for.
-        typical_candidates: the same of the reports that the matcher reads; it takes 2 to 128.
+        typical_batch: batch that the engine is optimised for.
+        typical_candidates: candidate reports that the matcher is optimised for; it takes 2 to 128.
 
     Raises:
-        ConfigurationError: if the graph is none, or the typical size is larger than the largest.
+        ConfigurationError: if the file is no ONNX graph, or a typical size is out of range.
     """
     if not 1 <= typical_batch <= max_batch:
         raise ConfigurationError(
@@ -65,14 +66,14 @@ def _filled(dims: Any, size: tuple[int, int]) -> Shape:  # noqa: ANN401  # proto
 
 
 def check(profiles: Mapping[str, Profile], inputs: Mapping[str, Shape]) -> None:
-    """Refuse profiles that do not fit, which TensorRT would only log.
+    """Check that profiles fit a network, since TensorRT would only log a mismatch.
 
     Args:
-        profiles: by input.
-        inputs: shape of each input of the network, -1 where it is free.
+        profiles: by name of the input.
+        inputs: shape of each input of the network, -1 for a free axis.
 
     Raises:
-        ConfigurationError: names the input.
+        ConfigurationError: if they do not fit; the message names the input.
     """
     if inputs.keys() != profiles.keys():
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Reports of any other archive: one CSV row a record."""
+"""Reads reports from a CSV file with one row per record."""
 
 import csv
 from collections import defaultdict
@@ -18,7 +18,7 @@ def read_reports(path: Path) -> list[Report]:
     """Read the distinct reports of a CSV file with a header row.
 
     Raises:
-        InvalidReport: naming the file, the line and the column at fault.
+        InvalidReport: if the file cannot be used; the message names file, line and column.
     """
     texts: dict[str, list[dict[str, str]]] = defaultdict(list)
     try:
@@ -53,10 +53,17 @@ def _report(text: str, rows: list[dict[str, str]], path: Path) -> Report:
 
 
 def codes_of(cell: str, where: str) -> dict[str, float]:
-    """Read CODE or CODE:LIKELIHOOD, split by ';': code to likelihood in per cent, 0 where none is given.
+    """Parse statements, CODE or CODE:LIKELIHOOD, separated by ';'.
+
+    Args:
+        cell: the text of the cell.
+        where: file and line, for the message of an error.
+
+    Returns:
+        Code to likelihood in per cent, 0 where none is given.
 
     Raises:
-        InvalidReport: naming `where` a likelihood is none.
+        InvalidReport: if a likelihood is not a number from 0 to 100.
     """
     codes = {}
     for part in filter(None, (item.strip() for item in cell.split(";"))):

@@ -1,16 +1,16 @@
-"""The words of a report that are about the heart, without what carts, clerks and second readers add."""
+"""Strips device marks, dates, headers and second readers' codes from report text."""
 
 import re
 from typing import NamedTuple
 
 
 class Rule(NamedTuple):
-    """One thing to take out or to repair; docs/reports.md has the reason and the count of each.
+    """A pattern to remove or replace; docs/reports.md has the reason and the count of each.
 
     Attributes:
-        name: as in docs/reports.md.
-        pattern: what is found.
-        replacement: what stands there instead.
+        name: the rule's name in docs/reports.md.
+        pattern: the text that is found.
+        replacement: the text that is put in its place.
     """
 
     name: str
@@ -19,7 +19,7 @@ class Rule(NamedTuple):
 
 
 def _beginnings(phrase: str) -> str:
-    """Return a pattern of `phrase` and of each of its beginnings, the empty one too."""
+    """Return a pattern that matches `phrase` and each of its prefixes, the empty one too."""
     pattern = ""
     for letter in reversed(phrase):
         pattern = f"(?:{re.escape(letter)}{pattern})?"
@@ -38,7 +38,7 @@ _DATE = (
 _CLOCK = r"\b(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?: ?(?:uhr|hrs?|am|pm))?\b(?![:/])"
 _MARK = "(?:unbestätigter bericht|unconfirmed report)"
 
-# Applied in this order: dates of an earlier tracing go with the clause that names it.
+# The order matters: a clause on an earlier tracing is removed before the rule for dates.
 RULES = (
     Rule("second reader", _find(r"\bedit:.*$")),
     Rule("patient header", _find(r"^nr: ?\d.*?\bmed:")),
@@ -63,7 +63,8 @@ RULES = (
         "earlier tracing",
         _find(
             r"\b(?:compared with (?:submitted |recent )?tracings?|verglichen mit (?:dem )?ekg)"
-            rf"(?: (?:of|dated|vom) (?:{_DATE}(?: and {_DATE})?|earlier today|yesterday))?\b[,.:]? ?"
+            rf"(?: (?:of|dated|vom) (?:{_DATE}(?: and {_DATE})?|earlier today|yesterday))?"
+            r"\b[,.:]? ?"
         ),
     ),
     Rule(
@@ -87,18 +88,19 @@ _EDGES = " ,;:-"
 
 
 def clean_report(text: str) -> str:
-    """Return what `text` says of the heart, in its own words.
+    """Return the part of a report that describes the ECG, in its own words.
 
-    Taken out: the unconfirmed mark of a cart, a second reader's codes, notes on the recording, dates and
-    times, the patient header. Repaired: broken umlauts, repeated punctuation and white space.
+    Removed are a device's mark of unconfirmed reports, a second reader's codes, notes on the
+    recording, dates and times, and the patient header. Broken umlauts, repeated punctuation and
+    white space are repaired.
 
     Returns:
-        The report; "" where nothing of it is about the heart, as of "trace only requested.".
+        The report; "" if nothing of it describes the ECG, as with "trace only requested.".
     """
     text = " ".join(text.split())
     for rule in RULES:
         text = " ".join(rule.pattern.sub(rule.replacement, text).split())
     if not _CAPITAL.search(text):
-        text = text.lower()  # PTB-XL's words are in lower case but for their umlauts: "ischÄmie"
+        text = text.lower()  # PTB-XL's words are in lower case except for umlauts: "ischÄmie"
     text = text.strip(_EDGES)
     return text if any(character.isalnum() for character in text) else ""

@@ -1,4 +1,4 @@
-"""The PTB-XL tables: one row a record, and the distinct reports behind them."""
+"""Reads PTB-XL's tables: records, statements, and the distinct reports."""
 
 import ast
 import csv
@@ -35,7 +35,7 @@ class Record:
         patient_id: PTB-XL's pseudonymous patient number.
         fold: official stratified fold, 1 to 10.
         text: the report, white space normalised.
-        codes: SCP code to likelihood in per cent; 0 means that none was given.
+        codes: SCP code to likelihood in per cent; 0 if none was given.
         path: the 100 Hz waveform relative to the data set's folder, without suffix.
     """
 
@@ -82,10 +82,10 @@ class StatementKind:
 
     Attributes:
         description: the statement in words.
-        superclass: of a diagnostic statement, else "".
-        subclass: of a diagnostic statement, else "".
-        form: True where it says something of the form.
-        rhythm: True where it says something of the rhythm.
+        superclass: diagnostic superclass, "" for a statement that is not diagnostic.
+        subclass: diagnostic subclass, "" for a statement that is not diagnostic.
+        form: whether the statement describes the waveform's shape.
+        rhythm: whether the statement describes the rhythm.
     """
 
     description: str
@@ -95,7 +95,13 @@ class StatementKind:
     rhythm: bool
 
     def classes(self, level: str, code: str) -> tuple[str, ...]:
-        """Return the class of statement `code` at a level ("superclass" to "rhythm"), if it has one."""
+        """Return the statement's class at a level, or nothing.
+
+        Args:
+            level: "superclass", "subclass", "form" or "rhythm"; in the last two a statement is a
+                class of its own.
+            code: the statement's code.
+        """
         if level in ("form", "rhythm"):
             return (code,) if getattr(self, level) else ()
         label: str = getattr(self, level)

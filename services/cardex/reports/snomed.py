@@ -1,15 +1,17 @@
 """SNOMED CT concepts of the SCP-ECG statements that PTB-XL uses.
 
-Source: the conversion that the PhysioNet/CinC Challenges 2020 and 2021 made of PTB-XL, documented by their
-tables ``dx_mapping_scored.csv`` and ``dx_mapping_unscored.csv`` (github.com/physionetchallenges/
-evaluation-2021). That a concept stands for certain statements was verified by counting: its column ``PTB_XL``
-is exactly the number of PTB-XL 1.0.1 records that carry one of them. Two entries differ: ``NORM``, a sinus
-rhythm to the Challenge, is the normal ECG of DICOM's context group 3677; ``AMI``, for which the Challenge has
-the concept of an acute infarction, is a myocardial infarction like those of the other walls.
+Source: the conversion of PTB-XL for the PhysioNet/CinC Challenges 2020 and 2021, documented by
+their tables ``dx_mapping_scored.csv`` and ``dx_mapping_unscored.csv``
+(github.com/physionetchallenges/evaluation-2021). Which statements a concept stands for was verified
+by counting: its column ``PTB_XL`` equals the number of PTB-XL 1.0.1 records with one of them. Two
+entries differ from the Challenge: ``NORM``, there a sinus rhythm, is the normal ECG of DICOM's
+context group 3677; ``AMI``, there an acute infarction, is a myocardial infarction like those of the
+other walls.
 
-A concept may be wider than its statement, never narrower or another. So those are left out whose Challenge
-concept is: ``SVARR`` (premature beats), ``BIGU``, ``TRIGU`` and ``PRC(S)`` (ventricular, where PTB-XL leaves
-the origin open), and the injuries ``INJAS``, ``INJAL``, ``INJIN``, ``INJLA`` and ``INJIL`` (infarction).
+A concept may be wider than its statement, but not narrower or different. Left out are therefore the
+statements whose Challenge concept is: ``SVARR`` (premature beats), ``BIGU``, ``TRIGU`` and
+``PRC(S)`` (ventricular, where PTB-XL leaves the origin open), and the injuries ``INJAS``,
+``INJAL``, ``INJIN``, ``INJLA`` and ``INJIL`` (infarction).
 """
 
 from typing import NamedTuple

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from cardex.domain.settings import Settings
-from cardex.inference.regions import memory_of
 from cardex.inference.statements import served_calibration
 from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
@@ -45,11 +44,7 @@ class Dependencies:
 
 
 def assemble(settings: Settings) -> Dependencies:
-    """Make the dependencies; nothing is connected until it is used, so that a process starts while one is down.
-
-    Raises:
-        ConfigurationError: if the libraries that a setting needs are not there.
-    """
+    """Make the dependencies; nothing is connected before its use, so a process starts while one is down."""
     repository = settings.model_repository
     encoder = TritonEncoder(triton_server(settings), repository)
     reports = ReportIndex(
@@ -84,5 +79,4 @@ def triton_server(settings: Settings) -> TritonClient:
         settings.triton_url,
         timeout_s=settings.triton_timeout_s,
         in_flight=settings.triton_in_flight,
-        memory=memory_of(settings.triton_memory),
     )

@@ -1,4 +1,4 @@
-"""Training ECGs made a little different each time."""
+"""Random augmentation of training ECGs."""
 
 import numpy as np
 
@@ -8,15 +8,22 @@ from cardex.training.recipe import Augmentation
 
 WANDER_HZ = (0.05, 0.45)
 MAX_SHIFT = 0.1
-"""Of the window: a median beat stays in it."""
+"""Largest shift as a share of the window, so that a median beat stays inside."""
 
 
 def augment(
     signals: Signal, spec: ImageSpec, how: Augmentation, random: np.random.Generator
 ) -> Signal:
-    """Return other windows of (B, 12, samples) at the specification's rate: (B, 12, window).
+    """Cut random windows and change them at random.
 
-    What is shifted in is silence, as in a record that is too short.
+    Args:
+        signals: (B, 12, samples) float32, mV, at the rate of `spec`.
+        spec: the image, which has rate and window.
+        how: strength of each change.
+        random: generator.
+
+    Returns:
+        (B, 12, window) float32; samples outside of the record are 0.
     """
     windows = _cut(signals, spec, how, random)
     size = (*windows.shape[:2], 1)
@@ -36,7 +43,7 @@ def augment(
 def _cut(
     signals: Signal, spec: ImageSpec, how: Augmentation, random: np.random.Generator
 ) -> Signal:
-    """Cut each ECG's window at its own place and pace; linear between the samples."""
+    """Cut a window of each ECG at a random start and time scale, by linear interpolation."""
     samples, window = signals.shape[-1], spec.window
     slack = max(0, samples - window)
     reach = min(how.shift_s, MAX_SHIFT * spec.window_s) * spec.rate

@@ -1,4 +1,4 @@
-"""What a model says of itself: the card for programs, the card for people, the calibrated statements."""
+"""Writes what accompanies a model: model cards and calibrated statements."""
 
 import json
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a model says of itself beside its weights.
+    """The content of a model's cards and statements.
 
     Attributes:
-        kinds: what each statement is.
-        curves: statement code to how its similarity becomes a probability.
-        match_weight: of the matcher's logit beside the similarity.
-        figures: measured on held-out ECGs.
-        data: what it was trained on, in words.
+        kinds: statement code to description and classes.
+        curves: statement code to its calibration curve.
+        match_weight: factor of the match logit that is added to the similarity in re-ranking.
+        figures: figures on ECGs that were not used in training.
+        data: description of the training data.
     """
 
     kinds: Mapping[str, StatementKind]
@@ -37,7 +37,7 @@ class Card:
 
 
 def write_statements(path: Path, version: str, card: Card) -> None:
-    """Write how an ECG's likeness to each statement's description becomes a probability."""
+    """Write `statements.json`: each statement's prompt and calibration curve."""
     rows = []
     for code, curve in sorted(card.curves.items()):
         rows.append(
@@ -55,7 +55,7 @@ def write_statements(path: Path, version: str, card: Card) -> None:
 
 
 def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card) -> None:
-    """Write both cards of a model."""
+    """Write the model card for programs (JSON), and the one for people (Markdown)."""
     spec = msgspec.to_builtins(recipe.spec)
     fields = {
         "model_version": version,
@@ -69,23 +69,26 @@ def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card
 
 
 def page(version: str, card: Card) -> str:
-    """Return the card for people, in Markdown."""
+    """Return the model card for people, in Markdown."""
     figures = card.figures
     return f"""# Model card: {version}
 
-**RESEARCH USE ONLY.** Not a medical device. No diagnosis, triage or treatment may rest on its answers.
+**RESEARCH USE ONLY.** Not a medical device. No diagnosis, triage or treatment may rest on its
+answers.
 
 ## What it is
-An image encoder (ViT over a picture of the 12-lead ECG), a report encoder (BERT-style) and, where there is one, a
-matcher, which share one space of 256 dimensions: ECGs lie near reports that state what they show.
+An image encoder (ViT over a picture of the 12-lead ECG), a report encoder (BERT-style) and, where
+there is one, a matcher, which share one space of 256 dimensions: ECGs lie near reports that state
+what they show.
 
 ## What it was trained on
 {card.data}
 
 ## Figures
-On {figures["ecgs"]} held-out ECGs of patients that it has not seen, in a gallery of {figures["gallery"]} reports
-({figures["distinct texts"]} distinct texts). In brackets the 95 % bootstrap interval over patients. The majority
-baseline always answers the commonest training reports.
+On {figures["ecgs"]} held-out ECGs of patients that it has not seen, in a gallery of
+{figures["gallery"]} reports ({figures["distinct texts"]} distinct texts). In brackets the 95 %
+bootstrap interval over patients. The majority baseline always answers the commonest training
+reports.
 
 {_table(figures)}
 
@@ -94,12 +97,15 @@ Zero-shot macro AUROC, from the statements' descriptions alone:
 {_zero_shot(figures["zero-shot"])}
 
 ## Limits
-- Few ECGs, of one country, one vendor's carts and two decades ago; adults. Other carts, other populations,
-  children, paced rhythms and rare findings are not tested, and it is weakest where training ECGs were few.
-- It sees ten seconds at 100 Hz between 0.5 and 40 Hz: fine pacing spikes and late potentials are out of its sight.
-- Amplitudes are scaled lead by lead: what is told by millivolts alone (hypertrophy, low voltage) is told worse.
+- Few ECGs, of one country, one vendor's devices and two decades ago; adults. Other devices, other
+  populations, children, paced rhythms and rare findings are not tested, and it is weakest where
+  training ECGs were few.
+- Its input is ten seconds at 100 Hz between 0.5 and 40 Hz: it cannot detect fine pacing spikes and
+  late potentials.
+- Amplitudes are scaled lead by lead: findings that depend on millivolts alone (hypertrophy, low
+  voltage) are recognised less well.
 - Reports are German, English and some Swedish; other languages are read as unknown words.
-- Probabilities are calibrated on the same hospital's ECGs: with another share of sick people they are off.
+- Probabilities are calibrated on the same hospital's ECGs: with another prevalence they are wrong.
 """
 
 

@@ -1,4 +1,4 @@
-"""A training's state on disk: written whole or not at all, and refused where it does not belong."""
+"""Saves a training's state atomically, and loads it if it belongs to the same training."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from cardex.domain.errors import CardexError
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
-    """Replace `path` in one step, so that the last good one stands until the new one is whole."""
+    """Replace `path` atomically: the last good checkpoint stays until the new one is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -22,10 +22,14 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Read a checkpoint; None where there is none.
+    """Read a checkpoint; None if it does not exist.
+
+    Args:
+        path: the file.
+        fingerprint: identifies recipe and data; must be the one that was saved.
 
     Raises:
-        CardexError: if it is damaged, or of another recipe or other data.
+        CardexError: if the file is damaged, or belongs to another recipe or other data.
     """
     if not path.is_file():
         return None
@@ -34,7 +38,8 @@ def load(path: Path, fingerprint: str) -> dict[str, Any] | None:
         found = state["fingerprint"]
     except Exception as error:  # torch raises half a dozen types for half a file
         raise CardexError(
-            f"checkpoint {path} is damaged ({type(error).__name__}): delete it to begin this stage anew"
+            f"checkpoint {path} is damaged ({type(error).__name__}): delete it to begin this stage"
+            " anew"
         ) from error
     if found != fingerprint:
         raise CardexError(

@@ -1,4 +1,4 @@
-"""What `cardex train` and `cardex table` do."""
+"""Implements `cardex train` and `cardex table`."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from cardex.domain.errors import InvalidReport
 from cardex.evaluation.calibration import Curve, fit
 from cardex.evaluation.dataset import Dataset, carried, open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
-from cardex.evaluation.probabilities import calibrated, likeness
+from cardex.evaluation.probabilities import calibrated, similarity_with
 from cardex.reports.ptbxl import Record
 from cardex.training.card import Card
 from cardex.training.corpora import Corpus
@@ -22,28 +22,28 @@ from cardex.training.models import ImageEncoder
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
     CALIBRATION_FOLD,
-    Reports,
-    RunContext,
     Trained,
-    sibling,
     train,
+    train_calibration_model,
 )
+from cardex.training.stage import RunContext
+from cardex.training.text_stage import Reports
 
 logger = logging.getLogger(__name__)
 
 TEST_FOLD = 9
 MATCH_WEIGHT = 0.001
-"""Of the matcher's log-odds beside the cosine: together they reach over what tells near reports apart."""
+"""Factor of the match logit, at which it is of the order of the similarities' differences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How `cardex train` computes.
+    """Options of `cardex train`.
 
     Attributes:
-        bf16: matrix products in bfloat16.
-        compiled: models through `torch.compile`.
-        tensorboard: also write its event files.
+        bf16: whether matrix products are computed in bfloat16.
+        compiled: whether models go through `torch.compile`.
+        tensorboard: whether TensorBoard's event files are written.
     """
 
     bf16: bool = False
@@ -57,28 +57,28 @@ def run_train(
     """Train a recipe, measure it on the test fold, export it, and print the figures.
 
     Raises:
-        CardexError: if the recipe or the data cannot be used, a loss is not finite, the training was
-            interrupted, or the export differs.
+        CardexError: if the recipe or the data cannot be used, a loss is not finite, the training
+            was interrupted, or the exported graphs differ from torch.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = read_recipe(recipe_file)
-    machine = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
-    place = RunContext(work, machine, options.tensorboard)
+    distributed = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
+    context = RunContext(work, distributed, options.tensorboard)
     dataset = open_dataset(data, work)
     corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
     ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
     if not ecgs.records:
         raise InvalidReport(f"{data} has no waveform in folds 1 to 8, which train the models")
     logger.info("%d reports and %d waveforms to train on", len(corpus.records), len(ecgs.records))
-    reports = Reports(corpus, dataset.descriptions, recipe, place)
-    trained = train(reports, ecgs, recipe, place)
-    twin = sibling(reports, ecgs, recipe, place)
-    machine.leave()
-    if not machine.first:
+    reports = Reports(corpus, dataset.descriptions, recipe, context)
+    trained = train(reports, ecgs, recipe, context)
+    calibration_model = train_calibration_model(reports, ecgs, recipe, context)
+    distributed.leave()
+    if not distributed.first:
         return
-    curves = calibrate(trained, twin, dataset, machine)
+    curves = calibrate(trained, calibration_model, dataset, distributed)
     task = task_of(dataset, TEST_FOLD)
-    embedder = TorchEmbedder(trained, machine)
+    embedder = TorchEmbedder(trained, distributed)
     figures = evaluate(embedder, task)
     prompts = {code: dataset.kinds[code].description for code in curves}
     figures["calibration"] = calibrated(embedder, task, curves, prompts)
@@ -90,9 +90,12 @@ def run_train(
 
 
 def calibrate(
-    trained: Trained, twin: ImageEncoder, dataset: Dataset, machine: DistributedContext
+    trained: Trained,
+    calibration_model: ImageEncoder,
+    dataset: Dataset,
+    distributed: DistributedContext,
 ) -> dict[str, Curve]:
-    """Fit each statement's curve on the calibration fold, by an encoder that has not seen it.
+    """Fit each statement's curve on the calibration fold, with an encoder that has not seen it.
 
     Raises:
         InvalidReport: if that fold has no waveform.
@@ -101,9 +104,9 @@ def calibrate(
     if not fold.records:
         raise InvalidReport(f"fold {CALIBRATION_FOLD}, which calibrates, has no waveform")
     codes = [code for code in trained.codes if code in dataset.kinds]
-    embedder = TorchEmbedder(replace(trained, image=twin), machine)
+    embedder = TorchEmbedder(replace(trained, image=calibration_model), distributed)
     prompts = {code: dataset.kinds[code].description for code in codes}
-    similarity = likeness(embedder, fold.signals, prompts)
+    similarity = similarity_with(embedder, fold.signals, prompts)
     return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
 
 
@@ -113,8 +116,8 @@ def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:
     )
     return (
         f"{source}, folds 1 to 8: {len(corpus.records)}"
-        f" reports ({len(corpus.texts)} distinct) and the {len(records)} ECGs of them that were at hand,"
-        f" with {len(corpus.codes)} SCP-ECG statements."
+        f" reports ({len(corpus.texts)} distinct) and the {len(records)} ECGs of them that were at"
+        f" hand, with {len(corpus.codes)} SCP-ECG statements."
     )
 
 

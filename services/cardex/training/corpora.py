@@ -1,4 +1,4 @@
-"""What both towers learn from: records, their reports once each, statements and terms."""
+"""The training corpus: records, their distinct reports, and their statements."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ MIN_RECORDS = 20
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Training records and everything that follows from their texts and codes.
+    """Training records with their distinct reports and frequent statements.
 
     Attributes:
-        records: those with a report.
-        codes: statements that at least `MIN_RECORDS` of them carry, in order.
-        texts: their distinct reports, in order.
-        own: (records,) which text is each record's.
+        records: the records that have a report.
+        codes: sorted codes of the statements that at least `MIN_RECORDS` records have.
+        texts: the sorted distinct reports.
+        own: (records,) int64, index of each record's report in `texts`.
     """
 
     records: list[Record]
@@ -30,7 +30,7 @@ class Corpus:
 
     @classmethod
     def of(cls, records: Sequence[Record], minimum: int = MIN_RECORDS) -> "Corpus":
-        """Take the records that have a report."""
+        """Make the corpus of those records that have a report; `minimum` as `MIN_RECORDS`."""
         kept = [record for record in records if record.text]
         counts = Counter(code for record in kept for code in record.codes)
         texts = sorted({record.text for record in kept})
@@ -43,7 +43,7 @@ class Corpus:
         )
 
     def statements_of_texts(self) -> NDArray[np.float32]:
-        """Return (texts, codes): the mean of the statements of the records with that text."""
+        """Return the mean statements of each text's records: (texts, codes) float32."""
         matrix = statement_matrix(self.records, self.codes)
         sums = np.zeros((len(self.texts), len(self.codes)), dtype=np.float32)
         np.add.at(sums, self.own, matrix)
@@ -52,7 +52,10 @@ class Corpus:
 
 
 def statement_matrix(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.float32]:
-    """Return (records, codes) float32: likelihood / 100, with 1 where none was given."""
+    """Return each record's statements, (records, codes) float32.
+
+    A statement that the record has counts likelihood / 100, or 1 if no likelihood was given.
+    """
     column = {code: i for i, code in enumerate(codes)}
     matrix = np.zeros((len(records), len(codes)), dtype=np.float32)
     for row, record in enumerate(records):

@@ -1,4 +1,4 @@
-"""Where training runs: one CPU, one GPU, or several processes of `torchrun`, by the same code."""
+"""The device and the processes of a training: one CPU, one GPU, or several by `torchrun`."""
 
 import os
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True, slots=True)
 class DistributedContext:
-    """The device of this process and its place among all.
+    """The device of this process, and its rank among all processes.
 
     Attributes:
         device: "cpu" or "cuda:N".
-        rank: number of this process; 0 writes checkpoints and logs.
+        rank: of this process, from 0; rank 0 writes checkpoints and logs.
         world: number of processes.
-        bf16: whether matrix products are done in bfloat16.
+        bf16: whether matrix products are computed in bfloat16.
         compiled: whether the model goes through `torch.compile`.
     """
 
@@ -37,7 +37,7 @@ class DistributedContext:
 
     @classmethod
     def here(cls, *, bf16: bool = False, compiled: bool = False) -> "DistributedContext":
-        """Take a GPU where there is one, and join the other processes of `torchrun`."""
+        """Use a GPU if there is one, and join the other processes of `torchrun`."""
         rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         cuda = torch.cuda.is_available()
         device = torch.device("cpu")
@@ -52,16 +52,19 @@ class DistributedContext:
 
     @property
     def first(self) -> bool:
-        """True in the process that writes."""
+        """Whether this process writes checkpoints and logs."""
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return what to call in place of `model`: on its device, shared and compiled as wished."""
+        """Move `model` to the device; returns the module to call in its place.
+
+        It synchronises gradients with the other processes, and is compiled if `compiled` is set.
+        """
         model.to(self.device)
         wrapped: nn.Module = model
         if self.world > 1:
             shared = nn.SyncBatchNorm.convert_sync_batchnorm(model) if self._cuda else model
-            for buffer in shared.buffers():  # targets too: every process learns the same
+            for buffer in shared.buffers():  # targets too: all processes need the same
                 broadcast(buffer, 0)
             wrapped = DistributedDataParallel(
                 shared, find_unused_parameters=True, broadcast_buffers=False
@@ -69,35 +72,35 @@ class DistributedContext:
         return torch.compile(wrapped) if self.compiled else wrapped
 
     def wait(self) -> None:
-        """Wait for the other processes, so that none reads what the first still writes."""
+        """Wait until all processes are here, so that none reads a file that is being written."""
         if self.world > 1:
             barrier()
 
     def any(self, flag: bool) -> bool:
-        """Return whether any process says so: what one must stop for, all stop for, at the same step."""
+        """Return whether `flag` is True in any process, so that all stop at the same step."""
         if self.world == 1:
             return flag
-        said = torch.tensor(float(flag), device=self.device)
-        all_reduce(said, ReduceOp.MAX)
-        return bool(said)
+        largest = torch.tensor(float(flag), device=self.device)
+        all_reduce(largest, ReduceOp.MAX)
+        return bool(largest)
 
     def leave(self) -> None:
-        """Take leave of the other processes; the last thing that they do together."""
+        """Destroy the process group; call last, in every process."""
         if self.world > 1 and is_initialized():
             destroy_process_group()
 
     def autocast(self) -> torch.autocast:
-        """Return the context of a forward pass."""
+        """Return the autocast context of a forward pass."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
     def put(self, tensor: Tensor) -> Tensor:
-        """Copy a tensor to the device; from pinned memory, so that the copy does not wait."""
+        """Copy a tensor to the device, asynchronously from pinned memory to a GPU."""
         if self._cuda and tensor.device.type == "cpu":
             return tensor.pin_memory().to(self.device, non_blocking=True)
         return tensor.to(self.device)
 
     def share(self, count: int) -> slice:
-        """Return which items of a batch of `count`, a multiple of `world`, are this process's."""
+        """Return this process's part of a batch of `count` items, a multiple of `world`."""
         each = count // self.world
         return slice(self.rank * each, (self.rank + 1) * each)
 

@@ -1,4 +1,4 @@
-"""Trained models as an evaluation sees them."""
+"""Embeds with trained models before they are exported, for an evaluation."""
 
 from collections.abc import Sequence
 
@@ -14,18 +14,22 @@ from cardex.training.tokens import token_ids
 
 
 class TorchEmbedder:
-    """The encoders of `Trained`, before they are exported."""
+    """Implements `evaluation.embedder.Embedder` with the encoders of `Trained`.
 
-    def __init__(self, trained: Trained, machine: DistributedContext) -> None:
-        """Embed with `trained` on `machine`."""
+    Attributes:
+        spec: the image that the image encoder takes.
+    """
+
+    def __init__(self, trained: Trained, distributed: DistributedContext) -> None:
+        """Move the image encoder of `trained` to the device of `distributed`."""
         self.spec = trained.recipe.spec
-        self._trained, self._machine = trained, machine
-        self._image = trained.image.to(machine.device).eval()
+        self._trained, self._distributed = trained, distributed
+        self._image = trained.image.to(distributed.device).eval()
 
     @torch.inference_mode()
     def images(self, images: Image) -> Embedding:
         """Embed (B, H, W, C) uint8 images: (B, E) float32."""
-        found = self._image(torch.from_numpy(images).to(self._machine.device))
+        found = self._image(torch.from_numpy(images).to(self._distributed.device))
         return np.asarray(found.cpu().numpy(), dtype=np.float32)
 
     def texts(self, texts: Sequence[str]) -> Embedding:
@@ -33,4 +37,4 @@ class TorchEmbedder:
         if self._trained.recipe.text.clean:
             texts = [clean_report(text) for text in texts]
         ids = token_ids(self._trained.tokenizer, texts)
-        return np.asarray(read_texts(self._trained.text, ids, self._machine)[0].numpy())
+        return np.asarray(read_texts(self._trained.text, ids, self._distributed)[0].numpy())

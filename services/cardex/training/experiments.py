@@ -1,4 +1,4 @@
-"""Many recipes, each with several seeds, trained and measured alike: the rows of a table."""
+"""Trains and measures recipes with several seeds each, for the tables of docs/training.md."""
 
 import json
 import logging
@@ -20,7 +20,9 @@ from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.recipe import Recipe, read_recipe
-from cardex.training.run import Reports, RunContext, train
+from cardex.training.run import train
+from cardex.training.stage import RunContext
+from cardex.training.text_stage import Reports
 from cardex.training.trainer import Stopped
 
 logger = logging.getLogger(__name__)
@@ -28,13 +30,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One row's part: a recipe with a seed.
+    """One training of a recipe with a seed.
 
     Attributes:
-        name: of the recipe's file.
-        recipe: with that seed.
-        folds: to train on.
-        fold: to measure on.
+        name: of the recipe's file, without suffix.
+        recipe: the recipe, with the run's seed.
+        folds: folds to train on.
+        fold: fold to measure on.
     """
 
     name: str
@@ -44,14 +46,14 @@ class Run:
 
     @property
     def label(self) -> str:
-        """Its name in the results."""
+        """The run's key in the file of results."""
         return f"{self.name}/{self.recipe.seed}/{self.fold}"
 
 
 def runs_of(
     paths: Iterable[Path], seeds: Sequence[int], fold: int, folds: Sequence[int] = TRAINING_FOLDS
 ) -> list[Run]:
-    """Return a run for every recipe and seed, all recipes' first seeds first."""
+    """Return a run for every recipe and seed, ordered by seed."""
     recipes = [(path.stem, read_recipe(path)) for path in paths]
     return [
         Run(name, msgspec.structs.replace(recipe, seed=seed), tuple(folds), fold)
@@ -61,24 +63,31 @@ def runs_of(
 
 
 def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
-    """Train and measure one run."""
+    """Train and measure one run; returns the figures of `evaluate`, and "seconds"."""
     torch.set_num_threads(1)
-    place = RunContext(work, DistributedContext.here())
+    context = RunContext(work, DistributedContext.here())
     dataset = open_dataset(data, work)
     corpus = Corpus.of([record for record in dataset.records if record.fold in run.folds])
     start = time.monotonic()
-    reports = Reports(corpus, dataset.descriptions, run.recipe, place)
-    trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, place)
-    figures = evaluate(TorchEmbedder(trained, place.machine), task_of(dataset, run.fold))
+    reports = Reports(corpus, dataset.descriptions, run.recipe, context)
+    trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, context)
+    figures = evaluate(TorchEmbedder(trained, context.distributed), task_of(dataset, run.fold))
     return {**figures, "seconds": round(time.monotonic() - start, 1)}
 
 
 def run_all(
     runs: Sequence[Run], data: Path, work: Path, results: Path, jobs: int
 ) -> dict[str, Any]:
-    """Run what `results` does not hold yet, `jobs` at a time, and write each as it comes.
+    """Execute the runs that `results` does not have yet, and write each result when it is there.
 
-    A run that cannot be done leaves its error in its place.
+    The result of a run that fails is its error.
+
+    Args:
+        runs: the runs.
+        data: PTB-XL's folder, or a manifest.
+        work: folder of stages that are finished.
+        results: JSON file of figures by label.
+        jobs: number of processes.
 
     Raises:
         Stopped: if a run was interrupted.
@@ -88,8 +97,8 @@ def run_all(
     if not missing:
         return known
     results.parent.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, initializer=_quiet) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(jobs, initializer=_quiet) as pool:
         tasks = [(run, data, work) for run in missing]
         for place, (label, figures) in enumerate(pool.imap_unordered(_measured, tasks), start=1):
             logger.info("%d of %d: %s", place, len(missing), label)
@@ -105,7 +114,7 @@ def _quiet() -> None:
 def _measured(task: tuple[Run, Path, Path]) -> tuple[str, dict[str, Any]]:
     try:
         return task[0].label, measure(*task)
-    except Stopped:  # not a result: the same command goes on
+    except Stopped:  # not a result: the same command continues the run
         raise
     except CardexError as error:
         return task[0].label, {"error": str(error)}

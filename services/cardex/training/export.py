@@ -1,4 +1,4 @@
-"""From trained towers to the model repository: graphs, tokenizer, parameters, model card."""
+"""Exports trained models to a model repository: graphs, tokenizer, parameters, model card."""
 
 import hashlib
 import json
@@ -31,17 +31,18 @@ from cardex.training.tokens import LENGTH
 OPSET = 18
 PARITY = 1e-4
 CANDIDATES = 3
-"""Reports in the example by which the matcher is traced; its graph takes any number."""
+"""Number of reports with which the matcher is traced; its graph takes any number."""
 
 
 def export(trained: Trained, repository: Path, card: Card) -> str:
     """Write the models into a model repository, as its version 1; returns the model version.
 
-    A folder that is none yet gets its configurations from the project's own.
+    A folder without configurations gets those of the project's own repository.
 
     Raises:
-        CardexError: if ONNX Runtime and torch differ by more than `PARITY`, the repository has a matcher and
-            the recipe none, or other versions, or the recipe cleans reports, which the service does not.
+        CardexError: if ONNX Runtime and torch differ by more than `PARITY`, the repository has
+            other versions, it has a matcher and the recipe has none, or the recipe cleans reports,
+            which the service does not.
     """
     spec = trained.recipe.spec
     if trained.recipe.text.clean:
@@ -51,15 +52,15 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
     release = ModelVersion(repository, 1)
     if others := [one.triton_version for one in model_versions(repository) if one != release]:
         raise CardexError(
-            f"{repository} also holds version {others[-1]}: export into a repository of its own, and bring it"
-            " into service by `cardex models deploy`"
+            f"{repository} also holds version {others[-1]}: export into a repository of its own,"
+            " and bring it into service by `cardex models deploy`"
         )
     lay_out(repository, ROOT / "model_repository", matcher=trained.matcher is not None)
     graphs = {name: release.graph(name) for name in GRAPHS}
     if trained.matcher is None and (repository / MATCHER).exists():
         raise CardexError(
-            f"the recipe has no [matcher], and {repository / MATCHER} is one of another model: add one"
-            " to the recipe, or remove that folder"
+            f"the recipe has no [matcher], and {repository / MATCHER} is one of another model: add"
+            " one to the recipe, or remove that folder"
         )
     pixels, tokens = probe_image(spec.shape), probe_tokens(LENGTH)
     image_probe = _write_graph(
@@ -97,10 +98,10 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
 def _write_graph(
     model: nn.Module, example: dict[str, Tensor], output: str, path: Path
 ) -> list[float]:
-    """Export one model, check it against torch, and return the answer to its known input.
+    """Export one model, compare it with torch, and return its answer to the known input.
 
-    The first axis of every tensor is the batch; the second of "token_ids" and "match", where there is one
-    more, the candidate reports.
+    The first axis of every tensor is the batch; the matcher's "token_ids" and "match" have the
+    candidate reports as second axis.
     """
     model.cpu().eval()
     batch = tuple(tensor.repeat(3, *[1] * (tensor.dim() - 1)) for tensor in example.values())

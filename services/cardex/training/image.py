@@ -1,4 +1,4 @@
-"""The image encoder's tower: aligned to the locked report encoder by the losses that a recipe names."""
+"""Trains image encoders: towards reports by the losses of a recipe, or towards teachers."""
 
 import copy
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cardex.domain.ecg import Signal
@@ -14,7 +13,6 @@ from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
 from cardex.training import losses
 from cardex.training.augment import augment
-from cardex.training.distributed import DistributedContext
 from cardex.training.losses import Queue
 from cardex.training.matcher import Matcher
 from cardex.training.matching import fused_losses
@@ -24,23 +22,25 @@ from cardex.training.trainer import Batch, Prepared
 
 SMOOTHING = 0.1
 QUEUE = 1024
-"""Of a few thousand ECGs a longer queue would hold each one several times."""
+"""A longer queue would hold each of a few thousand ECGs several times."""
 MOMENTUM = 0.995
-STUDY_WORDING = 0.05
-"""The wording's distance beside the statements' cross-entropy: it makes both weigh alike."""
+STUDENT_WORDING = 0.05
+"""Weight of the wording's distance, at which it is about as large as the cross-entropy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What the ECGs are to be like.
+class ReportTargets:
+    """What the ECGs are trained towards, taken from their records and reports.
+
+    The bank is the list of all distinct training reports.
 
     Attributes:
-        statements: (ECGs, S) float32.
-        words: (ECGs, T) float32 of 0 and 1, the terms of its report.
-        own: (ECGs,) int64, which report of the bank is the ECG's own.
-        bank: (reports, W) locked wording vectors.
-        bank_statements: (reports, S) float32.
-        bank_ids: (reports, length) int32.
+        statements: (ECGs, S) float32, probability of each statement by the record.
+        words: (ECGs, T) float32, 1 where the ECG's report has the term, else 0.
+        own: (ECGs,) int64, row of the ECG's own report in the bank.
+        bank: (reports, W) float32 wording vectors of the report encoder.
+        bank_statements: (reports, S) float32, mean statements of the records with that report.
+        bank_ids: (reports, length) int32 token ids.
     """
 
     statements: Tensor
@@ -52,24 +52,31 @@ class Lesson:
 
 
 class ImageTower(nn.Module):
-    """The encoder with the targets, heads and momentum copies that only training uses."""
+    """An image encoder with the targets, heads and momentum copies that only training needs."""
 
     def __init__(
-        self, encoder: ImageEncoder, lesson: Lesson, weights: Losses, text: ReportEncoder
+        self, encoder: ImageEncoder, targets: ReportTargets, weights: Losses, text: ReportEncoder
     ) -> None:
-        """Train `encoder` on `lesson`; `text` is the locked report encoder."""
+        """Prepare the training of an encoder.
+
+        Args:
+            encoder: the model that is trained.
+            targets: what its ECGs are trained towards.
+            weights: weight of each loss; 0 leaves a loss out.
+            text: the report encoder, which is not changed.
+        """
         super().__init__()
         self.encoder = encoder
         self.weights = weights
         for name in ("statements", "words", "own", "bank", "bank_statements", "bank_ids"):
-            self.register_buffer(f"lesson_{name}", getattr(lesson, name), persistent=False)
+            self.register_buffer(f"target_{name}", getattr(targets, name), persistent=False)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         width = encoder.cls.shape[-1]
         if self._reads_words:
-            self.words = nn.Linear(width, lesson.words.shape[1])
+            self.words = nn.Linear(width, targets.words.shape[1])
         if weights.soft or weights.reverse:
             self.momentum = copy.deepcopy(encoder).requires_grad_(False)
-            self.queue = Queue(QUEUE, lesson.bank.shape[1])
+            self.queue = Queue(QUEUE, targets.bank.shape[1])
         if weights.transport or weights.matching or weights.language:
             assert isinstance(text, TextEncoder)
             self.matcher = Matcher(encoder, text, text.config)
@@ -78,9 +85,13 @@ class ImageTower(nn.Module):
     def forward(
         self, images: Tensor, rows: Tensor, partner: Tensor, share: Tensor
     ) -> dict[str, Tensor]:
-        """Return the weighted losses of (B, H, W, C) uint8 images of the ECGs `rows`.
+        """Return the weighted losses of a batch by name.
 
-        Each is mixed with its `partner` (B,) of the batch: `share` (1,) of it stays.
+        Args:
+            images: (B, H, W, C) uint8.
+            rows: (B,) int64, the ECGs' rows in the targets.
+            partner: (B,) int64, the image of the batch that each one is mixed with (mixup).
+            share: (1,) float32, weight of the image itself in the mixture.
         """
         images = share * images.float() + (1.0 - share) * images[partner].float()
         tokens = self.encoder.tokens(images)
@@ -88,12 +99,12 @@ class ImageTower(nn.Module):
         mixed = _Mixed(rows, partner, share)
         found = {
             "statements": F.binary_cross_entropy_with_logits(
-                log_odds, mixed(self.lesson_statements)
+                log_odds, mixed(self.target_statements)
             )
         }
         if self._reads_words:
             found["words"] = F.binary_cross_entropy_with_logits(
-                self.words(pooled(tokens)), mixed(self.lesson_words)
+                self.words(pooled(tokens)), mixed(self.target_words)
             )
         if self.weights.contrast:
             found["contrast"] = self._contrast(images, wording, mixed)
@@ -102,13 +113,13 @@ class ImageTower(nn.Module):
         if self.weights.transport:
             found["transport"] = self._transport(tokens, rows)
         if self.weights.matching or self.weights.language:
-            own = self.lesson_own[rows]
+            own = self.target_own[rows]
             found |= fused_losses(
                 self.matcher,
                 tokens,
-                self.lesson_bank_ids[own],
+                self.target_bank_ids[own],
                 own,
-                wording @ self.lesson_bank[own].T,
+                wording @ self.target_bank[own].T,
             )
         return {
             name: weight * value
@@ -118,48 +129,48 @@ class ImageTower(nn.Module):
 
     @property
     def _reads_words(self) -> bool:
-        return bool(self.weights.words) and self.lesson_words.shape[1] > 0
+        return bool(self.weights.words) and self.target_words.shape[1] > 0
 
     @property
     def _scale(self) -> Tensor:
         return self.log_scale.exp().clamp(max=100.0)
 
     def _contrast(self, images: Tensor, wording: Tensor, mixed: "_Mixed") -> Tensor:
-        count = len(self.lesson_bank)
-        targets = mixed.blend(losses.one_hot(self.lesson_own[mixed.rows], count, SMOOTHING))
+        count = len(self.target_bank)
+        targets = mixed.blend(losses.one_hot(self.target_own[mixed.rows], count, SMOOTHING))
         if self.weights.label_aware:
             targets = losses.label_aware(
                 targets,
-                self.lesson_statements[mixed.rows],
-                self.lesson_bank_statements,
+                self.target_statements[mixed.rows],
+                self.target_bank_statements,
                 self.weights.label_aware,
             )
         if self.weights.soft:
             with torch.no_grad():
                 _, steady = self.momentum.read(images)
             targets = losses.soften(
-                targets, steady @ self.lesson_bank.T * self._scale, self.weights.soft
+                targets, steady @ self.target_bank.T * self._scale, self.weights.soft
             )
-        return losses.contrast(wording @ self.lesson_bank.T * self._scale, targets)
+        return losses.contrast(wording @ self.target_bank.T * self._scale, targets)
 
     def _reverse(self, wording: Tensor, rows: Tensor) -> Tensor:
-        """Report to ECG: the batch's and the queue's ECGs are the candidates."""
-        own = self.lesson_own[rows]
+        """Contrast each report with the ECGs of the batch and of the queue."""
+        own = self.target_own[rows]
         vectors, tags = self.queue.filled()
         candidates = torch.cat([wording, vectors])
         same = (own[:, None] == torch.cat([own, tags])[None]).float()
-        logits = self.lesson_bank[own] @ candidates.T * self._scale
+        logits = self.target_bank[own] @ candidates.T * self._scale
         self._pushed = (wording.detach(), own)
         return losses.contrast(logits, same / same.sum(dim=1, keepdim=True))
 
     def _transport(self, tokens: Tensor, rows: Tensor) -> Tensor:
-        ids = self.lesson_bank_ids[self.lesson_own[rows]]
+        ids = self.target_bank_ids[self.target_own[rows]]
         words = self.text.tokens(ids)
         seen = self.matcher.bridge(tokens)
         return losses.transport(seen, words, ids != 0).mean()
 
     def after_step(self) -> None:
-        """Move the momentum copy and the queue on."""
+        """Update the momentum copy and the queue; called after each step of the optimiser."""
         if self.weights.soft or self.weights.reverse:
             losses.momentum_update(self.encoder, self.momentum, MOMENTUM)
         if self.weights.reverse:
@@ -167,34 +178,39 @@ class ImageTower(nn.Module):
 
 
 class StudentTower(nn.Module):
-    """An encoder that learns the mean of its teachers."""
+    """An image encoder that is trained towards the mean of its teachers' outputs."""
 
     def __init__(self, encoder: ImageEncoder, teachers: list[ImageEncoder]) -> None:
-        """Train `encoder` towards locked `teachers`."""
+        """Prepare the training of `encoder`; the `teachers` are not changed."""
         super().__init__()
         self.encoder = encoder
-        # beside the module's own tree: a checkpoint is not to hold them
+        # Not registered as submodules, so that checkpoints do not contain them.
         self.__dict__["teachers"] = [teacher.eval().requires_grad_(False) for teacher in teachers]
 
     def forward(
         self, images: Tensor, rows: Tensor, partner: Tensor, share: Tensor
     ) -> dict[str, Tensor]:
-        """Return the distances to the teachers' mean on (B, H, W, C) uint8 images."""
+        """Return the distances from the teachers' mean by name; see `ImageTower.forward`."""
         images = share * images.float() + (1.0 - share) * images[partner].float()
-        with torch.no_grad():
-            taught = [teacher.to(images.device).read(images) for teacher in self.teachers]
-            odds = torch.stack([log_odds for log_odds, _ in taught]).mean(dim=0)
-            words = F.normalize(torch.stack([wording for _, wording in taught]).mean(dim=0), dim=-1)
+        probabilities, words = self._teacher_targets(images)
         log_odds, wording = self.encoder.read(images)
         return {
-            "statements": F.binary_cross_entropy_with_logits(log_odds, torch.sigmoid(odds)),
-            "wording": STUDY_WORDING * (1.0 - (wording * words).sum(dim=-1)).mean(),
+            "statements": F.binary_cross_entropy_with_logits(log_odds, probabilities),
+            "wording": STUDENT_WORDING * (1.0 - (wording * words).sum(dim=-1)).mean(),
         }
+
+    @torch.no_grad()
+    def _teacher_targets(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the teachers' mean: (B, S) probabilities and (B, W) unit wording vectors."""
+        outputs = [teacher.to(images.device).read(images) for teacher in self.teachers]
+        log_odds = torch.stack([log_odds for log_odds, _ in outputs]).mean(dim=0)
+        words = torch.stack([wording for _, wording in outputs]).mean(dim=0)
+        return torch.sigmoid(log_odds), F.normalize(words, dim=-1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Mixed:
-    """A batch of mixed ECGs: picks their targets."""
+    """Mixes the targets of a batch as its images were mixed."""
 
     rows: Tensor
     partner: Tensor
@@ -208,7 +224,17 @@ class _Mixed:
 
 
 def prepare_images(signals: Signal, spec: ImageSpec, how: Augmentation, batch: Batch) -> Prepared:
-    """Augment and draw a batch of (ECGs, 12, samples), and choose what is mixed with what."""
+    """Augment and draw a batch, and choose the partners for mixup.
+
+    Args:
+        signals: (ECGs, 12, samples) float32, mV, of all ECGs.
+        spec: the image to draw.
+        how: strength of the augmentation and of mixup.
+        batch: which ECGs, and the random generator.
+
+    Returns:
+        Images, rows, partners and share, as `ImageTower.forward` takes them.
+    """
     random = batch.random
     images = draw(augment(signals[batch.samples], spec, how, random), spec)
     count = len(batch.samples)
@@ -224,25 +250,20 @@ def prepare_images(signals: Signal, spec: ImageSpec, how: Augmentation, batch: B
 
 
 def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
-    """Cut (ECGs, 12, samples) as the service does: (ECGs, 12, window)."""
+    """Cut the window that the service would draw from each signal.
+
+    Args:
+        signals: (ECGs, 12, samples) float32, mV.
+        spec: the image, which has the window's length.
+
+    Returns:
+        (ECGs, 12, window) float32, mV.
+    """
     return np.stack([window_of(signal, spec) for signal in signals])
 
 
-@torch.inference_mode()
-def read_images(
-    encoder: ImageEncoder, windows: Signal, spec: ImageSpec, machine: DistributedContext
-) -> NDArray[np.float32]:
-    """Return embeddings (ECGs, embedding) of windows."""
-    encoder.to(machine.device).eval()
-    found = [
-        encoder(torch.from_numpy(draw(windows[first : first + 64], spec)).to(machine.device)).cpu()
-        for first in range(0, len(windows), 64)
-    ]
-    return np.asarray(torch.cat(found).numpy(), dtype=np.float32)
-
-
 def new_encoder(recipe: ImageRecipe, spec: ImageSpec, prior: Tensor) -> ImageEncoder:
-    """Make the encoder of a recipe with random weights; axes that no loss trains stay silent."""
+    """Make a recipe's encoder with random weights; axes that no loss trains are always 0."""
     encoder = ImageEncoder(recipe.size, spec.shape, recipe.patch, prior)
     if not recipe.losses.statements:
         _silence(encoder.space.statements)

@@ -1,8 +1,8 @@
-"""What both encoders are pulled towards: contrast, matching, masked words, optimal transport.
+"""Losses of the encoders: contrast, matching, masked words, optimal transport.
 
-Every function is pure but for `Queue.push` and `momentum_update`, which write in place. The losses
-are those of ALBEF (Li et al. 2021, arXiv 2107.07651), which P1 (Qiu et al. 2023) takes over, and the
-transport loss of P2 (Qiu et al., EACL 2023).
+Every function is pure, except `Queue.push` and `momentum_update`, which write in place. The losses
+are those of ALBEF (Li et al. 2021, arXiv 2107.07651), which Qiu et al. (ML4H 2023, called P1 below)
+use too, and the transport loss of Qiu et al. (EACL 2023, called P2 below).
 """
 
 import torch
@@ -14,7 +14,7 @@ IGNORED = -100
 
 MASKED_SHARE = 0.15
 REPLACED, SWAPPED = 0.8, 0.1
-"""Of the chosen tokens: share that becomes [MASK], share that becomes a random token (BERT, 3.1)."""
+"""Shares of the chosen tokens that become [MASK], and a random token (BERT, 3.1)."""
 
 
 def contrast(logits: Tensor, targets: Tensor) -> Tensor:
@@ -40,9 +40,9 @@ def one_hot(own: Tensor, count: int, smoothing: float = 0.0) -> Tensor:
 
 
 def soften(targets: Tensor, momentum_logits: Tensor, alpha: float) -> Tensor:
-    """Mix in what the momentum encoders say: (1 - alpha) targets + alpha softmax(momentum logits).
+    """Return (1 - alpha) * targets + alpha * softmax(momentum_logits).
 
-    Momentum distillation, ALBEF eq. 6; P1 has alpha = 0.4.
+    This is momentum distillation, ALBEF eq. 6; P1 has alpha = 0.4.
 
     Args:
         targets: (B, K) float, rows sum to 1.
@@ -58,10 +58,10 @@ def soften(targets: Tensor, momentum_logits: Tensor, alpha: float) -> Tensor:
 def label_aware(
     targets: Tensor, statements: Tensor, bank_statements: Tensor, share: float
 ) -> Tensor:
-    """Spread `share` of each row's target equally over the entries that state just what its ECG does.
+    """Spread `share` of each row's target equally over the entries with exactly its statements.
 
-    Records with the same statements are no negatives of each other. A row without statements says
-    nothing of its ECG, so it is like no entry; a row that is like no entry keeps its target.
+    Records with the same statements should not be negatives of each other. A row without statements
+    equals no entry; a row that equals no entry keeps its target.
 
     Args:
         targets: (B, K) float, rows sum to 1.
@@ -85,7 +85,7 @@ def label_aware(
 class Queue(nn.Module):
     """The last `size` representations, each with the tag of its report (MoCo, He 2020).
 
-    All of it is buffers, so a checkpoint holds it and `to` moves it.
+    They are buffers, so that checkpoints contain them and `to` moves them.
     """
 
     representations: Tensor
@@ -111,9 +111,9 @@ class Queue(nn.Module):
         self.pushed += len(vectors)
 
     def filled(self) -> tuple[Tensor, Tensor]:
-        """Return what is stored: (F, E) vectors and (F,) tags, F at most `size`, in no order.
+        """Return the stored (F, E) vectors and (F,) tags, F at most `size`, in no order.
 
-        Copies, because a later `push` would change what a graph still needs for its gradient.
+        They are copies, because a later `push` would change tensors that a gradient still needs.
         """
         count = min(int(self.pushed), len(self.tags))
         return self.representations[:count].clone(), self.tags[:count].clone()
@@ -141,19 +141,20 @@ def momentum_update(online: nn.Module, momentum: nn.Module, rate: float) -> None
 def hard_negatives(
     similarity: Tensor, same: Tensor, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Draw for each row an entry of the batch that is not its own, the more likely the more similar.
+    """Draw a negative for each row from the batch; similar entries are more likely.
 
-    ALBEF, 3.2: with probability softmax(similarity) among the allowed; uniform among them where
+    The probability is softmax(similarity) over the allowed entries (ALBEF, 3.2), or uniform where
     that is not finite.
 
     Args:
         similarity: (B, B) float, similarity over temperature.
-        same: (B, B) bool, True where an entry is no negative of the row: itself, an equal report.
+        same: (B, B) bool, True for entries that are not negatives of the row: itself, and those
+            with an equal report.
         generator: on the device of `similarity`; None takes torch's own.
 
     Returns:
-        (B,) int64 indices, and (B,) bool that is False where a row had no negative; its index is then
-        the row's own.
+        (B,) int64 indices, and (B,) bool, False for rows without a negative, whose index is their
+        own.
     """
     allowed = ~same
     valid = allowed.any(dim=1)  # (B,)
@@ -231,7 +232,7 @@ def sinkhorn(cost: Tensor, epsilon: float, iterations: int, mask: Tensor | None 
         epsilon: weight of the entropy, in the unit of `cost`; towards 0 the plan becomes the exact
             one and needs more iterations.
         iterations: of a row and a column scaling each.
-        mask: (B, M) bool, True for columns that have weight, at least one in each row; None for all.
+        mask: (B, M) bool, True for columns that have weight, at least one per row; None for all.
 
     Returns:
         (B, N, M) float32; rows sum to 1 / N within convergence, columns to 1 / (number of unmasked
@@ -259,10 +260,10 @@ def transport(
     epsilon: float = 0.1,
     iterations: int = 50,
 ) -> Tensor:
-    """Return what it costs to move the image's tokens onto the report's (P2): <T, C>, C = 1 - cos.
+    """Return the cost of transporting the image's tokens to the report's (P2): <T, C>, C = 1 - cos.
 
-    The plan T is held fixed in the gradient, as in UNITER and P2: at the optimum the gradient of the
-    regularised cost is T itself (envelope theorem), and no gradient goes through `iterations` steps.
+    The plan T is constant for the gradient, as in UNITER and P2: at the optimum the gradient of the
+    regularised cost with respect to C is T itself (envelope theorem).
 
     Args:
         image_tokens: (B, N, D) float.

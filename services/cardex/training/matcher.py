@@ -1,4 +1,4 @@
-"""The matcher: a report encoder that looks at the ECG while it reads, and says whether both belong together."""
+"""The matcher: a cross-encoder that scores whether a report belongs to an ECG's image."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,10 +7,10 @@ from cardex.training.models import Block, ImageEncoder, TextEncoder, TowerConfig
 
 
 class Matcher(nn.Module):
-    """Multimodal encoder: the report encoder's blocks, each looking at the image's tokens (P1)."""
+    """The report encoder's blocks with cross-attention to the image's tokens (Qiu et al. 2023)."""
 
     def __init__(self, image: ImageEncoder, text: TextEncoder, config: TowerConfig) -> None:
-        """Build over an image encoder, with the weights of the report encoder of size `config`."""
+        """Build over an image encoder; weights start as those of the report encoder `text`."""
         super().__init__()
         self.image = image
         self.bridge = nn.Linear(image.cls.shape[-1], config.width)
@@ -46,10 +46,10 @@ class Matcher(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Transformer block with cross-attention between self-attention and feed-forward (ALBEF, P1)."""
+    """Transformer block with cross-attention after the self-attention (ALBEF, Li 2021)."""
 
     def __init__(self, config: TowerConfig) -> None:
-        """Build the block; its own attention and feed-forward are those of `Block`."""
+        """Build the block; self-attention and feed-forward network are a `Block`'s."""
         super().__init__()
         self.block = Block(config)
         self.heads = config.heads
@@ -61,7 +61,7 @@ class CrossBlock(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, tokens: Tensor, seen: Tensor, mask: Tensor) -> Tensor:
-        """Map report tokens (B, M, D), which see image tokens (B, N, D), to (B, M, D)."""
+        """Map report tokens (B, M, D), which attend to image tokens (B, N, D), to (B, M, D)."""
         tokens = self.block.attend(tokens, mask)
         batch, count, width = tokens.shape
         split = (batch, -1, self.heads, width // self.heads)

@@ -1,4 +1,4 @@
-"""The matcher's tower: match or no match, and the words masked in a report (P1)."""
+"""Trains the matcher: match or no match, and masked words of the report (Qiu et al. 2023)."""
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ def fused_losses(
         matcher: the multimodal encoder.
         tokens: (B, 1 + N, D) of the image encoder.
         ids: (B, M) int32, each ECG's own report.
-        own: (B,) int64, which report that is: equal ones are no negatives.
+        own: (B,) int64, row of that report in the bank; equal rows are not negatives.
         similarity: (B, B) of ECGs and reports, by which hard negatives are drawn.
     """
     seen = matcher.bridge(tokens)
@@ -41,7 +41,7 @@ def fused_losses(
 
 
 class MatcherTower(nn.Module):
-    """The matcher over a locked image encoder."""
+    """The matcher over an image encoder that is not trained."""
 
     def __init__(
         self, matcher: Matcher, own: Tensor, bank: Tensor, bank_ids: Tensor, language: float
@@ -49,11 +49,11 @@ class MatcherTower(nn.Module):
         """Train `matcher` on ECGs whose reports are `own` of the bank.
 
         Args:
-            matcher: its image encoder is locked here.
-            own: (ECGs,) int64.
+            matcher: the model; its image encoder is frozen here.
+            own: (ECGs,) int64, row of each ECG's report in the bank.
             bank: (reports, E) embeddings, by which hard negatives are drawn from all reports.
             bank_ids: (reports, M) int32.
-            language: weight of the masked words.
+            language: weight of the masked words' loss.
         """
         super().__init__()
         self.matcher = matcher
@@ -66,7 +66,7 @@ class MatcherTower(nn.Module):
     def forward(
         self, images: Tensor, rows: Tensor, partner: Tensor, share: Tensor
     ) -> dict[str, Tensor]:
-        """Return the losses of (B, H, W, C) uint8 images of the ECGs `rows`; nothing is mixed."""
+        """Return the losses by name; arguments as for `ImageTower.forward`, without mixup."""
         encoder: ImageEncoder = self.matcher.image.eval()
         with torch.no_grad():
             tokens = encoder.tokens(images)
@@ -90,7 +90,7 @@ class MatcherTower(nn.Module):
         }
 
     def _negatives(self, similarity: Tensor, own: Tensor) -> Tensor:
-        """Draw for each ECG other reports from its nearest."""
+        """Draw `NEGATIVES` other reports from the `POOL` nearest of each ECG: (B, NEGATIVES)."""
         similarity = similarity.scatter(1, own[:, None], -torch.inf)
         nearest = similarity.topk(min(POOL, similarity.shape[1] - 1), dim=1).indices
         count = min(NEGATIVES, nearest.shape[1])
@@ -99,10 +99,10 @@ class MatcherTower(nn.Module):
 
 
 POOL = 128
-"""The candidates that are re-ranked (P1's k)."""
+"""Number of candidate reports that are re-ranked (k in Qiu et al. 2023)."""
 NEGATIVES = 5
 
 
 def trimmed(ids: Tensor) -> Tensor:
-    """Cut (B, M) ids to their longest."""
+    """Cut (B, M) token ids, padded with 0, to the longest report's length."""
     return ids[:, : max(1, int((ids != PIECES.pad).sum(dim=1).max()))]

@@ -1,4 +1,4 @@
-"""What a training says of itself: a CSV row every few steps, TensorBoard on request, progress with time left."""
+"""Logs losses: CSV rows, TensorBoard on request, and progress with the time left."""
 
 import csv
 import logging
@@ -14,57 +14,72 @@ from cardex.domain.errors import CardexError
 logger = logging.getLogger(__name__)
 
 EVERY = 20
-SAY_EVERY_S = 15.0
+REPORT_EVERY_S = 15.0
 
 
 class MetricLogger:
-    """The log of one stage."""
+    """Writes the losses of one stage."""
 
     def __init__(
         self, folder: Path | None, name: str, writes: bool, begun: int, tensorboard: bool
     ) -> None:
-        """Open the log of stage `name` at step `begun`; later rows, of a run cut off, are dropped.
+        """Prepare the log of a stage.
+
+        Args:
+            folder: for the files; None to write none.
+            name: of the stage and its files.
+            writes: whether this process writes; one of all does.
+            begun: the step that the training continues from; later rows of an interrupted run are
+                dropped.
+            tensorboard: whether TensorBoard's event files are written.
 
         Raises:
-            CardexError: if TensorBoard is asked for and not installed.
+            CardexError: if TensorBoard is asked for but not installed.
         """
         self._name, self._writes, self._begun = name, writes, begun
         self._path = folder / f"{name}.csv" if folder and writes else None
         self._file: TextIO | None = None
         self._rows: Any = None
-        self._start = self._said = time.monotonic()
+        self._start = self._reported = time.monotonic()
         self._board: Any = None
         if tensorboard and folder:
-            writer = _board()  # in every process, so that all stop where it is missing
+            writer = _board()  # in every process, so that all stop if it is not installed
             if writes:
                 self._board = writer(str(folder / "tensorboard" / name), purge_step=begun + 1)
 
     def __enter__(self) -> "MetricLogger":
-        """Open the file."""
+        """Return the logger; its file is opened with the first row."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
-        """Close the file."""
+        """Close the files."""
         if self._file:
             self._file.close()
         if self._board:
             self._board.close()
 
     def write(self, step: int, total: int, rate: float, losses: dict[str, Tensor]) -> None:
-        """Take the losses of a step; every `EVERY` steps they become a row."""
+        """Write the losses of a step, if it is one of every `EVERY` or the last.
+
+        Args:
+            step: number of the step, from 1.
+            total: number of steps.
+            rate: learning rate.
+            losses: scalars by name.
+        """
         if not self._writes:
             return
-        # a GPU's losses are only read here: reading them at each step would make it wait
+        # Losses are read only now: to read them at each step would make a GPU wait.
         if step % EVERY and step != total:
             return
         found = {name: float(value.detach()) for name, value in losses.items()}
         self._row(step, rate, found)
         now = time.monotonic()
-        if now - self._said > SAY_EVERY_S or step == total:
-            self._said = now
+        if now - self._reported > REPORT_EVERY_S or step == total:
+            self._reported = now
             left = (now - self._start) / (step - self._begun) * (total - step)
             text = " ".join(f"{name} {value:.4f}" for name, value in found.items())
             logger.info("%s step %d of %d: %s, %.0f s left", self._name, step, total, text, left)

@@ -1,4 +1,4 @@
-"""The two encoders, a ViT for ECG images and a BERT-style transformer for reports, and their space."""
+"""The encoders, a ViT for ECG images and a BERT-style transformer for reports, and their space."""
 
 import msgspec
 import torch
@@ -32,15 +32,15 @@ PRESETS = {
     "small": TowerConfig(width=384, depth=12, heads=6),
     "base": TowerConfig(width=768, depth=12, heads=12),
 }
-"""ViT-Ti, ViT-S and ViT-B (Touvron 2021, Dosovitskiy 2021; P1's is "base" with patches of 16 at 384
-pixels), and the one that two cores train and serve."""
+"""ViT-Ti, ViT-S and ViT-B (Touvron 2021, Dosovitskiy 2021), and "cpu", a size that two cores can
+train and serve. Qiu et al. (ML4H 2023) have "base" with patches of 16 at 384 pixels."""
 
 
 class Block(nn.Module):
     """Pre-norm transformer block."""
 
     def __init__(self, config: TowerConfig) -> None:
-        """Build the block of one tower."""
+        """Build a block of a tower of size `config`."""
         super().__init__()
         self.heads = config.heads
         self.norm1 = nn.LayerNorm(config.width)
@@ -52,11 +52,11 @@ class Block(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Map (B, N, D) to (B, N, D); `mask` (B, 1, 1, N) is True where a token may be seen."""
+        """Map (B, N, D) to (B, N, D); `mask` (B, 1, 1, N) is True for tokens to attend to."""
         return self.feed(self.attend(tokens, mask))
 
     def attend(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Add what each token sees of the others."""
+        """Add multi-head self-attention to (B, N, D) tokens; `mask` as for `forward`."""
         batch, count, width = tokens.shape
         qkv = self.qkv(self.norm1(tokens)).view(batch, count, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, N, D/H)
@@ -64,17 +64,18 @@ class Block(nn.Module):
         return tokens + self.drop(self.out(seen.transpose(1, 2).reshape(batch, count, width)))
 
     def feed(self, tokens: Tensor) -> Tensor:
-        """Add the feed-forward's part."""
+        """Add the feed-forward network's output to (B, N, D) tokens."""
         return tokens + self.drop(self.down(F.gelu(self.up(self.norm2(tokens)))))
 
 
 class StatementSpace(nn.Module):
     """The shared space: one axis for each statement, the others for the wording.
 
-    An ECG's vector u on the statement axes holds the log-odds of its statements less a share of what is
-    usual, a report's y the probabilities that it states them, so that u . y is what the ECG says for
-    the report's statements; the wordings add `WORDING_WEIGHT` times their cosine. The last two axes fill
-    each side up to one length, so that cosines of ECGs and reports order as those sums do, both ways.
+    On the statement axes an ECG's vector u has the log-odds of its statements, minus a share of the
+    prior log-odds; a report's vector y has the probabilities that it states them. So u . y sums the
+    ECG's evidence for the report's statements. The other axes add `WORDING_WEIGHT` times the cosine
+    of the wordings. The last two axes fill vectors up to one length for all ECGs and one for all
+    reports, so that cosines order like these sums, for ECGs and for reports.
     """
 
     FILLING = 2
@@ -97,7 +98,7 @@ class StatementSpace(nn.Module):
         self.wording = nn.Linear(config.width, words)
 
     def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, D) to statement log-odds (B, S) and a unit wording vector (B, embedding - S - 2)."""
+        """Map (B, D) to statement log-odds (B, S) and unit wording vectors (B, W)."""
         token = self.norm(token)
         return self.statements(token), F.normalize(self.wording(token), dim=-1)
 
@@ -105,27 +106,27 @@ class StatementSpace(nn.Module):
 WORDING_WEIGHT = 20.0
 PRIOR_SHARE = 0.8
 ECG_LENGTH = 3600.0
-"""Squared length of every ECG before it is made a unit vector; log-odds and wording have about 1000."""
+"""Squared length of an ECG's vector with its filling axis; without, it is about 1000."""
 REPORT_LENGTH = 10.0
-"""The same of every report: nine sure statements, one wording."""
+"""Squared length of a report's vector: up to nine certain statements, and the wording."""
 
 
 def ecg_embedding(log_odds: Tensor, wording: Tensor) -> Tensor:
     """Join (B, S) log-odds and (B, W) wording: (B, S + W + 2) unit vectors."""
-    said = torch.cat([log_odds, WORDING_WEIGHT * wording], dim=-1)
-    rest = _rest(ECG_LENGTH, said)
-    return F.normalize(torch.cat([said, rest, torch.zeros_like(rest)], dim=-1), dim=-1)
+    vector = torch.cat([log_odds, WORDING_WEIGHT * wording], dim=-1)
+    rest = _rest(ECG_LENGTH, vector)
+    return F.normalize(torch.cat([vector, rest, torch.zeros_like(rest)], dim=-1), dim=-1)
 
 
 def report_embedding(probabilities: Tensor, wording: Tensor) -> Tensor:
     """Join (B, S) probabilities and (B, W) wording: (B, S + W + 2) unit vectors."""
-    said = torch.cat([probabilities, wording], dim=-1)
-    rest = _rest(REPORT_LENGTH, said)
-    return F.normalize(torch.cat([said, torch.zeros_like(rest), rest], dim=-1), dim=-1)
+    vector = torch.cat([probabilities, wording], dim=-1)
+    rest = _rest(REPORT_LENGTH, vector)
+    return F.normalize(torch.cat([vector, torch.zeros_like(rest), rest], dim=-1), dim=-1)
 
 
-def _rest(length: float, said: Tensor) -> Tensor:
-    return (length - said.square().sum(dim=-1, keepdim=True)).clamp(min=0.0).sqrt()
+def _rest(length: float, vector: Tensor) -> Tensor:
+    return (length - vector.square().sum(dim=-1, keepdim=True)).clamp(min=0.0).sqrt()
 
 
 class RasterStem(nn.Module):
@@ -174,7 +175,7 @@ class PatchStem(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """ViT over the ECG image: a raster by its stem, any other image in square patches."""
+    """ViT over the ECG image: a raster by convolutions, any other image in square patches."""
 
     def __init__(
         self, config: TowerConfig, shape: tuple[int, int, int], patch: int, prior: Tensor
@@ -183,13 +184,13 @@ class ImageEncoder(nn.Module):
 
         Args:
             config: size of the tower.
-            shape: of one image.
-            patch: side of a patch in pixels; 0 takes the image as a raster.
-            prior: (S,) log-odds of each statement among the training ECGs. `PRIOR_SHARE` of it is taken
-                off in retrieval, which keeps the commonest statements from deciding every search.
+            shape: height, width and channels of an image.
+            patch: side of a patch in pixels; 0 for a raster, whose rows are leads.
+            prior: (S,) log-odds of each statement among the training ECGs. `PRIOR_SHARE` of it is
+                subtracted for retrieval, so that the commonest statements do not decide it.
 
         Raises:
-            CardexError: if the patches do not fill the image, or it has channels and no patches.
+            CardexError: if `patch` does not divide height and width, or a raster has channels.
         """
         super().__init__()
         height, width, channels = shape
@@ -233,7 +234,7 @@ class ImageEncoder(nn.Module):
         return self.join(*self.read(image))
 
     def join(self, log_odds: Tensor, wording: Tensor) -> Tensor:
-        """Make the embeddings of what `read` returned: (B, embedding) unit vectors."""
+        """Make embeddings from the outputs of `read`: (B, embedding) unit vectors."""
         return ecg_embedding(log_odds - self.offset, wording)
 
 
@@ -243,7 +244,7 @@ def pooled(tokens: Tensor) -> Tensor:
 
 
 class ReportEncoder(nn.Module):
-    """What every report encoder does with its tokens: the first one's state enters the shared space."""
+    """Base of the report encoders: the first token's state is projected to the shared space."""
 
     space: StatementSpace
 
@@ -261,7 +262,7 @@ class ReportEncoder(nn.Module):
         return self.join(*self.read(token_ids))
 
     def join(self, log_odds: Tensor, wording: Tensor) -> Tensor:
-        """Make the embeddings of what `read` returned: (B, embedding) unit vectors."""
+        """Make embeddings from the outputs of `read`: (B, embedding) unit vectors."""
         return report_embedding(torch.sigmoid(log_odds), wording)
 
 

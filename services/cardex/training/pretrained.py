@@ -1,4 +1,4 @@
-"""A report encoder on a pretrained language model, from a folder or the Hugging Face hub."""
+"""A report encoder over a pretrained language model, from a folder or the Hugging Face hub."""
 
 import torch
 from tokenizers import Tokenizer
@@ -9,11 +9,11 @@ from cardex.domain.errors import CardexError
 from cardex.training.models import ReportEncoder, StatementSpace, TowerConfig
 
 PADDING = 0
-"""Id that means padding everywhere in Cardex: in the tokenizer's file, the graph, Triton's warm-up."""
+"""Id of the padding, in the tokenizer's file, the graph, and Triton's warm-up."""
 
 REMEDY = (
     "give a folder with config.json, weights and tokenizer.json, or the name of a model on"
-    " huggingface.co; where there is no network, run `hf download NAME` elsewhere and copy the folder"
+    " huggingface.co; without a network, run `hf download NAME` elsewhere and copy the folder"
 )
 
 
@@ -25,18 +25,17 @@ def load_pretrained(name: str, length: int) -> tuple[nn.Module, Tokenizer]:
         length: tokens of a report; longer ones are cut, shorter ones padded with `PADDING`.
 
     Returns:
-        The backbone, a `transformers` model with a `config`, in float32 whatever it was saved in, and
-        its tokenizer.
+        The backbone, a `transformers` model in float32, and its tokenizer.
 
     Raises:
-        CardexError: if there is no such model, or if it does not suit Cardex: padding is not id 0,
-            the first token is not [CLS], `length` is more than it has positions, or it is no encoder.
+        CardexError: if there is no such model, or it cannot be used: padding is not id 0, the first
+            token is not [CLS], it has fewer than `length` positions, or it has a decoder.
     """
     try:
-        # a model's own code is never run, and None would ask on the terminal
+        # Never run a model's own code; None instead of False would ask on the terminal.
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         backbone = AutoModel.from_pretrained(name, trust_remote_code=False, dtype=torch.float32)
-    except Exception as error:  # the loaders' own, and plain Exception from a damaged tokenizer
+    except Exception as error:  # the loaders raise many types; damaged tokenizers plain Exception
         raise CardexError(f"cannot load the text encoder {name}: {error}: {REMEDY}") from error
     if problem := _mismatch(tokenizer, backbone, length):
         raise CardexError(f"the text encoder {name} does not suit Cardex: {problem}")
@@ -44,7 +43,7 @@ def load_pretrained(name: str, length: int) -> tuple[nn.Module, Tokenizer]:
 
 
 def _of_length(tokenizer: PreTrainedTokenizerBase, length: int) -> Tokenizer:
-    """Return a copy of the tokenizer that always gives `length` ids."""
+    """Return a copy of the tokenizer that cuts and pads every text to `length` ids."""
     own = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     own.enable_truncation(length)
     own.enable_padding(length=length, pad_id=PADDING, pad_token=tokenizer.pad_token)
@@ -52,7 +51,7 @@ def _of_length(tokenizer: PreTrainedTokenizerBase, length: int) -> Tokenizer:
 
 
 def _mismatch(tokenizer: PreTrainedTokenizerBase, backbone: nn.Module, length: int) -> str:
-    """Say what keeps Cardex from using the pair, or "" where nothing does."""
+    """Return the reason why Cardex cannot use tokenizer and backbone, "" if it can."""
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         return "it has no fast tokenizer (tokenizer.json), which Cardex serves"
     return _mismatch_of_ids(tokenizer) or _mismatch_of_sizes(len(tokenizer), backbone, length)
@@ -61,8 +60,8 @@ def _mismatch(tokenizer: PreTrainedTokenizerBase, backbone: nn.Module, length: i
 def _mismatch_of_ids(tokenizer: PreTrainedTokenizerBase) -> str:
     if tokenizer.pad_token_id != PADDING:
         return (
-            f"its padding {tokenizer.pad_token} has id {tokenizer.pad_token_id} and Cardex pads with"
-            f" {PADDING}: take a model of the BERT family (RoBERTa's padding is 1)"
+            f"its padding {tokenizer.pad_token} has id {tokenizer.pad_token_id} and Cardex pads"
+            f" with {PADDING}: take a model of the BERT family (RoBERTa's padding is 1)"
         )
     first = tokenizer.backend_tokenizer.encode("ecg").tokens[:1]
     if tokenizer.cls_token is None or first != [tokenizer.cls_token]:
@@ -85,15 +84,15 @@ def _mismatch_of_sizes(ids: int, backbone: nn.Module, length: int) -> str:
 
 
 class PretrainedTextEncoder(ReportEncoder):
-    """A pretrained backbone under the shared space; serves as `models.TextEncoder` does."""
+    """A pretrained backbone whose first token's state is projected to the shared space."""
 
     def __init__(self, backbone: nn.Module, embedding: int, statements: int) -> None:
-        """Build on what `load_pretrained` returned.
+        """Build over a backbone of `load_pretrained`.
 
         Args:
             backbone: maps `input_ids` and `attention_mask` to a `last_hidden_state`.
             embedding: dimension of the shared space.
-            statements: number of statement axes in it.
+            statements: number of statement axes of the space.
         """
         super().__init__()
         self.backbone = backbone

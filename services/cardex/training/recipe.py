@@ -1,4 +1,4 @@
-"""An experiment: everything that decides what is trained, beside the data. One TOML file each."""
+"""Recipes: all settings of a training besides the data, one TOML file each."""
 
 import tomllib
 from pathlib import Path
@@ -17,14 +17,15 @@ class Losses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         statements: SCP statements, binary cross-entropy.
-        words: the report's frequent words and pairs of words, binary cross-entropy; only in training.
-        contrast: ECG to report among all training reports (LiT, Zhai 2022).
-        reverse: report to ECG among a queue of momentum embeddings (P1's ITC).
+        words: frequent words and word pairs of the report, binary cross-entropy; an auxiliary
+            target that only training has.
+        contrast: contrast of an ECG with all training reports (LiT, Zhai 2022).
+        reverse: contrast of a report with a queue of momentum embeddings of ECGs (ITC, Qiu 2023).
         soft: share of the contrast's target that the momentum encoder gives (ALBEF's alpha).
-        label_aware: share that goes to reports with the same statements.
-        transport: optimal transport between image and report tokens (P2).
-        matching: match or no match of the multimodal encoder, with hard negatives (P1's ITM).
-        language: words masked in the report, from the image and the rest (P1's MLM).
+        label_aware: share of the contrast's target that goes to reports with the same statements.
+        transport: optimal transport between image and report tokens (Qiu, EACL 2023).
+        matching: match or no match of the multimodal encoder, with hard negatives (ITM, Qiu 2023).
+        language: prediction of masked words from the image and the other words (MLM, Qiu 2023).
     """
 
     statements: float = 1.0
@@ -39,15 +40,15 @@ class Losses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is done to a training ECG, within what physiology and electrodes allow.
+    """Random changes of a training ECG, in the range of real recordings.
 
     Attributes:
         shift_s: largest shift in time, seconds.
-        warp: largest change of the heart's pace, as a share.
-        noise: standard deviation of the noise, in the lead's own.
-        wander: amplitude of a slow baseline, in the lead's standard deviations.
-        drop: share of leads that are silent.
-        mix: alpha of mixup's Beta distribution (Zhang 2018); 0 mixes nothing.
+        warp: largest relative change of the time scale, and so of the heart rate.
+        noise: largest standard deviation of added noise, in standard deviations of the lead.
+        wander: largest amplitude of baseline wander, in standard deviations of the lead.
+        drop: share of leads that are set to 0.
+        mix: alpha of mixup's Beta distribution (Zhang 2018); 0 for no mixup.
         mix_share: share of the batches that are mixed.
     """
 
@@ -61,17 +62,19 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TextRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The report encoder.
+    """Settings of the report encoder.
 
     Attributes:
-        tower: its size.
-        plan: how it trains.
-        pretrained: name or folder of a Hugging Face encoder to start from, in place of all of `tower` but
-            its embedding; it wants a lower rate (2e-5) and brings its own vocabulary.
-        vocabulary: WordPiece pieces.
-        statements: weight of the statements' loss beside the wording's.
-        clean: whether reports are read as `clean_report` leaves them.
-        seed: of its random choices; experiments with other image encoders share one report encoder.
+        tower: size of the encoder.
+        plan: length and rate of its training.
+        pretrained: name or folder of a Hugging Face encoder to start from. It replaces `tower`
+            except for the embedding's length, has a vocabulary of its own, and needs a lower
+            learning rate (2e-5). "" for none.
+        vocabulary: number of WordPiece pieces.
+        statements: weight of the statements' loss; the wording's is 1.
+        clean: whether reports go through `clean_report` first.
+        seed: of the report encoder's random numbers, apart from the recipe's seed, so that
+            experiments with other image encoders share one report encoder.
     """
 
     tower: TowerConfig = TowerConfig(width=192, depth=3, heads=6)
@@ -84,19 +87,19 @@ class TextRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The image encoder.
+    """Settings of the image encoder.
 
     Attributes:
-        preset: name of its size in `models.PRESETS`; `tower` gives any other.
-        tower: its size, where no preset is named.
-        dropout: of either.
-        patch: side of a patch in pixels; 0 takes a raster by its convolutional stem.
-        plan: how it trains.
-        losses: what it learns by.
-        augmentation: of its ECGs.
-        teachers: encoders trained so first, with other seeds, of which it then learns the mean; 0 for
-            none (born-again ensembles, Furlanello 2018).
-        study: how it trains with teachers.
+        preset: name of the encoder's size in `models.PRESETS`.
+        tower: any other size; if given, `preset` is not used.
+        dropout: dropout rate, whichever gives the size.
+        patch: side of a patch in pixels; 0 for the convolutional stem of a raster.
+        plan: length and rate of a training by the losses.
+        losses: weights of the losses.
+        augmentation: random changes of the training ECGs.
+        teachers: number of encoders that are trained by the losses with other seeds; the encoder is
+            then trained towards their mean (born-again ensembles, Furlanello 2018). 0 for none.
+        study: length and rate of the training towards teachers.
     """
 
     preset: str = "cpu"
@@ -111,17 +114,17 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def size(self) -> TowerConfig:
-        """The tower's size."""
+        """The encoder's size."""
         base = self.tower or PRESETS[self.preset]
         return msgspec.structs.replace(base, dropout=self.dropout)
 
 
 class MatcherRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The matcher, trained over a locked image encoder.
+    """Settings of the matcher, which is trained over an image encoder that is not changed.
 
     Attributes:
-        plan: how it trains.
-        language: weight of the masked words' loss beside the matching's.
+        plan: length and rate of its training.
+        language: weight of the masked words' loss; the matching's is 1.
     """
 
     plan: Plan = Plan(epochs=10)
@@ -133,14 +136,14 @@ def _raster() -> dict[str, Any]:
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All stages.
+    """Settings of all stages.
 
     Attributes:
         image_spec: fields of the `ImageSpec` that differ from its defaults.
-        text: the report encoder.
-        image: the image encoder.
-        matcher: the matcher; None for none.
-        seed: of every random choice after the report encoder's.
+        text: settings of the report encoder.
+        image: settings of the image encoder.
+        matcher: settings of the matcher; None for no matcher.
+        seed: of all random numbers after the report encoder's.
     """
 
     image_spec: dict[str, Any] = msgspec.field(default_factory=_raster)
@@ -151,14 +154,14 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def spec(self) -> ImageSpec:
-        """The image."""
+        """The specification of the image."""
         return ImageSpec.from_fields(self.image_spec)
 
     def check(self) -> None:
-        """Check what no single field's type can say.
+        """Check values that depend on other fields.
 
         Raises:
-            ConfigurationError: naming the field.
+            ConfigurationError: if a value is not possible; the message names the field.
         """
         image = self.image
         if image.tower is None and image.preset not in PRESETS:
@@ -179,7 +182,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def _fused(self) -> list[str]:
-        """What reads reports together with images."""
+        """Names of the settings that process reports together with images."""
         losses = [
             f"image.losses.{name}"
             for name in ("transport", "matching", "language")
@@ -189,10 +192,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; a file may name another as its `base` and say only what differs.
+    """Read a recipe; a file may name another as its `base` and set only what differs.
 
     Raises:
-        ConfigurationError: naming the file and the field.
+        ConfigurationError: if the recipe cannot be used; the message names file and field.
     """
     try:
         recipe = msgspec.convert(_fields(path), Recipe)

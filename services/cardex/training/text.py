@@ -1,7 +1,7 @@
-"""The report encoder's tower: which statements a report makes, and how it is worded.
+"""Trains the report encoder to predict a report's statements and its wording vector.
 
-It learns from the reports of the training folds alone. It is then locked and the image encoder is aligned to
-it (LiT, Zhai 2022), which suits 17,000 reports and only 3,000 waveforms.
+It is trained on the reports of the training folds alone. Afterwards it is frozen, and the image
+encoder is aligned to it (LiT, Zhai 2022), since there are 17,000 reports but only 3,000 waveforms.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,19 @@ from cardex.training.trainer import Batch, Prepared
 
 
 class TextTower(nn.Module):
-    """The encoder with the targets that only training uses."""
+    """A report encoder with the targets that only training needs."""
 
     def __init__(
         self, encoder: ReportEncoder, statements: Tensor, words: Tensor, weight: float
     ) -> None:
-        """Train `encoder` towards (reports, S) statements and (reports, W) unit wording vectors."""
+        """Prepare the training of an encoder.
+
+        Args:
+            encoder: the model that is trained.
+            statements: (reports, S) float32 probabilities.
+            words: (reports, W) float32 unit wording vectors.
+            weight: of the statements' loss; the wording's is 1.
+        """
         super().__init__()
         self.encoder = encoder
         self.weight = weight
@@ -32,7 +39,7 @@ class TextTower(nn.Module):
         self.register_buffer("words", words, persistent=False)
 
     def forward(self, ids: Tensor, rows: Tensor) -> dict[str, Tensor]:
-        """Return the losses of (B, n) ids, the reports `rows`."""
+        """Return the losses by name of (B, n) int32 token ids, the rows (B,) of the targets."""
         log_odds, found = self.encoder.read(ids)
         return {
             "statements": self.weight
@@ -42,7 +49,7 @@ class TextTower(nn.Module):
 
 
 def prepare_text(ids: NDArray[np.int32], batch: Batch) -> Prepared:
-    """Cut a batch of (reports, length) ids to its longest report."""
+    """Return a batch's token ids, cut to its longest report, and their rows."""
     own = ids[batch.samples]
     longest = max(1, int((own != PIECES.pad).sum(axis=1).max()))
     return torch.from_numpy(own[:, :longest].copy()), torch.from_numpy(batch.samples)
@@ -50,13 +57,13 @@ def prepare_text(ids: NDArray[np.int32], batch: Batch) -> Prepared:
 
 @torch.no_grad()
 def read_texts(
-    encoder: ReportEncoder, ids: NDArray[np.int32], machine: DistributedContext
+    encoder: ReportEncoder, ids: NDArray[np.int32], distributed: DistributedContext
 ) -> tuple[Tensor, Tensor]:
-    """Return embeddings (reports, embedding) and wordings (reports, W) of ids, on the CPU."""
-    encoder.to(machine.device).eval()
+    """Return embeddings (reports, E) and wording vectors (reports, W) of (reports, length) ids."""
+    encoder.to(distributed.device).eval()
     embeddings, wordings = [], []
     for first in range(0, len(ids), 256):
-        part = torch.from_numpy(ids[first : first + 256]).to(machine.device)
+        part = torch.from_numpy(ids[first : first + 256]).to(distributed.device)
         log_odds, wording = encoder.read(part)
         embeddings.append(encoder.join(log_odds, wording).cpu())
         wordings.append(wording.cpu())
@@ -64,5 +71,5 @@ def read_texts(
 
 
 def sizes(ids: NDArray[np.int32]) -> Sequence[int]:
-    """Return how many tokens each report has."""
+    """Return the number of tokens of each report, without padding."""
     return [int(count) for count in (ids != PIECES.pad).sum(axis=1)]

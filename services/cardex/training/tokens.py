@@ -1,4 +1,4 @@
-"""The tokenizer: WordPiece over pieces that are counted, so that the same reports give the same ids."""
+"""Trains the WordPiece tokenizer; the same reports always give the same pieces."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Pieces:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Their names, by id."""
+        """Names of the special pieces, in the order of their ids."""
         return ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -34,8 +34,12 @@ PIECES = Pieces()
 def train_tokenizer(texts: Sequence[str], size: int = 3000) -> Tokenizer:
     """Make a lower-casing WordPiece tokenizer that always returns `LENGTH` ids, padded with 0.
 
-    Its pieces are all characters, the commonest words, and of the rest the beginnings and ends of words that
-    spare the most pieces. (The library's own trainer orders ties anew in each process.)
+    Its pieces are all characters, and those words, word beginnings and word ends that save the most
+    pieces. The library's own trainer is not used, because its order of ties differs by process.
+
+    Args:
+        texts: the reports.
+        size: number of pieces.
     """
     tokenizer = Tokenizer(models.WordPiece(unk_token=PIECES.names[PIECES.unknown]))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])

@@ -1,7 +1,7 @@
-"""The optimisation loop of every stage. It can be stopped after any step and goes on to the same result.
+"""The optimisation loop of every stage; an interrupted one continues to the same result.
 
-Nothing random outlives a step: batches follow from seed and epoch, augmentation and dropout from seed and
-step. A checkpoint therefore needs weights, optimiser and step number, and nothing else.
+No random state is kept between steps: batches follow from seed and epoch, augmentation and dropout
+from seed and step. A checkpoint therefore needs only weights, optimiser and step number.
 """
 
 import logging
@@ -40,10 +40,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         epochs: passes over the samples.
         batch: samples of one step, over all processes.
-        rate: peak learning rate of AdamW, reached linearly over `warmup` of all steps, then to zero
-            by a cosine.
+        rate: peak learning rate of AdamW; it is reached linearly over the warm-up, and falls to
+            zero by a cosine.
         decay: weight decay.
-        warmup: share of the steps.
+        warmup: share of all steps that are warm-up.
     """
 
     epochs: int
@@ -55,11 +55,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One step's samples and its source of chance.
+    """One step's samples and its random generator.
 
     Attributes:
-        samples: (batch,) int64.
-        random: seeded by training and step.
+        samples: (batch,) int64 row numbers.
+        random: generator, seeded by the training's seed and the step.
     """
 
     samples: NDArray[np.int64]
@@ -67,28 +67,28 @@ class Batch:
 
 
 class Stopped(CardexError):
-    """Training was interrupted; its checkpoint is on disk."""
+    """The training was interrupted; its checkpoint is on disk."""
 
 
 class Trainer:
-    """Trains one model, which returns its losses by name when it is called with a prepared batch."""
+    """Trains one model, which maps a prepared batch to its losses by name."""
 
     def __init__(
-        self, name: str, plan: Plan, *, seed: int, machine: DistributedContext, folder: Path | None = None,
-        tensorboard: bool = False, stop_after: int | None = None,
+        self, name: str, plan: Plan, *, seed: int, distributed: DistributedContext,
+        folder: Path | None = None, tensorboard: bool = False, stop_after: int | None = None,
     ) -> None:  # fmt: skip
-        """Prepare stage `name`.
+        """Prepare a training.
 
         Args:
-            name: of checkpoint and log.
-            plan: how long and how fast.
+            name: of the checkpoint and the log.
+            plan: length and rate of the training.
             seed: of batches, augmentation and dropout.
-            machine: where.
-            folder: for checkpoint and log; None keeps neither.
-            tensorboard: also write TensorBoard's event files.
-            stop_after: steps of this call, as if it were interrupted then.
+            distributed: device and processes that compute.
+            folder: for checkpoint and log; None to write neither.
+            tensorboard: whether TensorBoard's event files are written too.
+            stop_after: number of steps after which the call is interrupted; None for no limit.
         """
-        self._name, self._plan, self._seed, self._machine = name, plan, seed, machine
+        self._name, self._plan, self._seed, self._distributed = name, plan, seed, distributed
         self._folder = folder
         self._tensorboard = tensorboard
         self._stop_after = stop_after
@@ -103,46 +103,46 @@ class Trainer:
         """Train `model` in place.
 
         Args:
-            model: maps what `prepare` returned to named losses, of which the sum is minimised.
-            prepare: makes the input of a step; runs in a thread, one step ahead.
-            lengths: number of samples, or the length of each, by which samples of one batch are alike.
+            model: maps the tensors of `prepare` to losses by name; their sum is minimised.
+            prepare: makes the inputs of a step; runs in a thread, one step ahead.
+            lengths: number of samples, or the length of each; a batch has samples of like length.
             after_step: called after every step of the optimiser.
 
         Raises:
-            CardexError: if a loss is not finite; names it, and the checkpoint that stands.
-            Stopped: if SIGINT or SIGTERM came; the checkpoint holds the last step.
+            CardexError: if a loss is not finite; the message names it and the last checkpoint.
+            Stopped: if SIGINT or SIGTERM arrived; the checkpoint holds the last step.
         """
-        if self._plan.batch % self._machine.world:
+        if self._plan.batch % self._distributed.world:
             raise CardexError(
-                f"a batch of {self._plan.batch} cannot be shared by {self._machine.world} processes"
-                " equally: choose a multiple"
+                f"a batch of {self._plan.batch} cannot be shared equally by"
+                f" {self._distributed.world} processes: choose a multiple"
             )
         sizes = np.zeros(lengths) if isinstance(lengths, int) else np.asarray(lengths)
         if len(sizes) < self._plan.batch:
             raise CardexError(
-                f"{len(sizes)} samples are fewer than a batch of {self._plan.batch}: give more, or a"
-                " smaller batch"
+                f"{len(sizes)} samples are fewer than a batch of {self._plan.batch}: give more, or"
+                " a smaller batch"
             )
-        wrapped = self._machine.wrap(model)
+        wrapped = self._distributed.wrap(model)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=self._plan.rate, weight_decay=self._plan.decay
         )
         fingerprint = self._fingerprint(len(sizes))
         begun = self._restore(model, optimizer, fingerprint)
-        journal = MetricLogger(
-            self._folder, self._name, self._machine.first, begun, self._tensorboard
+        metrics = MetricLogger(
+            self._folder, self._name, self._distributed.first, begun, self._tensorboard
         )
         total = self._steps(len(sizes))
         saved = time.monotonic()
-        with journal, _interruption() as interrupted:
+        with metrics, _interruption() as interrupted:
             for step, inputs in self._inputs(sizes, prepare, begun, total):
                 model.train()
                 losses = self._step(step, wrapped, optimizer, inputs, total)
                 after_step()
-                journal.write(step + 1, total, self._rate(step, total), losses)
+                metrics.write(step + 1, total, self._rate(step, total), losses)
                 enough = self._stop_after is not None and step + 1 - begun >= self._stop_after
-                # at the last step too: a signal that came then is not to be forgotten
-                stop = self._machine.any(interrupted.is_set()) or (enough and step + 1 < total)
+                # Also at the last step, so that a signal that arrived during it has its effect.
+                stop = self._distributed.any(interrupted.is_set()) or (enough and step + 1 < total)
                 if stop or time.monotonic() - saved > SAVE_EVERY_S:
                     self._save(model, optimizer, fingerprint, step + 1)
                     saved = time.monotonic()
@@ -168,15 +168,15 @@ class Trainer:
 
         def ready(step: int) -> Prepared:
             samples = of_epoch(step // each)[step % each]
-            random = np.random.default_rng([self._seed, step, 1 + self._machine.rank])
-            mine = samples[self._machine.share(len(samples))]
+            random = np.random.default_rng([self._seed, step, 1 + self._distributed.rank])
+            mine = samples[self._distributed.share(len(samples))]
             return prepare(Batch(mine, random))
 
         with ThreadPoolExecutor(1) as ahead:
             waiting: Future[Prepared] | None = ahead.submit(ready, begun) if begun < total else None
             for step in range(begun, total):
                 assert waiting is not None
-                inputs = tuple(self._machine.put(tensor) for tensor in waiting.result())
+                inputs = tuple(self._distributed.put(tensor) for tensor in waiting.result())
                 waiting = ahead.submit(ready, step + 1) if step + 1 < total else None
                 yield step, inputs
 
@@ -184,13 +184,13 @@ class Trainer:
         self, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: Prepared,
         total: int,
     ) -> dict[str, Tensor]:  # fmt: skip
-        torch.manual_seed(hash((self._seed, step, self._machine.rank)) & 0x7FFFFFFF)
+        torch.manual_seed(hash((self._seed, step, self._distributed.rank)) & 0x7FFFFFFF)
         for group in optimizer.param_groups:
             group["lr"] = self._rate(step, total)
-        with self._machine.autocast():
+        with self._distributed.autocast():
             losses: dict[str, Tensor] = model(*inputs)
         loss = torch.stack([value.float() for value in losses.values()]).sum()
-        if self._machine.any(not torch.isfinite(loss)):
+        if self._distributed.any(not torch.isfinite(loss)):
             self._refuse(step + 1, losses)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -205,8 +205,8 @@ class Trainer:
             "no checkpoint was written yet"
         )  # fmt: skip
         raise CardexError(
-            f"{self._name}, step {step}: the loss {', '.join(bad) or 'of another process'} is not finite: lower the"
-            f" learning rate; {where}"
+            f"{self._name}, step {step}: the loss {', '.join(bad) or 'of another process'} is not"
+            f" finite: lower the learning rate; {where}"
         )
 
     def _rate(self, step: int, total: int) -> float:
@@ -222,7 +222,7 @@ class Trainer:
 
     def _fingerprint(self, samples: int) -> str:
         plan = msgspec.json.encode(self._plan).decode()
-        return f"{self._name} {self._seed} {samples} {self._machine.world} {plan}"
+        return f"{self._name} {self._seed} {samples} {self._distributed.world} {plan}"
 
     @property
     def _path(self) -> Path | None:
@@ -240,7 +240,7 @@ class Trainer:
     def _save(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
     ) -> None:
-        if self._path and self._machine.first:
+        if self._path and self._distributed.first:
             checkpoint.save(
                 self._path,
                 {"fingerprint": fingerprint, "step": step, "model": model.state_dict(),
@@ -249,7 +249,17 @@ class Trainer:
 
 
 def batches(sizes: NDArray[np.float64], batch: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """Return an epoch's batches, (steps, batch) int64: samples of like size together, shuffled anew."""
+    """Return an epoch's batches in random order, each of samples of like size.
+
+    Args:
+        sizes: (samples,) length of each sample, all 0 to ignore lengths.
+        batch: samples of a batch; a last batch that is not full is left out.
+        seed: of the training.
+        epoch: number of the epoch.
+
+    Returns:
+        (steps, batch) int64 row numbers.
+    """
     random = np.random.default_rng([seed, epoch, 0])
     order = random.permutation(len(sizes))[: len(sizes) // batch * batch]
     if sizes.any():
@@ -259,7 +269,7 @@ def batches(sizes: NDArray[np.float64], batch: int, seed: int, epoch: int) -> ND
 
 @contextmanager
 def _interruption() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into an event; outside the main thread, where none arrives, do nothing."""
+    """Set an event on SIGINT and SIGTERM; outside the main thread, which gets no signals, never."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

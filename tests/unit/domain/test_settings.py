@@ -26,7 +26,6 @@ def test_a_variable_sets_the_field_of_its_name(monkeypatch):
         ("CARDEX_MILVUS_INDEX", "TREE"),
         ("CARDEX_TRITON_IN_FLIGHT", "0"),
         ("CARDEX_TRITON_TIMEOUT_S", "0"),
-        ("CARDEX_TRITON_MEMORY", "gpu"),
     ],
 )
 def test_a_wrong_value_stops_with_the_name_of_its_variable(monkeypatch, name, value):
@@ -38,12 +37,6 @@ def test_a_wrong_value_stops_with_the_name_of_its_variable(monkeypatch, name, va
 def test_a_wrong_choice_stops_with_the_allowed_ones(monkeypatch):
     monkeypatch.setenv("CARDEX_LOG_LEVEL", "LOUD")
     with pytest.raises(ConfigurationError, match=r"'DEBUG', 'INFO', 'WARNING' or 'ERROR'"):
-        load_settings()
-
-
-def test_the_memory_that_triton_can_share_is_named(monkeypatch):
-    monkeypatch.setenv("CARDEX_TRITON_MEMORY", "gpu")
-    with pytest.raises(ConfigurationError, match=r"'inline', 'system' or 'cuda'"):
         load_settings()
 
 

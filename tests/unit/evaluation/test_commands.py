@@ -116,7 +116,7 @@ def test_there_is_one_source(evaluate, given):
         (("--manifest", "."), "INVALID_REPORT", "takes a CSV file"),
         (("--ptbxl", "manifest.csv"), "INVALID_REPORT", "is no folder"),
         (("--ptbxl", "."), "INVALID_REPORT", "ptbxl_database.csv does not exist"),
-        (("--manifest", "manifest.csv", "--fold", 7), "INVALID_REPORT", "there are folds 1, 2, 3, 9"),
+        (("--manifest", "manifest.csv", "--fold", 7), "INVALID_REPORT", "folds 1, 2, 3, 9"),
         (("--manifest", "manifest.csv", "--rerank", 1), "RERANK", "0, or 2 to 128"),
         (("--manifest", "manifest.csv", "--match-weight", 1), "INVALID_QUESTION", "--rerank K"),
     ],

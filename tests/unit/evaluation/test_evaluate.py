@@ -28,7 +28,7 @@ SPEC = ImageSpec(layout="raster", scaling="deviation", window_s=1.0)
 
 
 class Told:
-    """Embeds a text by the statements in its words, and an ECG by those that its first lead spells."""
+    """Embeds a text by the statements in its words, an ECG by those that its first lead spells."""
 
     spec = SPEC
 

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from cardex.evaluation.metrics import (
     RANKS,
@@ -81,3 +82,15 @@ def test_resamples_keep_a_patients_records_together():
         assert drawn[3] == drawn[4] == drawn[5]
         assert len({groups[row] for row in rows}) <= 3
     assert not np.array_equal(*resamples(groups, 2, 0))
+
+
+def test_auroc_and_ndcg_are_those_of_scikit_learn():
+    scores = random().integers(0, 20, (60, 4)).astype(np.float32)  # with ties
+    true = random(1).random((60, 4)) < 0.3
+    np.testing.assert_allclose(aurocs(scores, true), roc_auc_score(true, scores, average=None))
+    gains, distinct = (
+        random(2).random((5, 30)),
+        random(3).permuted(np.tile(np.arange(30.0), (5, 1)), axis=1),
+    )
+    expected = [ndcg_score([own], [row], k=10) for own, row in zip(gains, distinct, strict=True)]
+    np.testing.assert_allclose(ndcg(gains, nearest(distinct, 10, random())), expected)

@@ -34,27 +34,29 @@ def signals():
 
 def test_only_the_nearest_are_matched_the_nearest_first(scores, signals):
     matcher = Counting()
-    log_odds, cost = ask(matcher, signals, TEXTS, scores, 2)
+    match_logits, cost = ask(matcher, signals, TEXTS, scores, 2)
     assert matcher.asked == [["none", "one i"], ["three iii", "two ii"]]
-    np.testing.assert_array_equal(log_odds, [[4, 5, np.nan, np.nan], [np.nan, np.nan, 6, 9]])
+    np.testing.assert_array_equal(match_logits, [[4, 5, np.nan, np.nan], [np.nan, np.nan, 6, 9]])
     assert cost >= 0.0
 
 
 def test_more_than_there_are_is_all(scores, signals):
-    log_odds, _ = ask(Counting(), signals, TEXTS, scores, 99)
-    assert np.isfinite(log_odds).all()
+    match_logits, _ = ask(Counting(), signals, TEXTS, scores, 99)
+    assert np.isfinite(match_logits).all()
 
 
-def test_the_order_is_by_similarity_plus_weighted_log_odds_and_the_rest_stays_below(scores):
-    log_odds = np.array([[4, 5, np.nan, np.nan], [np.nan, np.nan, 9, 6]], dtype=np.float32)
-    found = combined(scores, log_odds, 1.0)
+def test_the_order_is_by_similarity_plus_weighted_match_logits_and_the_rest_stays_below(scores):
+    match_logits = np.array([[4, 5, np.nan, np.nan], [np.nan, np.nan, 9, 6]], dtype=np.float32)
+    found = combined(scores, match_logits, 1.0)
     assert (-found).argsort(axis=1).tolist() == [[1, 0, 2, 3], [2, 3, 1, 0]]
     np.testing.assert_allclose(found[0, :2], [4.9, 5.5], rtol=1e-6)
 
 
 def test_what_is_not_matched_stays_below_even_where_the_matcher_says_no(scores):
-    log_odds = np.array([[-50, -60, np.nan, np.nan], [np.nan, np.nan, -70, -80]], dtype=np.float32)
-    found = combined(scores, log_odds, 1.0)
+    match_logits = np.array(
+        [[-50, -60, np.nan, np.nan], [np.nan, np.nan, -70, -80]], dtype=np.float32
+    )
+    found = combined(scores, match_logits, 1.0)
     assert (-found).argsort(axis=1).tolist() == [[0, 1, 2, 3], [2, 3, 1, 0]]
 
 
@@ -66,8 +68,8 @@ def test_no_two_scores_become_equal_that_were_not():
 
 @pytest.mark.parametrize("known", [True, False])
 def test_all_or_none_matched(scores, known):
-    log_odds = np.full(scores.shape, 1.0 if known else np.nan, dtype=np.float32)
-    np.testing.assert_allclose(combined(scores, log_odds, 2.0), scores + 2.0 * known, atol=1e-6)
+    match_logits = np.full(scores.shape, 1.0 if known else np.nan, dtype=np.float32)
+    np.testing.assert_allclose(combined(scores, match_logits, 2.0), scores + 2.0 * known, atol=1e-6)
 
 
 def test_weights_are_measured_side_by_side():
@@ -81,7 +83,7 @@ def test_weights_are_measured_side_by_side():
 def test_entries_of_one_text_have_one_score(scores):
     columns = np.array([0, 1, 1, 1])  # three entries share the second text
     gallery = Gallery(TEXTS, columns, np.zeros((4, 1), bool), np.zeros(4))
-    log_odds = np.array([[0, 9, np.nan, np.nan]] * 2, dtype=np.float32)
-    (figures,) = compare(scores, log_odds, gallery, np.arange(2), (1.0,))
+    match_logits = np.array([[0, 9, np.nan, np.nan]] * 2, dtype=np.float32)
+    (figures,) = compare(scores, match_logits, gallery, np.arange(2), (1.0,))
     # The first ECG's own stands behind those three; the second's is one of the three.
     assert figures["strict"]["model"]["R@1"][0] == pytest.approx(100 * (0 + 1 / 3) / 2, abs=0.01)

@@ -21,7 +21,7 @@ def test_the_same_text_is_full_marks_but_for_meteor_s_one_chunk():
 
 
 def test_figures_of_one_draft_by_hand():
-    # Matches: five of six words, three of five pairs, one of four triples, none of three quadruples.
+    # Matches: five of six words, three of five pairs, one of four triples, no quadruple.
     figures = score(["a b c x e f"], ["a b c d e f g"])
     brevity = math.exp(1 - 7 / 6)
     one, two, three, four = 5 / 6, 3 / 5, 1 / 4, 0.1 / 3

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from cardex.domain.errors import ConfigurationError, Unavailable
+from cardex.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable, VersionMismatch
 from cardex.inference import control as module
 from cardex.inference.control import Replica, replicas
 from tests.helpers.fakes import FakeEncoder
@@ -21,8 +21,8 @@ class Server:
         if self.error is not None:
             raise self.error
 
-    def get_inference_statistics(self, model, number, *, client_timeout):
-        counts = (3, 4) if number == "2" else ()
+    def get_inference_statistics(self, model, triton_version, *, client_timeout):
+        counts = (3, 4) if triton_version == "2" else ()
         stats = [
             SimpleNamespace(inference_stats=SimpleNamespace(success=SimpleNamespace(count=count)))
             for count in counts
@@ -33,7 +33,7 @@ class Server:
 @pytest.fixture
 def replica(monkeypatch):
     monkeypatch.setattr(module.triton, "InferenceServerClient", Server)
-    return Replica("10.0.0.1:8001")
+    return Replica("10.0.0.1:8001", timeout_s=7.0)
 
 
 def test_the_requests_of_a_version_are_counted(replica):
@@ -41,14 +41,58 @@ def test_the_requests_of_a_version_are_counted(replica):
 
 
 def test_each_server_is_asked_itself_what_it_serves(replica, monkeypatch, tmp_path):
-    def encoder(server, repository):
-        assert (server, repository) == ("10.0.0.1:8001", tmp_path)
+    def encoder(client, repository):
+        assert (client, repository) == (("10.0.0.1:8001", 7.0), tmp_path)
         return FakeEncoder("cardex-1")
 
-    monkeypatch.setattr(module, "TritonClient", lambda address: address)
+    monkeypatch.setattr(module, "TritonClient", lambda address, *, timeout_s: (address, timeout_s))
     monkeypatch.setattr(module, "TritonEncoder", encoder)
     assert replica.serves("cardex-1", tmp_path)
     assert not replica.serves("cardex-2", tmp_path)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Let every look at what is served end with an error; `is_live` answers pings."""
+    wanted = SimpleNamespace(error=None, is_live=True)
+
+    def models(*, fresh=False):
+        raise wanted.error
+
+    def ping():
+        if not wanted.is_live:
+            raise Unavailable("down", reason="TRITON_UNAVAILABLE")
+
+    client = SimpleNamespace(ping=ping)
+    monkeypatch.setattr(module, "TritonClient", lambda *_, **__: client)
+    monkeypatch.setattr(module, "TritonEncoder", lambda *_: SimpleNamespace(models=models))
+    return wanted
+
+
+NONE_READY = Unavailable("no version is ready", reason="TRITON_UNAVAILABLE")
+
+
+@pytest.mark.parametrize(
+    "error", [VersionMismatch("m1 beside m2"), ConfigurationError("no tokenizer"), NONE_READY]
+)
+def test_a_server_without_a_usable_version_serves_none(replica, failing, tmp_path, error):
+    failing.error = error
+    assert not replica.serves("cardex-1", tmp_path)
+
+
+def test_a_server_that_is_down_is_unavailable(replica, failing, tmp_path):
+    failing.error, failing.is_live = NONE_READY, False
+    with pytest.raises(Unavailable, match="down"):
+        replica.serves("cardex-1", tmp_path)
+
+
+@pytest.mark.parametrize("error", [Busy("full"), TooSlow("10 s")])
+def test_a_server_with_too_much_to_do_says_nothing_of_its_versions(
+    replica, failing, tmp_path, error
+):
+    failing.error = error
+    with pytest.raises(type(error)):
+        replica.serves("cardex-1", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +142,10 @@ def names(monkeypatch):
     ],
 )
 def test_every_server_behind_a_name_is_found_once(names, url, addresses):
-    assert [replica.address for replica in replicas(url)] == addresses
+    assert [replica.address for replica in replicas(url, timeout_s=1.0)] == addresses
 
 
 @pytest.mark.parametrize("url", ["nowhere:8001", "triton", "triton:grpc"])
 def test_an_address_that_cannot_be_used_names_the_setting(names, url):
     with pytest.raises(Unavailable, match="CARDEX_TRITON_URL"):
-        replicas(url)
+        replicas(url, timeout_s=1.0)

@@ -25,14 +25,14 @@ from tests.helpers.unit_models import (
     small_configs,
 )
 
-NUMBER = 2
+TRITON_VERSION = 2
 DIMS = str(list(SPEC.shape))
 INT64, FP32 = DataType.Value("TYPE_INT64"), DataType.Value("TYPE_FP32")
 
 
 @pytest.fixture
 def release(tmp_path):
-    return install(tmp_path, NUMBER)
+    return install(tmp_path, TRITON_VERSION)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def configs():
     """Version 2 of every model, beside another version 1."""
     configs = small_configs()
     add_version(configs, 1, "m1")
-    add_version(configs, NUMBER, "m2")
+    add_version(configs, TRITON_VERSION, "m2")
     return configs
 
 
@@ -62,16 +62,16 @@ def test_what_is_needed_to_call_it_comes_with_it(release, configs):
     assert served.tokenizer.fingerprint == FINGERPRINT
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_of_several_versions_each_has_its_own_parameters(tmp_path, configs, number):
+@pytest.mark.parametrize("triton_version", [1, 2])
+def test_of_several_versions_each_has_its_own_parameters(tmp_path, configs, triton_version):
     change(configs, IMAGE_ENCODER, 1, probe="[1.0]")
-    served = read_served(install(tmp_path, number), configs)
-    assert served.info.version == f"m{number}"
-    assert served.probes[IMAGE_ENCODER] == ([1.0] if number == 1 else PROBE)
+    served = read_served(install(tmp_path, triton_version), configs)
+    assert served.info.version == f"m{triton_version}"
+    assert served.probes[IMAGE_ENCODER] == ([1.0] if triton_version == 1 else PROBE)
 
 
 @pytest.mark.parametrize("model", [STAT_INSTANCE, MATCHER])
-def test_lane_and_matcher_may_be_missing(release, configs, model):
+def test_stat_instance_and_matcher_may_be_missing(release, configs, model):
     assert read_served(release, configs).has(model)
     del configs[model]
     served = read_served(release, configs)
@@ -115,21 +115,21 @@ SPOILED = {
         tensor(IMAGE_ENCODER, "input", "image", name="1519"),
         f"ecg_image_encoder takes 1519 TYPE_UINT8 {DIMS}, this Cardex image TYPE_UINT8 {DIMS}",
     ),
-    "dims of the lane's image": (
+    "dims of the STAT instance's image": (
         tensor(STAT_INSTANCE, "input", "image", dims=[1, 1, 1]),
         "ecg_image_encoder_stat takes image TYPE_UINT8 [1, 1, 1], this Cardex",
     ),
     "type of the tokens": (
         tensor(TEXT_ENCODER, "input", "token_ids", data_type=INT64),
-        "report_text_encoder takes token_ids TYPE_INT64 [64], this Cardex token_ids TYPE_INT32 [64]",
+        "report_text_encoder takes token_ids TYPE_INT64 [64], this Cardex token_ids TYPE_INT32",
     ),
     "dims of the tokens": (
         tensor(TEXT_ENCODER, "input", "token_ids", dims=[32]),
-        "report_text_encoder takes token_ids TYPE_INT32 [32], this Cardex token_ids TYPE_INT32 [64]",
+        "report_text_encoder takes token_ids TYPE_INT32 [32], this Cardex token_ids TYPE_INT32",
     ),
     "one more input": (
         one_more_input,
-        "report_text_encoder takes token_ids TYPE_INT32 [64], mask TYPE_INT64 [64], this Cardex token_ids",
+        "report_text_encoder takes token_ids TYPE_INT32 [64], mask TYPE_INT64 [64], this Cardex",
     ),
     "name of the embedding": (
         tensor(IMAGE_ENCODER, "output", "embedding", name="pooled"),
@@ -147,7 +147,7 @@ SPOILED = {
         tensor(TEXT_ENCODER, "output", "embedding", dims=[8]),
         "report_text_encoder gives embedding TYPE_FP32 [8], this Cardex embedding TYPE_FP32 [4]",
     ),
-    "a lane of another space": (
+    "a STAT instance of another space": (
         tensor(STAT_INSTANCE, "output", "embedding", dims=[8]),
         "ecg_image_encoder_stat gives embedding TYPE_FP32 [8], this Cardex embedding TYPE_FP32 [4]",
     ),
@@ -205,7 +205,7 @@ def test_a_model_without_batches_is_refused(release, configs, model):
     ],
 )
 def test_a_missing_parameter_is_named_with_its_model_and_version(release, configs, model, name):
-    del configs[model].parameters[parameter_key(NUMBER, name)]
+    del configs[model].parameters[parameter_key(TRITON_VERSION, name)]
     with pytest.raises(ConfigurationError, match=rf"of {model} lacks parameters \['2\.{name}'\]"):
         read_served(release, configs)
 
@@ -223,7 +223,7 @@ def test_a_missing_parameter_is_named_with_its_model_and_version(release, config
 def test_a_parameter_that_cannot_be_read_is_named_with_its_model(
     release, configs, model, name, value
 ):
-    change(configs, model, NUMBER, **{name: value})
+    change(configs, model, TRITON_VERSION, **{name: value})
     with pytest.raises(ConfigurationError, match=rf"{model}.*{name}"):
         read_served(release, configs)
 
@@ -233,14 +233,17 @@ def test_a_parameter_that_cannot_be_read_is_named_with_its_model(
 
 @pytest.mark.parametrize("model", [STAT_INSTANCE, TEXT_ENCODER, MATCHER])
 def test_models_of_different_versions_are_refused_with_both(release, configs, model):
-    change(configs, model, NUMBER, model_version="m9")
+    change(configs, model, TRITON_VERSION, model_version="m9")
     with pytest.raises(VersionMismatch, match=rf"ecg_image_encoder m2 beside {model} m9"):
         read_served(release, configs)
 
 
 def test_another_tokenizer_is_refused_with_both_fingerprints(release, configs):
-    change(configs, TEXT_ENCODER, NUMBER, tokenizer_sha256="e" * 64)
-    told = rf"report_text_encoder m2 was trained with tokenizer e{{12}}, .*2/tokenizer\.json is {FINGERPRINT[:12]}"
+    change(configs, TEXT_ENCODER, TRITON_VERSION, tokenizer_sha256="e" * 64)
+    told = (
+        r"report_text_encoder m2 was trained with tokenizer e{12}, .*2/tokenizer\.json is"
+        f" {FINGERPRINT[:12]}"
+    )
     with pytest.raises(VersionMismatch, match=told):
         read_served(release, configs)
 
@@ -248,11 +251,11 @@ def test_another_tokenizer_is_refused_with_both_fingerprints(release, configs):
 def test_a_missing_tokenizer_is_named_with_the_setting(tmp_path, configs):
     told = r"serves m2 as version 2.*report_text_encoder/2/tokenizer\.json.*CARDEX_MODEL_REPOSITORY"
     with pytest.raises(ConfigurationError, match=told):
-        read_served(ModelVersion(tmp_path, NUMBER), configs)
+        read_served(ModelVersion(tmp_path, TRITON_VERSION), configs)
 
 
 def test_reports_of_another_length_are_refused_with_both(release, configs):
-    change(configs, TEXT_ENCODER, NUMBER, length="32")
+    change(configs, TEXT_ENCODER, TRITON_VERSION, length="32")
     with pytest.raises(
         VersionMismatch, match=r"makes 64 tokens, report_text_encoder m2 takes 32: install"
     ):

@@ -1,4 +1,4 @@
-from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -54,27 +54,6 @@ class Client:
         return SimpleNamespace(config=ModelConfig(name=model))
 
 
-class Memory:
-    """Keeps how often it was lent, given back and told to forget."""
-
-    def __init__(self, client) -> None:
-        self.lent = self.back = self.forgotten = 0
-        self.error: Exception | None = None
-
-    @contextmanager
-    def lend(self, tensors):
-        if self.error is not None:
-            raise self.error
-        self.lent += 1
-        try:
-            yield list(tensors)
-        finally:
-            self.back += 1
-
-    def forget(self) -> None:
-        self.forgotten += 1
-
-
 @pytest.fixture
 def clock(monkeypatch):
     clock = FakeClock.installed(monkeypatch, module)
@@ -97,13 +76,12 @@ def client(monkeypatch, clock):
 
 @pytest.fixture
 def server(client):
-    return TritonClient("triton:8001", timeout_s=TIMEOUT_S, memory=Memory)
+    return TritonClient("triton:8001", timeout_s=TIMEOUT_S)
 
 
 def call(**changes) -> InferenceRequest:
     image = np.zeros((2, 3), dtype=np.uint8)
-    return InferenceRequest(**{"model": "encoder", "triton_version": 2, "inputs": {"image": image}, "output": "embedding",
-                   "priority": 1} | changes)  # fmt: skip
+    return replace(InferenceRequest("encoder", 2, {"image": image}, "embedding", 1), **changes)
 
 
 def error(message: str = "failed to connect", status: str = UNAVAILABLE):
@@ -117,7 +95,8 @@ def test_a_call_reaches_the_version_that_it_names(server, client):
     server.infer(call())
     (sent,) = client.calls
     assert (sent.model, sent.model_version, sent.priority) == ("encoder", "2", 1)
-    assert sent.inputs == ["image"]
+    (image,) = sent.inputs
+    assert (image.name(), image.datatype(), image.shape()) == ("image", "UINT8", [2, 3])
     assert [output.name() for output in sent.outputs] == ["embedding"]
 
 
@@ -214,7 +193,7 @@ def test_a_call_that_failed_leaves_its_place_to_the_next(client):
 
 REFUSALS = [
     (UNAVAILABLE, "failed to connect to all addresses", Unavailable, 3),
-    (UNAVAILABLE, "Request for unknown model: 'encoder' version 2 is not at ready state", Unavailable, 3),
+    (UNAVAILABLE, "unknown model: 'encoder' version 2 is not at ready state", Unavailable, 3),
     ("StatusCode.NOT_FOUND", "unknown model", Unavailable, 3),
     ("StatusCode.CANCELLED", "Channel closed!", Unavailable, 3),
     (None, "", Unavailable, 3),
@@ -257,13 +236,6 @@ def test_only_a_server_that_may_be_another_one_now_counts_as_failed(server, refu
     with pytest.raises(refusal.kind):
         server.infer(call())
     assert server.failures == (3 if refusal.kind is Unavailable else 0)
-    assert server._memory.forgotten == server.failures
-
-
-def test_what_a_call_was_lent_comes_back_whatever_happens(server, refusal):
-    with pytest.raises(refusal.kind):
-        server.infer(call())
-    assert server._memory.lent == server._memory.back == refusal.attempts
 
 
 def test_a_model_that_fails_to_compute_is_unavailable_with_a_delay(server, client):
@@ -304,12 +276,6 @@ def test_a_server_that_is_full_is_called_again_at_once(server, client):
     assert server.infer(call()).shape == (2, 4)
 
 
-def test_a_server_that_cannot_map_the_memory_is_an_error_of_the_tree(server):
-    server._memory.error = error("failed to connect")
-    with pytest.raises(Unavailable, match="failed to connect"):
-        server.infer(call())
-
-
 # Questions about the server itself.
 
 
@@ -322,10 +288,10 @@ def test_only_versions_that_can_be_called_are_ready(server, client):
             ("encoder", "3", "UNAVAILABLE"),
             ("encoder", "4", "LOADING"),
             ("matcher", "", ""),
-            ("lane", "2", "READY"),
+            ("stat", "2", "READY"),
         ]
     ]
-    assert server.ready_versions() == {"encoder": {1, 12}, "lane": {2}}
+    assert server.ready_versions() == {"encoder": {1, 12}, "stat": {2}}
 
 
 def test_a_configuration_is_that_of_the_model(server):

@@ -31,7 +31,7 @@ from tests.helpers.unit_models import (
 
 @dataclass
 class Server:
-    """The TritonClient: any model answers its probe, and counts the rows of a call in one component."""
+    """The TritonClient: each model answers its probe, and one component counts a call's rows."""
 
     configs: dict = field(default_factory=small_configs)
     ready: dict[str, set[int]] = field(default_factory=dict)
@@ -40,13 +40,13 @@ class Server:
     calls: list[InferenceRequest] = field(default_factory=list)
     broken: dict[int, Exception] = field(default_factory=dict)
 
-    def serve(self, number: int, version: str, models=MODELS) -> None:
-        add_version(self.configs, number, version)
+    def serve(self, triton_version: int, version: str, models=MODELS) -> None:
+        add_version(self.configs, triton_version, version)
         for model in models:
-            self.ready.setdefault(model, set()).add(number)
+            self.ready.setdefault(model, set()).add(triton_version)
 
-    def stop(self, number: int, model: str) -> None:
-        self.ready[model].discard(number)
+    def stop(self, triton_version: int, model: str) -> None:
+        self.ready[model].discard(triton_version)
 
     def ping(self) -> None:
         self.looks += 1
@@ -90,8 +90,8 @@ def server():
 
 @pytest.fixture
 def encoder(server, tmp_path):
-    for number in (1, 2, 3):
-        install(tmp_path, number)
+    for triton_version in (1, 2, 3):
+        install(tmp_path, triton_version)
     return TritonEncoder(server, tmp_path)
 
 
@@ -148,9 +148,9 @@ def test_a_matcher_that_is_not_ready_is_none_of_its_version(encoder, server):
 def test_every_encoder_and_the_lane_are_probed_before_they_are_trusted(encoder, server):
     encoder.models()
     assert [call.model for call in server.calls] == [IMAGE_ENCODER, STAT_INSTANCE, TEXT_ENCODER]
-    image, lane, text = (next(iter(call.inputs.values())) for call in server.calls)
+    image, stat, text = (next(iter(call.inputs.values())) for call in server.calls)
     np.testing.assert_array_equal(image, probe_image(SPEC.shape))
-    np.testing.assert_array_equal(lane, probe_image(SPEC.shape))
+    np.testing.assert_array_equal(stat, probe_image(SPEC.shape))
     np.testing.assert_array_equal(text, probe_tokens(LENGTH))
 
 

@@ -26,7 +26,7 @@ def installed(monkeypatch):
                 raise found
             return SimpleNamespace(__version__=found, ILogger=Log)
 
-        # The real ones are cached, and have to live as long as their libraries, which keep their loggers.
+        # The real ones are cached: their libraries keep their loggers for ever.
         monkeypatch.setattr(builders, "_load", builders._load.__wrapped__)
         monkeypatch.setattr(builders.importlib, "import_module", import_module)
 

@@ -1,9 +1,12 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cardex.domain.errors import ConfigurationError, Unavailable
+from cardex.domain.errors import ConfigurationError, Unavailable, VersionMismatch
+from cardex.inference import control
+from cardex.inference.control import Replica
 from cardex.inference.repository import MODELS, ModelVersion, model_versions, newest
 from cardex.models import deploy as module
 from cardex.models.deploy import Deployment
@@ -33,9 +36,9 @@ class Server:
         assert ModelVersion(repository, 1).version()
         return version in self.usable
 
-    def asked(self, model: str, number: int) -> int:
+    def asked(self, model: str, triton_version: int) -> int:
         assert model in MODELS
-        assert number > 0
+        assert triton_version > 0
         self.busy_for -= 1
         return max(0, self.busy_for)
 
@@ -110,6 +113,30 @@ def test_a_deployment_that_was_cut_off_before_the_load_goes_on(
     assert served_versions(repository) == [1, 2]
 
 
+def test_a_deployment_that_was_cut_off_goes_on_where_triton_has_no_usable_version(
+    repository, indexes, other, monkeypatch
+):
+    """The one server is asked through `Replica`, whose look at the versions fails until a load."""
+    install(newest(other), repository)
+    serve(repository, [1, 2])
+    loads = []
+
+    class Encoder:
+        def __init__(self, client, repository):
+            pass
+
+        def models(self, *, fresh=False):
+            if not loads:
+                raise VersionMismatch("image encoder m2 beside text encoder m1")
+            return (SimpleNamespace(version="cardex-other"),)
+
+    monkeypatch.setattr(control, "TritonEncoder", Encoder)
+    monkeypatch.setattr(Replica, "load", lambda self, model: loads.append(model))
+    deployment = Deployment(repository, [Replica("127.0.0.1:1", timeout_s=1.0)], indexes)
+    assert deployment.deploy(other, silent).answering
+    assert loads == list(ORDER)
+
+
 def test_the_image_encoder_is_loaded_last(deployment, server, other):
     deployment.deploy(other, silent)
     assert server.loads[len(ORDER) - 1] == "ecg_image_encoder"
@@ -160,7 +187,7 @@ def test_a_rollback_goes_back_and_unloads_what_answered(deployment, indexes, rep
 def test_a_version_is_retired_only_when_nobody_asks_for_it(deployment, server, repository, other):
     deployment.deploy(other, silent)
     server.busy_for = 10**9
-    with pytest.raises(Unavailable, match="still asked for"):
+    with pytest.raises(Unavailable, match="still has requests"):
         deployment.retire(1)
     assert served_versions(repository) == [1, 2]
     server.busy_for = 0
@@ -181,10 +208,10 @@ def test_a_way_back_that_is_not_there_is_said(deployment, version, words):
         deployment.rollback(silent, version)
 
 
-@pytest.mark.parametrize(("number", "words"), [(1, "answers"), (9, "is not served")])
-def test_what_cannot_be_retired_is_said(deployment, number, words):
+@pytest.mark.parametrize(("triton_version", "words"), [(1, "answers"), (9, "is not served")])
+def test_what_cannot_be_retired_is_said(deployment, triton_version, words):
     with pytest.raises(ConfigurationError, match=words):
-        deployment.retire(number)
+        deployment.retire(triton_version)
 
 
 def test_the_only_version_that_is_served_is_not_retired(deployment, indexes):

@@ -37,8 +37,8 @@ def test_a_version_stands_beside_the_old_one_with_all_its_files(repository, othe
     assert release.statements.is_file()
     for model in (IMAGE_ENCODER, TEXT_ENCODER, MATCHER):
         assert (release.folder(model) / "model.py").is_file()
-    lane = release.folder(STAT_INSTANCE)
-    assert lane.resolve() == release.folder(IMAGE_ENCODER).resolve()
+    stat = release.folder(STAT_INSTANCE)
+    assert stat.resolve() == release.folder(IMAGE_ENCODER).resolve()
 
 
 def test_every_target_knows_both_versions(repository, other):

@@ -39,7 +39,8 @@ def test_what_only_looks_like_a_mark_stays(kept):
 @pytest.mark.parametrize(
     "mark",
     [
-        MARK, "4.46 unbestätigter bericht", "4.46", "4.46 u", "4.46 unbestÄ", "4.46 unbestÄtigter ber",
+        MARK, "4.46 unbestätigter bericht", "4.46", "4.46 u", "4.46 unbestÄ",
+        "4.46 unbestÄtigter ber",
         "4.40 unconfi", "4.40 unconfirmed report", "Unbestätigter Bericht",
     ],
 )  # fmt: skip
@@ -121,8 +122,10 @@ def test_what_is_broken_is_repaired(text, cleaned):
 
 
 @given(st.lists(st.sampled_from([
-    "sinus rhythm.", MARK, "4.46", "unbest", "Edit:", "NORM 100,", "trace only", "requested.", "12:9:91,",
-    "compared with tracing of", "since", "!!", "f#r", "..", ",", "lead v5 shows artifact.", "Ä", "`",
+    "sinus rhythm.", MARK, "4.46", "unbest", "Edit:", "NORM 100,", "trace only", "requested.",
+    "12:9:91,",
+    "compared with tracing of", "since", "!!", "f#r", "..", ",", "lead v5 shows artifact.",
+    "Ä", "`",
     "14:30", "v2,3",
 ]), max_size=8).map(" ".join))  # fmt: skip
 def test_white_space_is_single_and_edges_are_clean(text):

@@ -1,4 +1,4 @@
-"""Triton alone with changed configurations, and the one client program that every measurement uses."""
+"""Starts Triton with changed configurations, and puts it under load."""
 
 import asyncio
 import re
@@ -18,25 +18,24 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from cardex.domain.settings import Settings
 from cardex.inference.repository import IMAGE_ENCODER, MODELS, STAT_INSTANCE, newest
 from cardex.inference.served_model import IMAGE_INPUT, OUTPUT
-from cardex.inference.triton_client import InferenceRequest
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.local_stack.triton import inspect_runtime, triton_part
 
 Edit = Callable[[str], str]
 MICRO_BATCH = 16
 WORKERS = 8
-"""Micro-batches in flight at saturation: what a few worker processes keep going."""
+"""Micro-batches in flight at saturation, as many as a few worker processes have."""
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of one load.
+    """The result of one load.
 
     Attributes:
-        images_per_s: answered.
-        seconds: of each call.
-        mean_batch: images in one execution.
+        images_per_s: images answered per second.
+        seconds: duration of each call.
+        mean_batch: mean number of images in one execution of the model.
     """
 
     images_per_s: float
@@ -70,7 +69,7 @@ def as_shipped(text: str) -> str:
 
 
 class Server:
-    """A running Triton with the image encoder and its STAT lane."""
+    """A running Triton with the image encoder and its STAT instance."""
 
     def __init__(self, port: int, metrics: int, shape: tuple[int, int, int]) -> None:
         """Reach it by its gRPC and metrics ports."""
@@ -87,10 +86,6 @@ class Server:
         made.raw_input_contents.append(tensor.tobytes())
         made.outputs.add(name=OUTPUT)
         return made
-
-    def call(self, images: int, number: int) -> InferenceRequest:
-        """Return the same call for the workers' client, of one version."""
-        return InferenceRequest(IMAGE_ENCODER, number, {IMAGE_INPUT: self._pixels[:images]}, OUTPUT)
 
     def load(self, clients: int, images: int, seconds: float = 4.0) -> Load:
         """Keep `clients` calls of `images` in flight for some seconds."""
