@@ -61,7 +61,7 @@ gpu-check: $(APP)/.dev ## On a GPU machine: build the engines, compare their ans
 
 PTB ?= ../shared/ptbxl
 FOLD ?= 9
-TRAINING := PYTHONPATH=services $(TRAIN)/bin/python -m cardex
+TRAINING := $(TRAIN)/bin/cardex
 
 train: $(TRAIN)/.ready ## Train all models on PTB=DIR by experiments/shipped.toml and export them
 	$(TRAINING) train --ptbxl $(PTB)
@@ -80,37 +80,41 @@ techniques: $(TRAIN)/.ready ## Train and measure with and without every techniqu
 doctor: setup ## Say what is missing and what to do
 	$(BIN)/cardex doctor
 
-lock: ## Resolve pyproject.toml anew into requirements/*.lock
-	for extra in app dev triton train; do \
-	  folder=$$(mktemp -d) && $(PYTHON) -m venv $$folder && \
-	  $$folder/bin/python tools/requirements.py $$extra > $$folder/top && \
-	  $$folder/bin/python $(PIP) -r $$folder/top && \
-	  $$folder/bin/python -m pip freeze --all --local | grep -v "^pip==" | sed -E 's/^(torch==[0-9.]+)\+.*/\1/' > requirements/$$extra.lock && \
-	  rm -rf $$folder || exit 1; done
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
+
+lock: $(APP)/.dev ## Resolve pyproject.toml anew into requirements/*.lock; UPGRADE=--upgrade takes newer releases
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app -o requirements/app.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group dev -c requirements/app.lock -o requirements/dev.lock
+	$(COMPILE) $(UPGRADE) --group triton -o requirements/triton.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra train --group train -c requirements/app.lock --override requirements/torch-apart.txt -o requirements/train.lock
 
 clean: ## Remove caches and the stack's data
-	rm -rf .cardex .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .cardex .schemathesis .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove the environments too
 	rm -rf $(APP) $(TRITON) $(TRAIN)
 
+EDITABLE := --no-deps --no-build-isolation --editable .
+
 $(APP)/.ready: requirements/app.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(APP)
-	$(BIN)/python $(PIP) -r requirements/app.lock
-	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(PIP) --require-hashes -r requirements/app.lock
+	$(BIN)/python $(PIP) $(EDITABLE)
 	touch $@
 
 $(APP)/.dev: requirements/dev.lock $(APP)/.ready
-	$(BIN)/python $(PIP) -r requirements/dev.lock
+	$(BIN)/python $(PIP) --require-hashes -r requirements/dev.lock
 	touch $@
 
 $(TRITON)/.ready: requirements/triton.lock
 	test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
-	$(TRITON)/bin/python $(PIP) -r requirements/triton.lock
+	$(TRITON)/bin/python $(PIP) --require-hashes -r requirements/triton.lock
 	touch $@
 
-$(TRAIN)/.ready: requirements/train.lock
+$(TRAIN)/.ready: requirements/train.lock requirements/torch.lock pyproject.toml
 	test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
-	$(TRAIN)/bin/python $(PIP) -r requirements/train.lock
+	$(TRAIN)/bin/python $(PIP) -r requirements/torch.lock
+	$(TRAIN)/bin/python $(PIP) --require-hashes -r requirements/train.lock
+	$(TRAIN)/bin/python $(PIP) $(EDITABLE)
 	touch $@

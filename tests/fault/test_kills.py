@@ -1,4 +1,4 @@
-"""Dependencies are killed while jobs run: every job ends once, whatever dies."""
+"""Parts are killed while jobs run: every job ends once, whatever dies."""
 
 import os
 import signal
@@ -54,6 +54,7 @@ def leases():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CARDEX_LEASE_S", "2.0")
         patch.setenv("CARDEX_LATCH_S", "1.0")
+        patch.setenv("CARDEX_KEEPALIVE_S", "1.0")
         yield
 
 

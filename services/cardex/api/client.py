@@ -35,7 +35,7 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import load, one_recording_files, recordings
 from cardex.api.status import error_of_call
 from cardex.domain.ecg import LEADS
-from cardex.domain.errors import CardexError, InvalidEcg, JobCancelled
+from cardex.domain.errors import CardexError, InvalidEcg, JobCancelled, Unavailable
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report
 from cardex.domain.settings import Settings
@@ -105,11 +105,11 @@ class Client:
 
     def _open(self, settings: Settings) -> None:
         credentials, options = channel_credentials(settings), channel_options(settings)
-        target = settings.gateway_target
+        self._target = settings.gateway_target
         self._channel = (
-            grpc.insecure_channel(target, options)
+            grpc.insecure_channel(self._target, options)
             if credentials is None
-            else grpc.secure_channel(target, credentials, options)
+            else grpc.secure_channel(self._target, credentials, options)
         )
         key = settings.api_key
         self._metadata = [("authorization", f"Bearer {key}")] if key else []
@@ -133,6 +133,20 @@ class Client:
         """Close the connection."""
         self._channel.close()
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as call:
+            error = error_of_call(call)
+            if isinstance(error, Unavailable) and error.reason == grpc.StatusCode.UNAVAILABLE.name:
+                # gRPC's own words, where no gateway answered that has better ones.
+                error.message = (
+                    f"no gateway answers at {self._target} ({error.message}): start one with"
+                    " `cardex up`, or set CARDEX_GATEWAY_TARGET to one that runs"
+                )
+            raise error from call
+
     def retrieve(
         self,
         ecg: EcgSource,
@@ -151,7 +165,7 @@ class Client:
         """
         asked = question_message(question or Question())
         request = pb.RetrieveRequest(ecg=_message(ecg), question=asked, request_id=request_id)
-        with _translated():
+        with self._translated():
             response: pb.RetrieveResponse = self._ecgs.Retrieve(
                 request, timeout=timeout_s, metadata=self._metadata
             )
@@ -209,7 +223,7 @@ class Client:
 
     def submit(self, requests: Iterable[pb.SubmitBatchRequest]) -> Iterator[pb.SubmitBatchResponse]:
         """Submit a stream of messages; yields what became of each, in their order."""
-        with _translated():
+        with self._translated():
             yield from self._ecgs.SubmitBatch(iter(requests), metadata=self._metadata)
 
     def watch(
@@ -229,7 +243,7 @@ class Client:
             timeout_s: how long to watch, in seconds; without end where left out.
         """
         request = pb.WatchJobsRequest(job_ids=job_ids, cursor=cursor, with_answers=with_answers)
-        with _translated():
+        with self._translated():
             yield from self._ecgs.WatchJobs(request, timeout=timeout_s, metadata=self._metadata)
 
     def finished(self, job_ids: Sequence[str], timeout_s: float) -> Iterator[job_pb2.Job]:
@@ -241,7 +255,7 @@ class Client:
 
     def job(self, job_id: str) -> job_pb2.Job:
         """Return a job as it is now."""
-        with _translated():
+        with self._translated():
             response: pb.GetJobResponse = self._ecgs.GetJob(
                 pb.GetJobRequest(job_id=job_id), timeout=10.0, metadata=self._metadata
             )
@@ -249,7 +263,7 @@ class Client:
 
     def cancel(self, job_id: str) -> job_pb2.Job:
         """Cancel a job that is not final, and return it as it is now."""
-        with _translated():
+        with self._translated():
             response: pb.CancelJobResponse = self._ecgs.CancelJob(
                 pb.CancelJobRequest(job_id=job_id), timeout=10.0, metadata=self._metadata
             )
@@ -258,7 +272,7 @@ class Client:
     def search(self, text: str, top_k: int = 10) -> job_pb2.Answer:
         """Find the reports nearest to a text."""
         request = pb.SearchReportsRequest(text=text, top_k=top_k)
-        with _translated():
+        with self._translated():
             response: pb.SearchReportsResponse = self._ecgs.SearchReports(
                 request, timeout=60.0, metadata=self._metadata
             )
@@ -266,7 +280,7 @@ class Client:
 
     def info(self) -> pb.GetServerInfoResponse:
         """Return what the server runs."""
-        with _translated():
+        with self._translated():
             response: pb.GetServerInfoResponse = self._ecgs.GetServerInfo(
                 pb.GetServerInfoRequest(), timeout=10.0, metadata=self._metadata
             )
@@ -274,7 +288,7 @@ class Client:
 
     def index(self) -> report_index_pb2.IndexInfo:
         """Return the index that answers now."""
-        with _translated():
+        with self._translated():
             response: report_index_pb2.GetIndexResponse = self._index.GetIndex(
                 report_index_pb2.GetIndexRequest(), timeout=30.0, metadata=self._metadata
             )
@@ -298,7 +312,7 @@ class Client:
                 messages = map(report_message, reports[first : first + UPSERT_CHUNK])
                 yield report_index_pb2.UpsertReportsRequest(mode=mode, reports=messages)
 
-        with _translated():
+        with self._translated():
             yield from self._index.UpsertReports(chunks(), metadata=self._metadata)
 
     def migrate(
@@ -306,7 +320,7 @@ class Client:
     ) -> Iterator[report_index_pb2.MigrateIndexResponse]:
         """Have the reports embedded by another model; yields the progress, and last the index."""
         request = report_index_pb2.MigrateIndexRequest(model_version=model_version, shadow=shadow)
-        with _translated():
+        with self._translated():
             yield from self._index.MigrateIndex(request, metadata=self._metadata)
 
 
@@ -366,11 +380,3 @@ def _result(name: str, job: job_pb2.Job) -> Result:
     if job.state == job_pb2.JOB_STATE_CANCELLED:
         return Result(name, None, JobCancelled(f"job {job.job_id} was cancelled"), job.job_id)
     return Result(name, None, error_of(job.error), job.job_id)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise error_of_call(error) from error

@@ -31,7 +31,7 @@ def tell_errors() -> Iterator[None]:
 
 def stack_settings() -> Settings:
     """Return the settings, pointed at the stack of this data folder where one runs."""
-    from cardex.local_stack.stack import running_endpoints
+    from cardex.local_stack.endpoints import running_endpoints
 
     settings = load_settings()
     endpoints = running_endpoints(settings)

@@ -58,7 +58,10 @@ def ask_as_batch(
 ) -> Iterator[Result]:
     """Submit all recordings as one routine stream, behind a progress bar."""
     with progress_bar(console) as progress:
-        tasks = {step: progress.add_task(step, start=False) for step in ("submitted", "answered")}
+        tasks = {
+            step: progress.add_task(step, total=None, start=False)
+            for step in ("submitted", "answered")
+        }
 
         def show(step: str, done: int, total: int) -> None:
             progress.start_task(tasks[step])

@@ -19,6 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+TRAINING_PACKAGES = ("torch", "onnx", "ot", "sklearn", "transformers")
+
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
@@ -292,7 +294,15 @@ def add_key(
 
 def main() -> NoReturn:
     """Run the command line."""
-    app(prog_name="cardex")
+    try:
+        app(prog_name="cardex")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("cardex"):
+            raise
+        extra = "train" if error.name in TRAINING_PACKAGES else "server"
+        console.print(f"[red]error[/] (NOT_INSTALLED): this needs {error.name}: ", end="")
+        console.print(f"pip install 'cardex[{extra}]'", markup=False)
+        sys.exit(1)
     sys.exit(0)
 
 

@@ -47,7 +47,7 @@ class Circuit:
         return self._opened_at is not None and self._clock() - self._opened_at < self._reset_s
 
     def call(self, function: Callable[[], T]) -> T:
-        """InferenceRequest `function`, again while it raises `Unavailable`, but not where that adds to the trouble.
+        """Call `function`, and again while it raises `Unavailable` and another call may help.
 
         Raises:
             Unavailable: if the circuit is open or every attempt failed.

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     # Limits.
     max_payload_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
     max_backlog: int = Field(100_000, ge=1)
-    rate_per_s: float = Field(1000.0, gt=0)
+    rate_per_s: float = Field(1000.0, gt=0)  # of one API key, through one gateway process
     max_attempts: int = Field(5, ge=1)
     lease_s: float = Field(10.0, ge=1.0)
     latch_s: float = Field(3.0, ge=0.5)

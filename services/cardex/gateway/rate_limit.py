@@ -1,4 +1,4 @@
-"""How much one caller may submit: a token bucket per key."""
+"""How much one caller may submit: a token bucket for each API key, in each gateway process."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,10 @@ from cardex.domain.errors import Overloaded, PayloadTooLarge
 
 
 class RateLimit:
-    """Token buckets of one second's worth, one per caller."""
+    """Token buckets of one second's worth, one for each caller.
+
+    They are in this process's memory: with several gateways a caller may submit as much through each.
+    """
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Allow `per_s` submissions a second to each caller."""
@@ -35,7 +38,7 @@ class RateLimit:
         delay = self.wait_s(name)
         if delay > 0.0:
             raise Overloaded(
-                f"more than {self._per_s:g} submissions a second: send slower, or use SubmitBatch",
+                f"more than {self._per_s:g} submissions a second through one gateway: send slower, or use SubmitBatch",
                 reason="RATE_LIMIT",
                 retry_after_s=delay,
             )

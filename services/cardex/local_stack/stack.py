@@ -8,15 +8,13 @@ import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import IO
-
-import msgspec
 
 from cardex.api.bind import check_bind
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.jobs import Priority
 from cardex.domain.settings import Settings
+from cardex.local_stack.endpoints import DESCRIPTION, Endpoints
 from cardex.local_stack.interrupts import uninterrupted
 from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.milvus import milvus_part
@@ -30,32 +28,6 @@ logger = logging.getLogger(__name__)
 MIN_FREE_BYTES = 1024**3
 MAX_RESTARTS = 5
 RESTART_WINDOW_S = 60.0
-DESCRIPTION = "stack.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """Where the parts of a running stack are; kept in the data folder for the other commands.
-
-    Attributes:
-        gateway: gRPC target.
-        web: base URL.
-        triton: gRPC address of Triton.
-        triton_metrics: URL of Triton's metrics.
-        milvus: URI.
-        state: URL of the state store, with its password.
-        cache: URL of the cache, with its password.
-        model_repository: that Triton reads, and the processes know their models from.
-    """
-
-    gateway: str
-    web: str
-    triton: str
-    triton_metrics: str
-    milvus: str
-    state: str = field(repr=False)
-    cache: str = field(repr=False)
-    model_repository: str = ""
 
 
 class Stack:
@@ -122,7 +94,7 @@ class Stack:
                 start = time.monotonic()
                 part.wait_ready()
                 self._on_progress(f"{part.name} is ready ({time.monotonic() - start:.1f} s)")
-        self._write_description()
+        self.endpoints.write(self._folder)
 
     def _check_host(self) -> None:
         for port, option in (
@@ -261,11 +233,6 @@ class Stack:
             cleanup=lambda: ready.unlink(missing_ok=True),
         )
 
-    def _write_description(self) -> None:
-        path = self._folder / DESCRIPTION
-        path.touch(mode=0o600)
-        path.write_bytes(msgspec.json.encode(self.endpoints))
-
     def watch(self) -> None:
         """Restart parts that die, until interrupted.
 
@@ -321,12 +288,3 @@ class Stack:
             (self._folder / DESCRIPTION).unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
-
-
-def running_endpoints(settings: Settings) -> Endpoints | None:
-    """Return where the stack of this data folder is, None if none runs."""
-    path = settings.data_dir / DESCRIPTION
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Endpoints)
-    except (OSError, msgspec.DecodeError):
-        return None

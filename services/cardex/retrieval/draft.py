@@ -52,7 +52,7 @@ class _Voice:
     def says(self, words: tuple[str, ...]) -> bool:
         """Return whether the words are a sentence of the text; in one without full stops, a run of it.
 
-        ManagedProcess of a sentence does not count: "infarct." is not what "no infarct." says.
+        Part of a sentence does not count: "infarct." is not what "no infarct." says.
         """
         if self.stops:
             return any(_words(phrase) == words for phrase in self.phrases)

@@ -29,7 +29,7 @@ class QueryItem:
     Attributes:
         sha256: of the payload that the ECG was decoded from.
         ecg: the ECG.
-        question: what is item.
+        question: what is asked.
         queued_s: how long it waited for a worker.
     """
 

@@ -30,7 +30,7 @@ from cardex.stores.report_index import ReportIndex
 
 
 def check_question(question: Question) -> Question:
-    """Return the question if it can be item.
+    """Return the question if it can be asked.
 
     Raises:
         InvalidQuestion: if top_k or rerank is out of range.

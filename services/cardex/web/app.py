@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import grpc
 from fastapi import Depends, FastAPI, File, Form, Header, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -34,6 +34,14 @@ from cardex.web.metrics import exposition
 
 TIMEOUT_S = 60.0
 FORM_MARGIN_BYTES = 64 * 1024
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+FILE_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "contentMediaType": "application/octet-stream",
+    "minLength": 1,
+}
 
 
 class TextQuery(BaseModel):
@@ -84,8 +92,8 @@ def _add_routes(app: FastAPI) -> None:
     app.get(
         "/metrics",
         tags=["operation"],
-        response_class=PlainTextResponse,
-        responses=refusals(*every),
+        response_class=Response,
+        responses={**TEXT, **refusals(*every)},
     )(metrics)
 
 
@@ -138,7 +146,7 @@ async def retrieve(
         list[UploadFile],
         File(
             description="The ECG file; for WFDB the .hea and its signal files, or one zip.",
-            json_schema_extra={"minItems": 1},
+            json_schema_extra={"minItems": 1, "items": FILE_SCHEMA},
         ),
     ],
     top_k: Annotated[
@@ -152,7 +160,9 @@ async def retrieve(
         int,
         Form(
             description="How many of the nearest the matcher puts in order: 0, or 2 to 128.",
-            json_schema_extra={"enum": [0, *range(MIN_RERANK, MAX_RERANK + 1)]},
+            json_schema_extra={
+                "anyOf": [{"const": 0}, {"minimum": MIN_RERANK, "maximum": MAX_RERANK}]
+            },
         ),
     ] = 0,
     request_id: Annotated[

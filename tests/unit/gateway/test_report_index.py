@@ -2,10 +2,11 @@ import asyncio
 import threading
 from types import SimpleNamespace
 
+import grpc
 import pytest
 
 from cardex.api.pb.v1 import report_index_pb2 as pb
-from cardex.api.pb.v1 import report_pb2
+from cardex.api.pb.v1 import report_index_pb2_grpc, report_pb2
 from cardex.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
 from cardex.domain.reports import Report
 from cardex.gateway.report_index import ReportIndexService
@@ -30,6 +31,7 @@ def house():
 def service(house):
     held: list[FakeLock] = []
     parts = SimpleNamespace(
+        held=held,
         reports=house.store,
         index_writer=lambda: IndexWriter(
             house.encoder, house.store, house.active_index, FakeLock(held)
@@ -59,9 +61,10 @@ async def upsert(service, *requests) -> list[pb.UpsertReportsResponse]:
 
 
 async def test_each_chunk_is_acknowledged_and_the_last_message_has_the_index(service, house):
-    first, second, last = await upsert(service, rebuild("a", "b"), rebuild("c"))
-    assert [first.stored, second.stored, last.stored] == [2, 3, 3]
-    assert [first.committed, second.committed, last.committed] == [False, False, True]
+    found = await upsert(service, rebuild("a", "b"), rebuild("c"))
+    assert [response.stored for response in found] == [2, 3, 3, 3]
+    assert [response.committed for response in found] == [False, False, False, True]
+    last = found[-1]
     assert last.index.name == house.store.current().name == "reports_2"
 
 
@@ -91,6 +94,24 @@ async def test_a_broken_rebuild_changes_nothing(service, house, broken, error):
     assert set(house.store.contents) == {"reports_1"}
 
 
+async def test_a_client_that_is_cut_off_commits_no_part_of_a_rebuild(service, house):
+    server = grpc.aio.server()
+    report_index_pb2_grpc.add_ReportIndexServiceServicer_to_server(service, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = report_index_pb2_grpc.ReportIndexServiceStub(channel)
+        for _ in range(30):  # how its end is told depends on the moment
+            writing = stub.UpsertReports()
+            await writing.write(rebuild("a"))
+            await writing.read()
+            writing.cancel()
+            while service._dependencies.held:
+                await asyncio.sleep(0.001)
+            assert house.store.current().name == "reports_1"
+    await server.stop(None)
+
+
 async def test_a_stream_without_messages_is_refused(service):
     with pytest.raises(InvalidReport, match="no reports were sent"):
         await upsert(service)
@@ -113,7 +134,7 @@ async def test_only_one_stream_writes_at_a_time(service):
     with pytest.raises(Overloaded) as caught:
         await upsert(service, chunk("c"))
     assert caught.value.reason == "INDEX_BUSY"
-    assert [response.committed async for response in writing] == [False, True]
+    assert [response.committed async for response in writing] == [False, False, True]
     assert (await upsert(service, chunk("c")))[-1].committed
 
 

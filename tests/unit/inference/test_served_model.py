@@ -228,7 +228,7 @@ def test_a_parameter_that_cannot_be_read_is_named_with_its_model(
         read_served(release, configs)
 
 
-# Dependencies that do not belong together.
+# Parts that do not belong together.
 
 
 @pytest.mark.parametrize("model", [STAT_INSTANCE, TEXT_ENCODER, MATCHER])
