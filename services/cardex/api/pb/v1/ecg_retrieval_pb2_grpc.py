@@ -84,8 +84,8 @@ class EcgRetrievalServiceServicer:
     """
 
     def Retrieve(self, request, context):
-        """Submits one ECG and waits for its answer. The deadline is the caller's; when it passes, the job
-        goes on and GetJob or the same request_id finds it. Scope: submit.
+        """Submits one ECG and waits for its answer. The deadline is the caller's; when it passes, a job
+        with a request_id goes on, and the same request_id finds it; one without is cancelled. Scope: submit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
