@@ -1,7 +1,8 @@
 """One ECG from the bedside: asks the gateway and waits for the answer.
 
 python examples/bedside.py one.dcm
-CARDEX_GATEWAY_TARGET=ecg.hospital.example:50051 CARDEX_API_KEY=cdx_... python examples/bedside.py one.dcm
+CARDEX_GATEWAY_TARGET=ecg.hospital.example:50051 CARDEX_API_KEY=cdx_... python examples/bedside.py
+one.dcm
 """
 
 import os

@@ -19,7 +19,7 @@ from cardex.domain.settings import Settings
 from cardex.inference.repository import IMAGE_ENCODER, MODELS, STAT_INSTANCE, newest
 from cardex.inference.served_model import IMAGE_INPUT, OUTPUT
 from cardex.local_stack.ports import HOST, free_ports
-from cardex.local_stack.triton import inspect_runtime, triton_part
+from cardex.local_stack.triton import inspect_runtime, triton_process
 
 Edit = Callable[[str], str]
 MICRO_BATCH = 16
@@ -177,7 +177,7 @@ def serving(settings: Settings, edit: Edit = as_shipped) -> Iterator[Server]:
         config = repository / IMAGE_ENCODER / "configs" / "cpu.pbtxt"
         config.write_text(edit(config.read_text()))
         http, port, metrics = free_ports(3)
-        part = triton_part(
+        part = triton_process(
             inspect_runtime(settings.triton_python),
             repository, Path(folder), (http, port, metrics), Path(folder) / "log",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Generates services/cardex/api/pb from proto/; `--check` fails where the committed code has drifted."""
+"""Generates services/cardex/api/pb from proto/; `--check` fails where the code has drifted."""
 
 import filecmp
 import re

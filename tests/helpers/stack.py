@@ -19,7 +19,7 @@ from cardex.domain.settings import Settings
 from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.local_stack.stack import Stack
-from cardex.local_stack.triton import inspect_runtime, triton_part
+from cardex.local_stack.triton import inspect_runtime, triton_process
 from tests.helpers.real import demo_data, dicom, real_signal
 
 
@@ -67,7 +67,7 @@ def running_triton(folder: Path, repository: Path) -> Iterator[tuple[ManagedProc
     folder.mkdir(parents=True, exist_ok=True)
     runtime = inspect_runtime(Settings().triton_python)
     http, port, metrics = free_ports(3)
-    part = triton_part(runtime, repository, folder, (http, port, metrics), folder / "log")
+    part = triton_process(runtime, repository, folder, (http, port, metrics), folder / "log")
     part.start()
     try:
         part.wait_ready()

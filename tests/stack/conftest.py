@@ -8,7 +8,7 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
 from cardex.domain.settings import Settings
 from cardex.local_stack.ports import free_ports
 from cardex.local_stack.stack import Stack
-from cardex.local_stack.valkey import ValkeyConfig, valkey_part
+from cardex.local_stack.valkey import ValkeyConfig, valkey_process
 from tests.helpers.real import reports
 from tests.helpers.stack import build_index, running_stack
 
@@ -53,7 +53,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a Valkey with state's settings and nothing in it; yields its URL."""
     folder = tmp_path_factory.mktemp("valkey")
     config = ValkeyConfig("state", free_ports(1)[0], secrets.token_hex(8), folder, "256mb")
-    part = valkey_part(config, folder / "log")
+    part = valkey_process(config, folder / "log")
     part.start()
     try:
         part.wait_ready()

@@ -15,7 +15,7 @@ from cardex.domain.errors import (
 )
 from cardex.domain.jobs import JobError, JobState, Priority, Question
 from cardex.local_stack.ports import free_ports
-from cardex.local_stack.valkey import ValkeyConfig, valkey_part
+from cardex.local_stack.valkey import ValkeyConfig, valkey_process
 from cardex.stores.job_queue import JobLimits, JobQueue, Submission, Submitted
 from cardex.stores.redis import connect
 from tests.helpers.answers import ANSWER
@@ -321,7 +321,7 @@ def test_a_store_that_is_down_is_unavailable():
 
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path):
     config = ValkeyConfig("state", free_ports(1)[0], "pw", tmp_path, "64mb")
-    part = valkey_part(config, tmp_path / "log")
+    part = valkey_process(config, tmp_path / "log")
     part.start()
     try:
         part.wait_ready()

@@ -11,7 +11,7 @@ import pytest
 from cardex.domain.errors import IndexMissing, Unavailable
 from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report
-from cardex.local_stack.milvus import milvus_part
+from cardex.local_stack.milvus import milvus_process
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.stores.report_index import KINDS, ReportIndex
 
@@ -27,7 +27,7 @@ STORES = [
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory):
     folder, (port,) = tmp_path_factory.mktemp("milvus"), free_ports(1)
-    part = milvus_part(folder / "data", port, folder / "log")
+    part = milvus_process(folder / "data", port, folder / "log")
     part.start()
     try:
         part.wait_ready()

@@ -22,7 +22,8 @@ class TritonPythonModel:
         """Open the sessions; refuse a runtime that would answer with empty tensors."""
         if int(np.__version__.split(".")[0]) >= 2:
             raise pb_utils.TritonModelException(
-                f"numpy {np.__version__} breaks Triton's python backend: its environment needs numpy<2"
+                f"numpy {np.__version__} breaks Triton's python backend: its environment needs"
+                f" numpy<2"
             )
         config = json.loads(args["model_config"])
         os.nice(int(_parameter(config, "nice", "0")))
@@ -30,8 +31,8 @@ class TritonPythonModel:
         self.output = config["output"][0]["name"]
         self.threads = _threads(config)
         path = os.path.join(args["model_repository"], args["model_version"], "model.onnx")
-        # One row has every thread; of a batch each thread has a part: threads that need not meet after
-        # every operator lose less than threads that share one.
+        # One row has every thread; of a batch each thread has a part: threads that need not meet
+        # after every operator lose less than threads that share one.
         self.whole = _session(path, self.threads)
         self.part = _session(path, 1) if self.threads > 1 else self.whole
         self.pool = ThreadPoolExecutor(self.threads)
@@ -39,8 +40,8 @@ class TritonPythonModel:
     def execute(self, requests):
         """Join the requests, run them, take the answers apart again.
 
-        A request's tensors are views of shared memory; joining is the one copy, and what it costs (12 KB
-        an ECG) does not show beside some milliseconds of computing.
+        A request's tensors are views of shared memory; joining is the one copy, and what it costs
+        (12 KB an ECG) does not show beside some milliseconds of computing.
         """
         batches = [self._tensors(request) for request in requests]
         found = self._run([np.concatenate(rows) for rows in zip(*batches, strict=True)])

@@ -47,7 +47,7 @@ FINISH_TIMEOUT_S = 24 * 3600.0
 EcgSource = ecg_pb2.Ecg | str | Path
 """An ECG message; or the path of a file, of a WFDB header, or of a folder with one recording."""
 OnProgress = Callable[[str, int, int], None]
-"""Is told a step ("submitted" or "answered"), how many recordings have passed it, and of how many."""
+"""Is given a step ("submitted" or "answered"), how many recordings passed it, and of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,8 @@ class Client:
         Args:
             target: `host:port`, `dns:///host:port` for several gateways, or `unix:PATH`.
             api_key: key with the scopes that the calls need; none is needed on loopback.
-            ca: PEM file of the CA that signed the gateway's certificate; the system's CAs where left out.
+            ca: PEM file of the CA that signed the gateway's certificate; the system's CAs where
+                left out.
             insecure: send everything in clear to another machine.
 
         Raises:

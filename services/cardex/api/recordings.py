@@ -26,7 +26,8 @@ def load(files: Iterable[Path]) -> tuple[FilePart, ...]:
     """Read the files of one recording.
 
     Raises:
-        InvalidEcg: if a file cannot be read, or they are too large together, which costs no reading.
+        InvalidEcg: if a file cannot be read, or they are too large together, which costs no
+            reading.
     """
     paths = list(files)
     try:
@@ -85,7 +86,7 @@ def _grouped(files: list[Path]) -> Iterator[list[Path]]:
 
 
 def _signals_of(header: Path) -> list[Path]:
-    """Return the files beside a WFDB header that it names, or that have its stem where it names none."""
+    """Return the files beside a WFDB header that it names, or else those that have its stem."""
     try:
         with header.open("rb") as stream:
             lines = stream.read(SNIFFED_BYTES).decode("utf-8", "replace").splitlines()

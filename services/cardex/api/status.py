@@ -38,7 +38,7 @@ _BY_CODE: dict[grpc.StatusCode, type[CardexError]] = {
 
 
 def status_of(error: CardexError) -> grpc.Status:
-    """Return the rich status: ErrorInfo always, the field and the retry delay where there is one."""
+    """Return the rich status: ErrorInfo, and where there is one the field and the retry delay."""
     info = ErrorInfo(reason=error.reason, domain=DOMAIN)
     info.metadata[HTTP_STATUS] = str(error.http_status)
     info.metadata[KIND] = type(error).__name__

@@ -19,7 +19,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager
-def tell_errors() -> Iterator[None]:
+def error_messages() -> Iterator[None]:
     """Print an error of the tree as one message, and exit with 1."""
     try:
         yield

@@ -26,8 +26,11 @@ Treatment = Literal["raw", "level", "filtered"]
 """What is done to a signal before it is plotted."""
 MAX_PIXELS = 50_000_000
 LEVEL = Filter(band_hz=(0.5, 0.0))
-"""Takes out baseline wander only. The AHA/ACC/HRS recommendations of 2007 (Kligfield et al., Circulation
-115:1306) allow up to 0.67 Hz where the filter has zero phase: it leaves the ST segment at its level."""
+"""Takes out baseline wander only.
+
+The AHA/ACC/HRS recommendations of 2007 (Kligfield et al., Circulation 115:1306) allow up to 0.67 Hz
+where the filter has zero phase: it leaves the ST segment at its level.
+"""
 
 
 def run_encode(path: Path, out: Path, spec: ImageSpec, zoom: int) -> None:
@@ -41,7 +44,8 @@ def run_encode(path: Path, out: Path, spec: ImageSpec, zoom: int) -> None:
     height, width, _ = spec.shape
     if height * width * zoom**2 > MAX_PIXELS:
         raise InvalidQuestion(
-            f"zoom {zoom} makes {height * zoom} x {width * zoom} pixels: at most {MAX_PIXELS} in all",
+            f"zoom {zoom} makes {height * zoom} x {width * zoom} pixels: at most {MAX_PIXELS} in"
+            f" all",
             field="zoom",
         )
     pixels = _pixels(image_of(read(one_recording(path)), replace(spec, dtype="uint8")))
@@ -108,7 +112,7 @@ def _treated(waveform: Waveform, treatment: Treatment) -> tuple[Waveform, str]:
 
 
 def _pixels(image: ecg.Image) -> ecg.Image:
-    """Give an image of one, two or three channels those of a picture: grey, or red, green and blue."""
+    """Make an image of one, two or three channels grey, or red, green and blue."""
     channels = image.shape[2]
     if channels == 1:
         return image[..., 0]

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from cardex.cli.console import JsonFlag, console, gateway_client, tell_errors
+from cardex.cli.console import JsonFlag, console, error_messages, gateway_client
 from cardex.cli.models import models
 from cardex.domain.jobs import Priority
 from cardex.domain.settings import Settings, load_settings
@@ -36,7 +36,7 @@ def up(
     """Run everything on this machine until Ctrl-C."""
     from cardex.cli.stack import run_up
 
-    with tell_errors():
+    with error_messages():
         settings = load_settings()
         if insecure:
             settings = settings.model_copy(update={"insecure": True})
@@ -48,7 +48,7 @@ def demo() -> None:
     """Index all PTB-XL reports and find the nearest ones for real ECGs."""
     from cardex.cli.demo import run_demo
 
-    with tell_errors():
+    with error_messages():
         run_demo(load_settings(), Console(highlight=False))
 
 
@@ -57,7 +57,7 @@ def doctor(as_json: JsonFlag = False) -> None:
     """Say what is installed, what is missing and what to do."""
     from cardex.local_stack.doctor import examine
 
-    with tell_errors():
+    with error_messages():
         checks = examine(load_settings())
     if as_json:
         print(json.dumps([check.as_dict() for check in checks], indent=2))
@@ -81,7 +81,7 @@ def index(
     """Build the report index and switch to it when it is complete."""
     from cardex.cli.index import run_index
 
-    with tell_errors():
+    with error_messages():
         if (ptbxl is None) == (reports is None):
             raise typer.BadParameter("give one of --ptbxl DIR and --reports CSV")
         run_index(gateway_client(), ptbxl, reports, merge=merge, as_json=as_json, console=console)
@@ -101,7 +101,7 @@ def submit(
     from cardex.cli.ecg import run_submit
     from cardex.domain.jobs import Question
 
-    with tell_errors():
+    with error_messages():
         question = Question(top_k, rerank)
         failed = run_submit(
             gateway_client(), paths, question, stat=stat, as_json=as_json, console=console
@@ -118,7 +118,7 @@ def search(
     """Find reports by text."""
     from cardex.cli.ecg import run_search
 
-    with tell_errors():
+    with error_messages():
         run_search(gateway_client(), text, top_k, as_json=as_json)
 
 
@@ -135,7 +135,7 @@ def encode(
     from cardex.cli.draw import image_spec, run_encode
     from cardex.inference.repository import newest
 
-    with tell_errors():
+    with error_messages():
         wanted = image_spec(spec) if spec else newest(load_settings().model_repository).spec()
         run_encode(path, out, wanted, zoom)
 
@@ -161,7 +161,7 @@ def plot(
     from cardex.cli.draw import Treatment, run_plot
     from cardex.plotting.paper_style import PaperStyle
 
-    with tell_errors():
+    with error_messages():
         if raw and filtered:
             raise typer.BadParameter("give --raw or --filtered, not both")
         style = PaperStyle(speed, gain, layout, start, header)
@@ -190,7 +190,7 @@ def train(
     """Train the models on folds 1-8, measure them on fold 9 and export them. Needs torch."""
     from cardex.training.commands import Options, run_train
 
-    with tell_errors():
+    with error_messages():
         run_train(ptbxl, work, repository, recipe, Options(bf16, compiled, tensorboard))
 
 
@@ -220,7 +220,7 @@ def evaluate(
 
     if (ptbxl is None) == (manifest is None):
         raise typer.BadParameter("give one of --ptbxl DIR and --manifest CSV")
-    with tell_errors():
+    with error_messages():
         data = source(ptbxl, manifest)
         weights = tuple(match_weight or ())
         what = Measurement(data, fold, gallery, work, rerank, weights)
@@ -239,7 +239,7 @@ def table(
     """Train recipes alike, measure each on fold 9, and print their table. Needs torch."""
     from cardex.training.commands import run_table
 
-    with tell_errors():
+    with error_messages():
         run_table(recipes, ptbxl, work, results, seeds=seeds, jobs=jobs)
 
 
@@ -273,7 +273,7 @@ def web() -> None:
 def _serve(run: Callable[[Settings], None]) -> None:
     from cardex.telemetry import start_logging
 
-    with tell_errors():
+    with error_messages():
         settings = load_settings()
         start_logging(settings)
         run(settings)
@@ -288,7 +288,7 @@ def add_key(
     """Make an API key: the file gets its hash, and the key is printed this once."""
     from cardex.gateway.keys import add_to_file
 
-    with tell_errors():
+    with error_messages():
         print(add_to_file(file, name, scope))
 
 

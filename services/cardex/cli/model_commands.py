@@ -116,7 +116,8 @@ def _say(state: VersionState, *, as_json: bool, console: Console) -> None:
         console.print(f"{state.version} (version {state.triton_version}) answers")
     else:
         console.print(
-            f"{state.version} (version {state.triton_version}) is loaded, its index is made; `cardex models"
+            f"{state.version} (version {state.triton_version}) is loaded, its index is made;"
+            f" `cardex models"
             " deploy` again lets it answer"
         )
 
@@ -149,8 +150,8 @@ def run_build(repository: Path, wish: EngineWish, *, as_json: bool) -> None:
     api, release = load_api(wish.builder), newest(repository)
     if api.name == RTX and wish.out is None:
         raise ConfigurationError(
-            f"Triton cannot load what {api} builds: give --out FOLDER to compile for a look, or install"
-            " tensorrt in the version of Triton's container"
+            f"Triton cannot load what {api} builds: give --out FOLDER to compile for a look, or"
+            f" install tensorrt in the version of Triton's container"
         )
     examples = None
     if wish.precision is Precision.INT8 and wish.data is not None:

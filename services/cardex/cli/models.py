@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cardex.cli.console import JsonFlag, console, stack_settings, tell_errors
+from cardex.cli.console import JsonFlag, console, error_messages, stack_settings
 from cardex.models.precision import Precision
 
 models = typer.Typer(help="Versions of the models, and engines for GPUs.", no_args_is_help=True)
@@ -16,7 +16,7 @@ def list_versions(as_json: JsonFlag = False) -> None:
     """Show the versions in the model repository, which are served, and which one answers."""
     from cardex.cli.model_commands import run_list
 
-    with tell_errors():
+    with error_messages():
         run_list(stack_settings(), as_json=as_json)
 
 
@@ -31,7 +31,7 @@ def deploy(
     """Serve a new version beside the one in service, and let it answer when its index is made."""
     from cardex.cli.model_commands import run_deploy
 
-    with tell_errors():
+    with error_messages():
         run_deploy(stack_settings(), source, shadow=shadow, as_json=as_json, console=console)
 
 
@@ -45,7 +45,7 @@ def rollback(
     """Let the version before answer again, and take the new one out of service."""
     from cardex.cli.model_commands import run_rollback
 
-    with tell_errors():
+    with error_messages():
         run_rollback(stack_settings(), version, as_json=as_json, console=console)
 
 
@@ -56,7 +56,7 @@ def retire(
     """Take a version that no longer answers out of service; its folders stay."""
     from cardex.cli.model_commands import run_retire
 
-    with tell_errors():
+    with error_messages():
         run_retire(stack_settings(), number)
         console.print(f"version {number} is no longer served")
 
@@ -82,7 +82,7 @@ def build(
     """Make the engines that Triton's tensorrt target runs on one kind of GPU."""
     from cardex.cli.model_commands import EngineWish, run_build
 
-    with tell_errors():
+    with error_messages():
         if target != "tensorrt":
             raise typer.BadParameter(
                 "cpu and onnxruntime run the graphs as they are", param_hint="--target"
@@ -104,6 +104,6 @@ def compare(
     from cardex.cli.model_commands import run_compare
     from cardex.evaluation.commands import source
 
-    with tell_errors():
+    with error_messages():
         where = repository or stack_settings().model_repository
         run_compare(where, precision, source(ptbxl, manifest), fold, as_json=as_json)

@@ -14,8 +14,8 @@ T = TypeVar("T")
 class Circuit:
     """Retries a failing call with back-off, and stops calling a part that keeps failing.
 
-    Closed: calls go through. After `threshold` failures in a row it opens, and calls fail at once for
-    `reset_s`. Then one call is let through; its outcome closes or re-opens the circuit.
+    Closed: calls go through. After `threshold` failures in a row it opens, and calls fail at once
+    for `reset_s`. Then one call is let through; its outcome closes or re-opens the circuit.
     """
 
     def __init__(

@@ -14,8 +14,8 @@ class IndexInfo:
         created: Unix seconds.
         dimension: of its vectors.
         kind: of its vector index, a key of `KINDS`.
-        twin: name and generation of the index that it has the same reports as, by another model, and its
-            own generation at that time; empty where it was built from anything else.
+        twin: name and generation of the index that it has the same reports as, by another model,
+            and its own generation at that time; empty where it was built from anything else.
     """
 
     name: str
@@ -27,7 +27,7 @@ class IndexInfo:
     twin: tuple[str, ...] = ()
 
     def same_reports(self, other: "IndexInfo") -> bool:
-        """Return whether both are one, or one was made from the other and neither has changed since."""
+        """Return whether one is the other, or was made from it and neither has changed since."""
         made_from_other = self.twin == (*other.contents, self.generation)
         other_made_from_it = other.twin == (*self.contents, other.generation)
         return self.contents == other.contents or made_from_other or other_made_from_it

@@ -73,8 +73,8 @@ class Answer:
         stages: time of each stage, in order.
         disclaimer: always `DISCLAIMER`.
         quality: how far the signal can be trusted; None where a text was asked about.
-        predictions: probable statements, the most probable first; empty where a text was asked about or
-            the model came without calibrated statements.
+        predictions: probable statements, the most probable first; empty where a text was asked
+            about or the model came without calibrated statements.
         draft: what the hits agree on, as a report; None where a text was asked about, or no hit is
             similar.
     """

@@ -63,12 +63,12 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
             return handler
         metadata = dict(details.invocation_metadata or ())
 
-        def admit() -> None:
-            _caller.set(self._admit(details.method, metadata))
+        def authorize() -> None:
+            _caller.set(self._authorize(details.method, metadata))
 
-        return _guarded(handler, details.method, admit)
+        return _guarded(handler, details.method, authorize)
 
-    def _admit(self, method: str, metadata: dict[str, Any]) -> Principal:
+    def _authorize(self, method: str, metadata: dict[str, Any]) -> Principal:
         if self._keys is None:
             return ANYBODY
         scheme, _, key = str(metadata.get("authorization", "")).partition(" ")
@@ -83,8 +83,8 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         return principal
 
 
-def _guarded(handler: Handler, method: str, admit: Callable[[], None]) -> Handler:
-    """Return the handler with the door before it and the translation of errors around it."""
+def _guarded(handler: Handler, method: str, authorize: Callable[[], None]) -> Handler:
+    """Return the handler, the caller checked before it, its errors translated after it."""
     if handler.response_streaming:
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401
@@ -93,7 +93,7 @@ def _guarded(handler: Handler, method: str, admit: Callable[[], None]) -> Handle
                 handler.stream_stream if handler.request_streaming else handler.unary_stream
             )
             try:
-                admit()
+                authorize()
                 async for response in serve(request, context):
                     yield response
             except CardexError as error:
@@ -111,7 +111,7 @@ def _guarded(handler: Handler, method: str, admit: Callable[[], None]) -> Handle
     async def unary(request: Any, context: Any) -> Any:  # noqa: ANN401
         assert handler.unary_unary is not None
         try:
-            admit()
+            authorize()
             response = await handler.unary_unary(request, context)
         except CardexError as error:
             await _refuse(context, method, error)

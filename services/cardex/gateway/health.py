@@ -1,4 +1,4 @@
-"""What the gateway does on its own: sweeps the queues, watches the parts, tells the health service."""
+"""Sweeps the queues, watches what the gateway depends on, and tells the health service."""
 
 import asyncio
 import logging

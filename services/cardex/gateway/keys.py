@@ -105,7 +105,8 @@ def add_to_file(path: Path, name: str, scopes: Sequence[str]) -> str:
     """Add a new key to a file and return it.
 
     Raises:
-        ConfigurationError: if a scope is unknown, the name is taken or odd, or the file cannot be written.
+        ConfigurationError: if a scope is unknown, the name is taken or odd, or the file cannot be
+            written.
     """
     try:
         wanted = [Scope(scope) for scope in scopes]

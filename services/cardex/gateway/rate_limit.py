@@ -9,7 +9,8 @@ from cardex.domain.errors import Overloaded, PayloadTooLarge
 class RateLimit:
     """Token buckets of one second's worth, one for each caller.
 
-    They are in this process's memory: with several gateways a caller may submit as much through each.
+    They are in this process's memory: with several gateways a caller may submit as much through
+    each.
     """
 
     def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +39,8 @@ class RateLimit:
         delay = self.wait_s(name)
         if delay > 0.0:
             raise Overloaded(
-                f"more than {self._per_s:g} submissions a second through one gateway: send slower, or use SubmitBatch",
+                f"more than {self._per_s:g} submissions a second through one gateway: send"
+                f" slower, or use SubmitBatch",
                 reason="RATE_LIMIT",
                 retry_after_s=delay,
             )

@@ -52,8 +52,8 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
                 yield pb.UpsertReportsResponse(stored=stored)
             if not opened:
                 raise InvalidReport("no reports were sent", field="reports")
-            # The stream also ends where the client was cut off, and gRPC says so only later: a message
-            # that cannot be sent keeps half an index from being committed.
+            # The stream also ends where the client was cut off, and gRPC says so only later: a
+            # message that cannot be sent keeps half an index from being committed.
             yield pb.UpsertReportsResponse(stored=writer.stored)
             index = await self._slow.run_to_end(writer.commit)
             await self._health.tick()

@@ -60,7 +60,8 @@ async def _serve(settings: Settings) -> None:
     mark_ready(settings)
     logger.info("gateway serves %s", settings.gateway_bind)
     tasks = [asyncio.create_task(events.follow()), asyncio.create_task(monitor.run())]
-    # A background task that dies takes the process with it: a gateway that sweeps no more is broken.
+    # A background task that dies takes the process with it: a gateway that sweeps no more is
+    # broken.
     await asyncio.wait(
         [asyncio.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED
     )

@@ -104,7 +104,7 @@ class SubmissionService:
         return await asyncio.to_thread(self._submit, request, caller, default)
 
     async def submit_patiently(self, request: Request, caller: Principal, default: Priority) -> Job:
-        """Submit an item of a stream; a full queue or store holds the stream up, it does not refuse.
+        """Submit an item of a stream, waiting while the queue or the store is full.
 
         Raises:
             CardexError: what `submit` raises, but for Overloaded.
@@ -200,7 +200,7 @@ class SubmissionService:
         return Accepted(None, self._enqueue(submission, None))
 
     async def _cancel_unfinished(self, taking: "asyncio.Future[Accepted]") -> None:
-        """Cancel the job of a call that ended, also where the call ended before its job was made."""
+        """Cancel the job of a call that ended, even if it ended before its job was made."""
         await asyncio.wait([taking])
         if taking.exception() is None and (submitted := taking.result().submitted):
             await asyncio.shield(asyncio.to_thread(self._cancel, submitted.job_id))

@@ -22,7 +22,7 @@ class SlowCalls:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     async def run_to_end(self, function: Callable[[], T]) -> T:
-        """Call a function in a thread; where the caller goes away, wait for its end before that shows.
+        """Call a function in a thread, and wait for its end even if the caller goes away.
 
         So what follows, such as the release of a lock, never runs beside it.
         """

@@ -1,4 +1,4 @@
-"""The real data that a fresh machine can get: packages of the Python index, pinned by version and hash."""
+"""Real data that a fresh machine can get: packages of PyPI, pinned by version and hash."""
 
 import hashlib
 import importlib.util

@@ -75,7 +75,8 @@ class ManagedProcess:
         """Wait until it can be used.
 
         Raises:
-            ConfigurationError: with the end of its log and the remedy, if it ends or takes too long.
+            ConfigurationError: with the end of its log and the remedy, if it ends or takes too
+                long.
         """
         deadline = time.monotonic() + self.timeout_s
         while not self.ready():
@@ -91,7 +92,8 @@ class ManagedProcess:
             return None
         if self.process.returncode is not None:
             return self.process.returncode
-        # Popen.poll() takes a lock that a Ctrl-C in its midst leaves taken, and no wait() would ever end.
+        # Popen.poll() takes a lock that a Ctrl-C in its midst leaves taken, and no wait() would
+        # ever end.
         try:
             ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:

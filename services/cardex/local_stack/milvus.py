@@ -7,7 +7,7 @@ from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, listening
 
 
-def milvus_part(data: Path, port: int, log: Path) -> ManagedProcess:
+def milvus_process(data: Path, port: int, log: Path) -> ManagedProcess:
     """Return Milvus Lite, serving the folder `data`."""
     program = Path(sys.executable).parent / "milvus-lite"
     return ManagedProcess(

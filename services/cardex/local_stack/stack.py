@@ -17,10 +17,10 @@ from cardex.domain.settings import Settings
 from cardex.local_stack.endpoints import DESCRIPTION, Endpoints
 from cardex.local_stack.interrupts import uninterrupted
 from cardex.local_stack.managed_process import ManagedProcess
-from cardex.local_stack.milvus import milvus_part
+from cardex.local_stack.milvus import milvus_process
 from cardex.local_stack.ports import HOST, check_free, free_ports
-from cardex.local_stack.triton import inspect_runtime, triton_part
-from cardex.local_stack.valkey import ValkeyConfig, valkey_part
+from cardex.local_stack.triton import inspect_runtime, triton_process
+from cardex.local_stack.valkey import ValkeyConfig, valkey_process
 from cardex.telemetry import MULTIPROC_DIR
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,8 @@ class Stack:
             self._lock = (self._folder / "lock").open("w")
         except OSError as error:
             raise ConfigurationError(
-                f"cannot write the data folder {self._folder}: {error.strerror}; set CARDEX_DATA_DIR"
+                f"cannot write the data folder {self._folder}: {error.strerror}; set"
+                f" CARDEX_DATA_DIR"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,8 +131,8 @@ class Stack:
         free = shutil.disk_usage(self._folder).free
         if free < MIN_FREE_BYTES:
             raise ConfigurationError(
-                f"{self._folder} has {free // 2**20} MiB free: the append-only file and the index need"
-                f" {MIN_FREE_BYTES // 2**20} MiB; make room, or set CARDEX_DATA_DIR",
+                f"{self._folder} has {free // 2**20} MiB free: the append-only file and the index"
+                f" need {MIN_FREE_BYTES // 2**20} MiB; make room, or set CARDEX_DATA_DIR",
                 reason="DISK_FULL",
             )
 
@@ -159,8 +160,8 @@ class Stack:
         )
         logs = folder / "logs"
         makers: dict[str, tuple[str, Callable[[], ManagedProcess]]] = {
-            "state": ("state_url", lambda: valkey_part(state, logs / "state.log")),
-            "cache": ("cache_url", lambda: valkey_part(cache, logs / "cache.log")),
+            "state": ("state_url", lambda: valkey_process(state, logs / "state.log")),
+            "cache": ("cache_url", lambda: valkey_process(cache, logs / "cache.log")),
             "milvus": ("milvus_uri", lambda: self._milvus(milvus)),
             "triton": ("triton_url", lambda: self._triton((http, grpc, metrics))),
         }
@@ -180,7 +181,7 @@ class Stack:
         return state, cache
 
     def _triton(self, ports: tuple[int, int, int]) -> ManagedProcess:
-        return triton_part(
+        return triton_process(
             inspect_runtime(self._settings.triton_python),
             self._settings.model_repository,
             self._folder / "triton",
@@ -219,7 +220,7 @@ class Stack:
 
     def _milvus(self, port: int) -> ManagedProcess:
         log = self._folder / "logs" / "milvus.log"
-        return milvus_part(self._folder / "milvus", port, log)
+        return milvus_process(self._folder / "milvus", port, log)
 
     def _own(self, name: str, arguments: list[str], env: Mapping[str, str]) -> ManagedProcess:
         ready = self._folder / f"{name}.ready"
@@ -261,7 +262,8 @@ class Stack:
             restarts.popleft()
         if len(restarts) > MAX_RESTARTS:
             raise ConfigurationError(
-                f"{part.name} ended {MAX_RESTARTS} times within {RESTART_WINDOW_S:g} s: see {part.log}",
+                f"{part.name} ended {MAX_RESTARTS} times within {RESTART_WINDOW_S:g} s: see"
+                f" {part.log}",
                 reason="PART_KEEPS_DYING",
             )
 

@@ -105,7 +105,7 @@ def _stub(runtime: TritonRuntime) -> Path:
     return runtime.server / "python_backend_stubs" / runtime.python / "triton_python_backend_stub"
 
 
-def triton_part(
+def triton_process(
     runtime: TritonRuntime,
     repository: Path,
     folder: Path,
@@ -123,6 +123,7 @@ def triton_part(
     """
     backends = _assemble_backends(runtime, folder)
     http, grpc, metrics = ports
+    libraries = runtime.server.parents[1] / "nvidia_pytriton.libs"
     prefix = f"cardex_{grpc}_"
     argv = [
         str(runtime.server / "bin" / "tritonserver"),
@@ -143,12 +144,15 @@ def triton_part(
         env={
             "PATH": f"{runtime.bin}:/usr/local/bin:/usr/bin:/bin",
             # libpython, and the libraries that the wheel keeps beside the package
-            "LD_LIBRARY_PATH": f"{runtime.libdir}:{runtime.server.parents[1] / 'nvidia_pytriton.libs'}",
+            "LD_LIBRARY_PATH": f"{runtime.libdir}:{libraries}",
             "PYTHONPATH": "",
             "PYTHONDONTWRITEBYTECODE": "1",
         },
         timeout_s=120.0,
-        remedy="`cardex doctor` checks Triton's environment; each model instance needs 64 MB of /dev/shm.",
+        remedy=(
+            "`cardex doctor` checks Triton's environment; each model instance needs 64 MB of"
+            " /dev/shm."
+        ),
         cleanup=lambda: _remove_regions(prefix),
     )
 

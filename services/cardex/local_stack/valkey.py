@@ -64,7 +64,7 @@ def server_program() -> str:
         ) from error
 
 
-def valkey_part(config: ValkeyConfig, log: Path) -> ManagedProcess:
+def valkey_process(config: ValkeyConfig, log: Path) -> ManagedProcess:
     """Return the part; the password stands in a file that only this user can read."""
     config.folder.mkdir(parents=True, exist_ok=True)
     settings = config.folder / "valkey.conf"
@@ -88,7 +88,7 @@ def valkey_part(config: ValkeyConfig, log: Path) -> ManagedProcess:
         log=log,
         ready=ready,
         remedy=(
-            "A damaged append-only file is mended by `valkey-check-aof --fix`; a full disk needs room"
-            f" in {config.folder}."
+            "A damaged append-only file is mended by `valkey-check-aof --fix`; a full disk needs"
+            f" room in {config.folder}."
         ),
     )

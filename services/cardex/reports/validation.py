@@ -1,4 +1,4 @@
-"""Reports that are sent to the index: completed where fields are missing, refused where they are wrong."""
+"""Checks reports that are sent to the index, and completes their missing fields."""
 
 import re
 
@@ -47,7 +47,7 @@ def _check_statement(statement: Statement, report_id: str) -> None:
     # Comparisons that a NaN fails.
     if not statement.code or not 0.0 < likelihood <= 100.0 or not 0.0 < statement.support <= 1.0:
         raise InvalidReport(
-            f"report {report_id!r}, statement {statement.code[:20]!r}: needs a code, a likelihood in"
-            " (0, 100] or none, and a support in (0, 1]",
+            f"report {report_id!r}, statement {statement.code[:20]!r}: needs a code, a likelihood"
+            f" in (0, 100] or none, and a support in (0, 1]",
             field="reports.statements",
         )

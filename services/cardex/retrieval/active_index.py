@@ -78,7 +78,7 @@ class ActiveIndex:
         *,
         period_s: float = PERIOD_S,
     ) -> None:
-        """Look snapshots up at `encoder` and `indexes`, and their calibration by `calibration_of`."""
+        """Look up models at `encoder`, indexes at `indexes`, and statements by `calibration_of`."""
         self._encoder = encoder
         self._indexes = indexes
         self._calibration_of = calibration_of

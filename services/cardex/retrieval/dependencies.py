@@ -44,7 +44,7 @@ class Dependencies:
 
 
 def assemble(settings: Settings) -> Dependencies:
-    """Make the dependencies; nothing is connected before its use, so a process starts while one is down."""
+    """Make the dependencies; each connects at its first use, so one that is down stops no start."""
     repository = settings.model_repository
     encoder = TritonEncoder(triton_server(settings), repository)
     reports = ReportIndex(

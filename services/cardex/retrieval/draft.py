@@ -1,7 +1,8 @@
 """A draft report: what the nearest reports agree on, in the words that they use.
 
-The draft starts from the medoid, the report most like all the others (minimum Bayes risk over the hits),
-keeps those of its phrases that other records bear too, and takes in what enough of the hits say beside it.
+The draft starts from the medoid, the report most like all the others (minimum Bayes risk over the
+hits), keeps those of its phrases that other records bear too, and takes in what enough of the hits
+say beside it.
 """
 
 import re
@@ -16,7 +17,7 @@ from cardex.domain.reports import Draft, DraftSentence, Hit
 from cardex.reports.normalise import clean_report
 
 VOTERS = 10
-"""How many of the hits have a say: farther ones made drafts less like the true reports, and cost time."""
+"""How many hits are used: farther ones made drafts less like the true reports, and cost time."""
 KEPT = 0.1
 """Smallest share of the hits that keeps a phrase of the medoid."""
 ADDED = 0.15
@@ -50,7 +51,7 @@ class _Voice:
     records: int
 
     def says(self, words: tuple[str, ...]) -> bool:
-        """Return whether the words are a sentence of the text; in one without full stops, a run of it.
+        """Return whether the words are a sentence of the text, or a run of one without full stops.
 
         Part of a sentence does not count: "infarct." is not what "no infarct." says.
         """
@@ -65,10 +66,11 @@ class _Voice:
 def draft_of(hits: Sequence[Hit]) -> Draft | None:
     """Return the draft that the hits support, None where no hit is similar and has words.
 
-    A hit's weight is its similarity times the root of how many records bear its text. Only the first
-    `VOTERS`, and of those the ones in the language of most, have a say. A phrase from beside the medoid
-    comes in only if, for each phrase that is in already, some hit says both: phrases that never stand
-    together may contradict each other. Where the hits agree on nothing, the medoid is the draft.
+    A hit's weight is its similarity times the root of how many records bear its text. Only the
+    first `VOTERS`, and of those the ones in the language of most, have a say. A phrase from beside
+    the medoid comes in only if, for each phrase that is in already, some hit says both: phrases
+    that never stand together may contradict each other. Where the hits agree on nothing, the
+    medoid is the draft.
     """
     voices = _voices(hits[:VOTERS])
     if not voices:
@@ -95,7 +97,7 @@ def draft_of(hits: Sequence[Hit]) -> Draft | None:
 
 
 def _voices(hits: Sequence[Hit]) -> list[_Voice]:
-    """Return the hits in the language of most, without boilerplate; those without a word are left out."""
+    """Return the hits in the language of most, without boilerplate; empty ones are left out."""
     records = {hit.report.report_id: max(1, hit.report.record_count) for hit in hits}
     weights = {
         hit.report.report_id: max(0.0, hit.score) * sqrt(records[hit.report.report_id])
@@ -196,7 +198,7 @@ def _f1(one: tuple[str, ...], other: tuple[str, ...]) -> float:
 
 
 def _candidates(medoid: _Voice, voices: Sequence[_Voice]) -> list[tuple[str, float]]:
-    """Return phrases with the share that each needs: the medoid's first, then the others', nearest first."""
+    """Return phrases and the share each needs: the medoid's, then the others', nearest first."""
     own = [(phrase, KEPT) for phrase in medoid.phrases]
     others = [(phrase, ADDED) for voice in voices for phrase in voice.phrases]
     return own + others
@@ -216,7 +218,7 @@ def _fits(
 
 
 def _place(words: tuple[str, ...], behind: Sequence[_Voice]) -> float:
-    """Return where a phrase usually stands in the texts that hold it: 0 at the start, 1 at the end."""
+    """Return where a phrase usually stands in the texts with it: 0 at the start, 1 at the end."""
     total = sum(voice.weight for voice in behind)
     return sum(v.weight * next(_runs(words, v.words)) / len(v.words) for v in behind) / total
 

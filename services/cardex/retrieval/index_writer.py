@@ -1,4 +1,4 @@
-"""The index written: by one client at a time over all gateways, and only while it holds the lock."""
+"""Writes the index: one client at a time over all gateways, only while it holds the lock."""
 
 import logging
 import threading
@@ -222,8 +222,8 @@ class IndexWriter:
     def delete(self, report_ids: Sequence[str]) -> tuple[int, IndexInfo]:
         """Delete reports by id; returns how many were there, and the index.
 
-        A new generation follows also where none was there: they may have been deleted by a call that
-        failed before its own generation, and caches would go on showing them.
+        A new generation follows also where none was there: they may have been deleted by a call
+        that failed before its own generation, and caches would go on showing them.
 
         Raises:
             IndexMissing: if there is no index.
@@ -263,8 +263,8 @@ class IndexWriter:
 def _model_in_force(encoder: Encoder, store: ReportIndex) -> ModelInfo:
     """Return the model that the index in force was built with, or the newest if that is not served.
 
-    An index that this version of Cardex cannot search still tells its model: so a rebuild never takes
-    a newer one that is only tried out beside it.
+    An index that this version of Cardex cannot search still tells its model: so a rebuild never
+    takes a newer one that is only tried out beside it.
     """
     try:
         found = served_model(encoder, store.model_in_force())

@@ -51,7 +51,8 @@ class Migration:
         meanwhile are followed, until a pass finds the old index as it was before it.
 
         Raises:
-            Unavailable: if Triton or Milvus is down, or the reports change faster than they are followed.
+            Unavailable: if Triton or Milvus is down, or the reports change faster than they are
+                followed.
         """
         source = self._store.current()
         self.index = self._ready(source) or self._create()
@@ -123,7 +124,8 @@ class Migration:
 
 def _too_fast() -> Unavailable:
     return Unavailable(
-        "the reports change faster than they can be embedded again: stop the imports, and try again",
+        "the reports change faster than they can be embedded again: stop the imports, and try"
+        " again",
         reason="INDEX_BUSY",
         retry_after_s=60.0,
     )
@@ -134,7 +136,7 @@ def _served(encoder: Encoder, version: str) -> ModelInfo:
     if model is None:
         served = ", ".join(model.version for model in encoder.models())
         raise VersionMismatch(
-            f"Triton does not serve model {version!r}: it serves {served}; deploy it with `cardex models"
-            " deploy`"
+            f"Triton does not serve model {version!r}: it serves {served}; deploy it with `cardex"
+            f" models deploy`"
         )
     return model

@@ -43,7 +43,8 @@ def check_matcher(question: Question, snapshot: ServingSnapshot) -> None:
         raise _refused(f"model {snapshot.model.version} has no matcher: ask with 0", question)
     if snapshot.calibration is None:
         raise _refused(
-            f"model {snapshot.model.version} came without statements.json, which weighs its matcher:"
+            f"model {snapshot.model.version} came without statements.json, which weighs its"
+            f" matcher:"
             " ask with 0",
             question,
         )

@@ -97,8 +97,8 @@ class Retriever:
         """Answer a micro-batch; an ECG that is at fault gets its own error.
 
         Raises:
-            CardexError: VersionMismatch, IndexMissing or Unavailable: nothing was answered and no ECG
-                is at fault.
+            CardexError: VersionMismatch, IndexMissing or Unavailable: nothing was answered and no
+                ECG is at fault.
         """
         snapshot = self._active_index.current()
         queries = [QueryState(item, {"queue": item.queued_s}) for item in batch]

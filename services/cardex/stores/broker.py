@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import Priority
 
-TASK = "cardex.drain"
+TASK = "cardex.consume"
 
 
 def celery_app(broker_url: str) -> Celery:

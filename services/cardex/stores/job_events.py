@@ -72,7 +72,8 @@ class JobEvents:
         """Return the place after which every event will be in memory."""
         if latest != NO_EVENTS:
             return _place(latest)
-        # An empty stream may have lost what a client saw in it before: only from now on all is known.
+        # An empty stream may have lost what a client saw in it before: only from now on all is
+        # known.
         seconds, micros = await self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000, 0
 

@@ -118,7 +118,8 @@ class JobQueue:
         Args:
             client: of the state store.
             limits: how long and how much.
-            notify: wakes a worker of a queue; may raise Unavailable, since the next sweep wakes one.
+            notify: wakes a worker of a queue; may raise Unavailable, since the next sweep wakes
+                one.
         """
         self._client = client
         self.limits = limits
@@ -141,15 +142,16 @@ class JobQueue:
     ) -> list[Submitted | CardexError]:
         """Make each submission a job, or find the one that its request_id made before.
 
-        Payload, record and queue entry of a job are one atomic step: when this returns, it is durable.
+        Payload, record and queue entry of a job are one atomic step: when this returns, it is
+        durable.
 
         Args:
             submissions: each with its encoded answer where that is known already; the job is then
                 SUCCEEDED at once.
 
         Returns:
-            For each what became of it, or why nothing was stored: RequestIdReused where the request_id
-            stands for another ECG or question, Overloaded where the queue is full.
+            For each what became of it, or why nothing was stored: RequestIdReused where the
+            request_id stands for another ECG or question, Overloaded where the queue is full.
 
         Raises:
             Overloaded: if the store is out of memory.
@@ -297,7 +299,7 @@ class JobQueue:
         return self.get(job_id, owner)
 
     def sweep(self, priority: Priority) -> Swept:
-        """Take back jobs whose worker died, and wake a worker where jobs wait and none was woken."""
+        """Take back the jobs of dead workers, and wake a worker where jobs wait for one."""
         limits = self.limits
         requeued, failed, wake = self._scripts.run(
             "sweep",

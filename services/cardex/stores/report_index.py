@@ -35,7 +35,8 @@ class Kind:
 
 KINDS = {
     "FLAT": Kind({}, {}),
-    # One cell, so exact too; Milvus Lite gives it to FAISS, which takes half of its numpy's CPU time.
+    # One cell, so exact too; Milvus Lite gives it to FAISS, which takes half of its numpy's CPU
+    # time.
     "IVF_FLAT": Kind({"nlist": 1}, {"nprobe": 1}),
     "HNSW": Kind({"M": 16, "efConstruction": 200}, {"ef": 256}),
 }

@@ -41,7 +41,7 @@ _MEANINGS = {
     403: "The API key lacks the scope that this needs.",
     404: "There is no such thing, or its record has expired.",
     405: "The path has no such method.",
-    409: "It does not fit what is there: a used request_id, a cancelled job, no index, another model.",
+    409: "It does not fit what is there: a used request_id, a cancelled job, no index.",
     410: "The ECG of this job has expired.",
     413: "The request is too large, or does not say its length.",
     422: "The request does not have the form that the schema says.",

@@ -1,4 +1,4 @@
-"""Consumes a queue: takes waiting jobs, has them answered and writes the results, until it is empty."""
+"""Consumes a queue: takes waiting jobs, has them answered and writes their results."""
 
 import logging
 import threading
@@ -88,8 +88,8 @@ class JobConsumer:
             self._active_index.suspect(error)
             self._jobs.release(claims, JobError.of(error), counted=False)
         except Exception as error:
-            # Unforeseen, so perhaps one ECG's doing: alone, it takes no other with it. The message may
-            # quote the file, so only the place is logged.
+            # Unforeseen, so perhaps one ECG's doing: alone, it takes no other with it. The message
+            # may quote the file, so only the place is logged.
             place = "".join(traceback.format_tb(error.__traceback__))
             logger.error(
                 "a batch of %d failed: %s at\n%s", len(claims), type(error).__name__, place

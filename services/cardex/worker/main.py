@@ -1,7 +1,7 @@
 """The worker process: Celery with a thread pool.
 
-Threads, not forks: gRPC clients do not survive a fork, and numpy, Triton and Milvus release the GIL.
-More throughput comes from more processes.
+Threads, not forks: gRPC clients do not survive a fork, and numpy, Triton and Milvus release the
+GIL. More throughput comes from more processes.
 """
 
 import logging

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from cardex.domain.errors import ConfigurationError
-from cardex.local_stack.triton import TritonRuntime, inspect_runtime, triton_part
+from cardex.local_stack.triton import TritonRuntime, inspect_runtime, triton_process
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_program_is_named(tmp_path):
 @pytest.fixture
 def part(inspected, whole, tmp_path):
     ports = (9000, 9001, 9002)
-    return triton_part(inspected(whole), tmp_path / "models", tmp_path, ports, tmp_path / "log")
+    return triton_process(inspected(whole), tmp_path / "models", tmp_path, ports, tmp_path / "log")
 
 
 def test_the_stub_of_this_python_stands_beside_the_backend(part, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from cardex.domain.errors import ConfigurationError
 from cardex.local_stack import valkey as module
-from cardex.local_stack.valkey import ValkeyConfig, server_program, valkey_part
+from cardex.local_stack.valkey import ValkeyConfig, server_program, valkey_process
 
 PASSWORD = "s3cret"
 
@@ -14,7 +14,7 @@ PASSWORD = "s3cret"
 def configured(tmp_path):
     def make(kind, **options) -> tuple[dict[str, str], list[str]]:
         config = ValkeyConfig(kind, 6390, PASSWORD, tmp_path / kind, "64mb", **options)
-        part = valkey_part(config, tmp_path / "part.log")
+        part = valkey_process(config, tmp_path / "part.log")
         lines = (tmp_path / kind / "valkey.conf").read_text().splitlines()
         return dict(line.split(" ", 1) for line in lines), list(part.argv)
 

@@ -17,8 +17,8 @@ _UNITS: dict[int, str] = {
 def to_payload(ecg: ecg_pb2.Ecg) -> bytes:
     """Return the bytes to store: the message without what does not change the ECG.
 
-    The name of a single file is dropped, so that the same bytes are the same payload and no file name,
-    which may tell a patient, is kept.
+    The name of a single file is dropped, so that the same bytes are the same payload and no file
+    name, which may tell a patient, is kept.
 
     Raises:
         InvalidEcg: if the message holds no ECG.
