@@ -7,14 +7,8 @@ import pytest
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.settings import Settings
 from cardex.local_stack import stack as module
-from cardex.local_stack.stack import (
-    DESCRIPTION,
-    MAX_RESTARTS,
-    RESTART_WINDOW_S,
-    Endpoints,
-    Stack,
-    running_endpoints,
-)
+from cardex.local_stack.endpoints import DESCRIPTION, Endpoints, running_endpoints
+from cardex.local_stack.stack import MAX_RESTARTS, RESTART_WINDOW_S, Stack
 from tests.helpers.fakes import FakeClock
 
 ENDPOINTS = Endpoints(
