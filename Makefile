@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-signals bench-triton gpu-check train evaluate table1 techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-signals bench-triton gpu-check train evaluate table1 techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ proto-release: $(APP)/.dev ## Keep the contract as it is now: later changes may 
 
 bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 	$(BIN)/python -m loadtest.bench
+
+bench-hangs: setup $(APP)/.dev ## Measure known answers while Milvus or Triton hangs
+	$(BIN)/python -m loadtest.hangs
 
 bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
 	$(BIN)/python -m loadtest.signals

@@ -150,6 +150,18 @@ def test_a_rebuild_keeps_the_model_in_force_beside_a_newer_one(house):
     assert house.encoder.asked == ["model-1"]
 
 
+def test_a_rebuild_of_an_index_that_cannot_be_searched_keeps_its_model(house):
+    def unsearchable():
+        raise IndexMissing("the report index is of another version of Cardex")
+
+    house.encoder.served = (model_info("tried-out"), *house.encoder.served)
+    house.store.model_in_force = lambda: "model-1"
+    house.store.current = unsearchable
+    rebuild = indexer(house, rebuild=True)
+    rebuild.add([REPORT])
+    assert rebuild.commit().model_version == "model-1"
+
+
 def test_a_merge_is_embedded_by_the_model_of_the_index(house):
     house.encoder.served = (model_info("model-2"), *house.encoder.served)
     indexer(house, rebuild=False).add([REPORT])

@@ -217,5 +217,6 @@ def test_an_index_that_was_built_for_another_kind_of_search_does_not_answer(milv
     ):
         store.current()
     assert store.of_model("m1") == []
+    assert store.model_in_force() == "m1"
     milvus.properties["reports_a"]["cardex.kind"] = "FLAT"
     assert store.current().kind == "FLAT"
