@@ -106,7 +106,7 @@ def _quantiles(name: str, milliseconds: list[float]) -> dict[str, float]:
 
 def main() -> None:
     """Print the figures, and write them to loadtest/results."""
-    publish("hangs", measure(load_settings()), {})
+    publish("bench-hangs", measure(load_settings()), {})
 
 
 if __name__ == "__main__":
