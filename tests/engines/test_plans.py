@@ -13,7 +13,8 @@ from cardex.inference.repository import GRAPHS, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.models.builders import RTX, load_api
 from cardex.models.comparison import AIM, Sample, compare
-from cardex.models.plans import build_plans, max_batch_size
+from cardex.models.config import max_batch_size
+from cardex.models.plans import build_plans
 from cardex.models.precision import Precision
 from cardex.signals.cleaning import clean
 from cardex.signals.images import draw, window_of

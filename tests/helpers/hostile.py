@@ -72,7 +72,9 @@ def _peak_mb() -> float:
     # ru_maxrss of a spawned process starts at what its parent had, since the two shared memory.
     status = Path("/proc/self/status")
     if status.exists():
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+        peak = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        assert peak is not None
+        return int(peak[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

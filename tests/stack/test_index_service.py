@@ -94,7 +94,7 @@ def test_an_index_of_another_model_is_refused_with_both_names(ecgs, settings):
         with pytest.raises(
             VersionMismatch, match=f"(?s){right.model_version}.*cardex-of-yesterday"
         ):
-            assemble(settings).catalogue.current()
+            assemble(settings).active_index.current_or_looked_up()
         _wait(lambda: _refused_with(ecgs, "VERSION_MISMATCH"))
         found = refusal(ecgs.SubmitEcg, pb.SubmitEcgRequest(ecg=variant(20)), timeout=10)
         assert found.code == grpc.StatusCode.FAILED_PRECONDITION

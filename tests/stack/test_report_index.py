@@ -62,7 +62,7 @@ def some(first: int, last: int) -> list[Report]:
 
 
 @pytest.fixture
-def filled(store, vectors) -> IndexInfo:
+def filled(store: ReportIndex, vectors) -> IndexInfo:
     """An index with all reports, in force."""
     index = store.create("model-1", DIMENSION)
     for first in range(0, COUNT, 300):

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
@@ -48,7 +49,7 @@ def test_this_machine_alone_needs_no_keys(bind):
     check_bind(bind, Settings())
 
 
-TLS = {"tls_cert": "cert.pem", "tls_key": "key.pem"}
+TLS: dict[str, Any] = {"tls_cert": "cert.pem", "tls_key": "key.pem"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ async def fails(request, context):
     raise InvalidQuestion("top_k 0", reason="TOP_K", field="question.top_k")
 
 
-HANDLERS = {
+HANDLERS: dict[str, grpc.RpcMethodHandler] = {
     "unary": grpc.unary_unary_rpc_method_handler(who),
     "stream": grpc.unary_stream_rpc_method_handler(names),
     "fails": grpc.unary_unary_rpc_method_handler(fails),
@@ -155,7 +156,7 @@ async def wrapped(ring, handler, method=GET_JOB, **metadata):
     return await AuthInterceptor(ring).intercept_service(continuation, details)
 
 
-async def refusal(ring, **metadata) -> grpc.StatusCode:
+async def refusal(ring, **metadata):
     handler, context = await wrapped(ring, "unary", **metadata), Context()
     with pytest.raises(Aborted):
         await handler.unary_unary(None, context)

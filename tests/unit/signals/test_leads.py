@@ -75,7 +75,7 @@ def test_leads_that_fit_together_have_no_residual():
 @pytest.mark.parametrize("place", range(4))
 def test_the_residual_is_the_rms_of_what_does_not_fit(place):
     signal = ecg()
-    noise = np.random.default_rng(0).normal(0.0, 0.2, signal.shape[1]).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0.0, 0.2, (signal.shape[1],)).astype(np.float32)
     signal[2 + place] += noise
     expected = np.zeros(4)
     expected[place] = np.sqrt(np.mean(noise**2))

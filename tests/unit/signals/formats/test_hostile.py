@@ -137,7 +137,7 @@ def _scp_bombs() -> dict[str, bytes]:
 
 
 def _edf_bombs() -> dict[str, bytes]:
-    whole = edf(ecg(rate=100.0), rate=100.0)
+    whole: bytes = edf(ecg(rate=100.0), rate=100.0)
 
     def field(start: int, size: int, value: str) -> bytes:
         return whole[:start] + value.ljust(size).encode() + whole[start + size :]
@@ -210,7 +210,9 @@ def _wfdb_bombs() -> dict[str, tuple[FilePart, ...]]:
         "rate": header("a 12 0.0000001 1000"),
         "flac": header("a 12 500 1000", "a.dat 516 1000(0)/mV 16 0 0 0 0"),
     }
-    bombs = {name: (FilePart("a.hea", head), small) for name, head in heads.items()}
+    bombs: dict[str, tuple[FilePart, ...]] = {
+        name: (FilePart("a.hea", head), small) for name, head in heads.items()
+    }
     for form in (8, 16, 24, 32, 61, 80, 160, 212, 310, 311):
         line = f"a.dat {form} 1000(0)/mV 16 0 0 0 0"
         bombs[f"{form} open"] = (FilePart("a.hea", header("a 12 500", line)), data)
