@@ -89,7 +89,8 @@ def cardex(*arguments: object):
 
 def test_the_command_writes_engines_with_their_reports_and_says_what_it_chose(tmp_path):
     done = cardex(
-        "build", "--builder", RTX, "--gpu", "sm_120", "--precision", "fp32", "--out", tmp_path, "--json"
+        "build", "--builder", RTX, "--gpu", "sm_120", "--precision", "fp32", "--out", tmp_path,
+        "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)

@@ -112,7 +112,8 @@ def door(settings, tmp_path_factory):
         time.sleep(0.1)
     yield port, cert, key, keys
     process.terminate()
-    assert process.wait(20) == 0
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 @pytest.fixture(scope="module")

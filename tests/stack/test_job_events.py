@@ -124,10 +124,12 @@ async def test_what_is_forgotten_is_read_from_the_store(following, queue, monkey
 
 
 async def test_a_cursor_whose_events_are_gone_is_refused(events, queue, client):
-    submit(queue)
-    await events.check("0-1")
+    submit(queue, b"first")
+    submit(queue, b"second")
+    first, _ = await events.after("0-0")
+    await events.check(first.cursor)
     client.xtrim(EVENTS, maxlen=0, approximate=False)
-    submit(queue, b"another")
+    submit(queue, b"third")
     with pytest.raises(InvalidQuestion) as caught:
-        await events.check("0-1")
+        await events.check(first.cursor)
     assert caught.value.reason == "CURSOR_EXPIRED"

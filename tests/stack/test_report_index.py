@@ -1,6 +1,7 @@
-"""The report index's promises, against Milvus Lite and, where CARDEX_TEST_MILVUS names one, a Milvus server.
+"""The report index's promises, against Milvus Lite.
 
-The server must have no other index: the tests build, switch and remove their own.
+Where CARDEX_TEST_MILVUS names a Milvus server, against that too. The server must have
+no other index: the tests build, switch and remove their own.
 """
 
 import os

@@ -229,7 +229,10 @@ BAD_ECGS = {
     "NaN": (lambda: typed_ecg(_nan()), "NOT_FINITE", "ecg.samples.leads"),
     "all flat": (lambda: typed_ecg(real_signal() * 0), "ALL_LEADS_FLAT", "ecg.samples.leads"),
     "no rate": (lambda: typed_ecg(real_signal(), rate=0), "SAMPLING_RATE", "ecg.samples.rate_hz"),
-    "no unit": (lambda: typed_ecg(real_signal(), unit=ecg_pb2.VOLTAGE_UNIT_UNSPECIFIED), "UNIT", "ecg.samples.unit"),
+    "no unit": (
+        lambda: typed_ecg(real_signal(), unit=ecg_pb2.VOLTAGE_UNIT_UNSPECIFIED), "UNIT",
+        "ecg.samples.unit",
+    ),
     "one second": (lambda: typed_ecg(real_signal()[:, :1000]), "DURATION", "ecg.samples.leads"),
     "eleven minutes": (
         lambda: typed_ecg(np.tile(real_signal(), 7), rate=100), "DURATION", "ecg.samples.leads",

@@ -75,6 +75,7 @@ def test_however_it_ends_no_process_is_left(tmp_path, number):
         assert not left or number == signal.SIGKILL
     finally:
         process.kill()
+        process.communicate()
 
 
 def test_a_taken_port_stops_the_start_with_its_number(tmp_path):

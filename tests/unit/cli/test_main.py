@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,6 +17,12 @@ from tests.helpers.ecgs import DICOM
 @pytest.fixture
 def cardex():
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def picture(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image
 
 
 @pytest.mark.parametrize("command", [("doctor",), ("search", "sinus rhythm")])
@@ -45,7 +52,7 @@ def test_an_image_is_written_as_the_model_sees_it(cardex, tmp_path):
     result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png")
     assert result.exit_code == 0
     height, width, _ = newest(Settings().model_repository).spec().shape
-    assert Image.open(tmp_path / "ecg.png").size == (width, height)
+    assert picture(tmp_path / "ecg.png").size == (width, height)
 
 
 def test_an_image_of_what_is_no_ecg_is_refused(cardex, tmp_path):
@@ -92,7 +99,7 @@ def test_an_ecg_is_plotted_as_png(cardex, tmp_path):
     arguments = ("--dpi", 75, "--layout", "12x1", "--speed", 50, "--gain", 5, "--start", 2)
     result = cardex("plot", DICOM, "-o", tmp_path / "ecg.PNG", *arguments)
     assert result.exit_code == 0, result.output
-    image = Image.open(tmp_path / "ecg.PNG")
+    image = picture(tmp_path / "ecg.PNG")
     assert image.size == (877, 620)
     assert image.info["dpi"] == pytest.approx((75, 75), abs=0.02)
 
@@ -145,7 +152,7 @@ def test_every_layout_is_drawn(cardex, tmp_path, layout):
     result = cardex("encode", DICOM, "-o", tmp_path / "ecg.png", "--spec", layout, "--zoom", 2)
     assert result.exit_code == 0, result.output
     height, width, channels = ImageSpec(layout=layout).shape
-    image = Image.open(tmp_path / "ecg.png")
+    image = picture(tmp_path / "ecg.png")
     assert image.size == (2 * width, 2 * height)
     assert image.mode == ("L" if channels == 1 else "RGB")
 
@@ -174,7 +181,7 @@ def test_a_specification_comes_from_a_file_too(cardex, tmp_path):
     (tmp_path / "spec.json").write_text('{"encodings": ["gadf", "rp"], "tile": 32}', "utf-8-sig")
     arguments = ("-o", tmp_path / "ecg.png", "--spec", tmp_path / "spec.json")
     assert cardex("encode", DICOM, *arguments).exit_code == 0
-    assert Image.open(tmp_path / "ecg.png").size == (128, 96)
+    assert picture(tmp_path / "ecg.png").size == (128, 96)
 
 
 def test_a_picture_of_billions_of_pixels_is_refused(cardex, tmp_path):

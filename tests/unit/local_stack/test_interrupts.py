@@ -77,7 +77,8 @@ import signal, sys, time
 from pathlib import Path
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 from cardex.local_stack.managed_process import ManagedProcess
-process = ManagedProcess("short", [sys.executable, "-c", ""], Path({str(tmp_path / "log")!r}), lambda: True)
+log = Path({str(tmp_path / "log")!r})
+process = ManagedProcess("short", [sys.executable, "-c", ""], log, lambda: True)
 process.start()
 while process.exit_code() is None:
     time.sleep(0.01)

@@ -109,6 +109,7 @@ def test_a_missing_program_is_reported_with_the_name_of_its_part(tmp_path):
     )
     with pytest.raises(ConfigurationError, match="Triton"):
         started(part)
+    part.stop()
 
 
 def test_a_stopped_part_is_gone_and_has_cleaned_up(make, tmp_path):
@@ -135,7 +136,8 @@ def test_a_part_may_end_what_it_does_before_it_stops(make, tmp_path):
 
 
 def test_a_part_is_asked_once_however_often_it_is_said(make, tmp_path):
-    script = 'trap "echo asked" TERM; touch "$FOLDER/ready"; while [ ! -e "$FOLDER/go" ]; do sleep 0.01; done'
+    wait = 'while [ ! -e "$FOLDER/go" ]; do sleep 0.01; done'
+    script = f'trap "echo asked" TERM; touch "$FOLDER/ready"; {wait}'
     part = started(make(script, env={"FOLDER": str(tmp_path)}))
     part.ask_to_stop()
     while not part.log.read_text():

@@ -167,7 +167,7 @@ def test_readers_do_not_wait_for_a_store_that_hangs(parts):
     index.start()
     try:
         assert store.hangs.wait(20)
-        # Were the snapshot looked up by its readers, or under a lock of theirs, this would hang too.
+        # If readers looked the snapshot up, or took a lock for it, this would hang too.
         assert index.current() == index.last_known()
     finally:
         index.close()
