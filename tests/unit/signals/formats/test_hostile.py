@@ -11,7 +11,6 @@ from cardex.domain.ecg import LEADS, MAX_FILE_BYTES, FilePart
 from tests.helpers.ecgs import ecg, wfdb_record
 from tests.helpers.formats import dicom, edf, ishne, muse_pairs, one, table, written
 from tests.helpers.hostile import (
-    Files,
     Mutants,
     deflated_dicom,
     dicom_elements,
@@ -224,9 +223,7 @@ def _wfdb_bombs() -> dict[str, tuple[FilePart, ...]]:
 
 
 def test_bombs_are_refused(tmp_path):
-    for name, parts in _bombs().items():
-        save(tmp_path / "bombs", name, parts)
-    outcomes, peak_mb = read_apart(Files(tmp_path / "bombs"))
+    outcomes, peak_mb = read_apart(save(tmp_path, _bombs()))
     check(outcomes, peak_mb)
     assert {o.name: o.result for o in outcomes if o.result == "read"} == {}
     reasons = {o.name: o.result for o in outcomes}
@@ -265,15 +262,14 @@ def _longest(tmp_path) -> dict[str, tuple[FilePart, ...]]:
 
 
 @pytest.mark.parametrize("form", ["wfdb", "edf", "ishne", "csv", "dicom", "aecg"])
-def test_ten_minutes_are_read_within_the_limits(tmp_path, form, longest):
-    outcomes, peak_mb = read_apart(Files(longest / form))
+def test_ten_minutes_are_read_within_the_limits(form, longest):
+    outcomes, peak_mb = read_apart(longest[form])
     assert check(outcomes, peak_mb) == {"read": 1}
 
 
 @pytest.fixture(scope="module")
 def longest(tmp_path_factory):
+    """The longest recording of each format, in a folder of its own."""
     folder = tmp_path_factory.mktemp("longest")
-    work = tmp_path_factory.mktemp("work")
-    for name, parts in _longest(work).items():
-        save(folder / name, "record", parts)
-    return folder
+    recordings = _longest(tmp_path_factory.mktemp("work"))
+    return {name: save(folder / name, {name: parts}) for name, parts in recordings.items()}
