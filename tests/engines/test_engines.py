@@ -172,6 +172,8 @@ def test_tensorrt_refuses_any_other_gpu(tensorrt, small):
 def test_tensorrt_keeps_its_timings(tensorrt, small, tmp_path):
     cache = tmp_path / "cache" / "timings"
     first = build(tensorrt, small(), ROWS, timing_cache=cache).report.timing_cache
+    assert first is not None
     assert (first.before, first.after) == (0, cache.stat().st_size)
     again = build(tensorrt, small(), ROWS, timing_cache=cache).report.timing_cache
+    assert again is not None
     assert again.before == first.after

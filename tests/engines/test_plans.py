@@ -13,7 +13,8 @@ from cardex.inference.repository import GRAPHS, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.models.builders import RTX, load_api
 from cardex.models.comparison import AIM, Sample, compare
-from cardex.models.plans import build_plans, max_batch_size
+from cardex.models.config import max_batch_size
+from cardex.models.plans import build_plans
 from cardex.models.precision import Precision
 from cardex.signals.cleaning import clean
 from cardex.signals.images import draw, window_of
@@ -92,7 +93,8 @@ def cardex(*arguments: object):
 
 def test_the_command_writes_engines_with_their_reports_and_says_what_it_chose(tmp_path):
     done = cardex(
-        "build", "--builder", RTX, "--gpu", "sm_120", "--precision", "fp32", "--out", tmp_path, "--json"
+        "build", "--builder", RTX, "--gpu", "sm_120", "--precision", "fp32", "--out", tmp_path,
+        "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)

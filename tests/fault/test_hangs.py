@@ -121,6 +121,7 @@ def _busy(channel: grpc.Channel) -> bool:
     try:
         list(upsert(channel))
     except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
         assert Refusal(error).reason == "INDEX_BUSY"
         return True
     return False

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import grpc
 import pytest
@@ -18,7 +19,7 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, job_pb2
 from cardex.domain.jobs import JobState
 from cardex.stores.job_queue import EVENTS
 from tests.helpers.real import reports
-from tests.helpers.stack import build_index, refusal, running_stack, variant
+from tests.helpers.stack import build_index, health, refusal, running_stack, variant
 
 JOBS = 200
 FINAL = {state.value for state in JobState if state.final}
@@ -59,7 +60,7 @@ def leases():
 
 
 def events(settings) -> dict[str, list[str]]:
-    client = redis.Redis.from_url(settings.state_url)
+    client: Any = redis.Redis.from_url(settings.state_url)  # its types allow every reply
     found: dict[str, list[str]] = {}
     for _, fields in client.xrange(EVENTS):
         found.setdefault(fields[b"job"].decode(), []).append(fields[b"state"].decode())
@@ -151,7 +152,7 @@ def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, set
     try:
         found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3000)), timeout=30)
         assert found.code == grpc.StatusCode.UNAVAILABLE
-        assert found.retry_s > 0
+        assert found.retry_s
         job = ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=variant(3001)), timeout=20).job
         assert job.state == job_pb2.JOB_STATE_QUEUED
         assert _health(settings) == "NOT_SERVING"
@@ -166,7 +167,7 @@ def test_a_stopped_milvus_is_a_clear_word_too(stack, settings, ecgs):
     stack.processes["milvus"].process.wait()
     found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3050)), timeout=30)
     assert found.code == grpc.StatusCode.UNAVAILABLE
-    assert found.retry_s > 0
+    assert found.retry_s
     stack.tend()
     _until(lambda: _health(settings) == "SERVING")
     assert ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(3100)), timeout=30).answer.hits
@@ -211,12 +212,8 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_holds(stack, settings):
 
 
 def _health(settings) -> str:
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
     with grpc.insecure_channel(settings.gateway_target) as channel:
-        request = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrievalService")
-        status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5).status
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(status)
+        return health(channel, "cardex.v1.EcgRetrievalService")
 
 
 def _until(condition, seconds: float = 20) -> None:

@@ -1,6 +1,6 @@
 """Answers as the contract's bytes, turned back into the domain's words for comparing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from cardex.api.convert.jobs import decode_answer, encode_answer
@@ -22,7 +22,7 @@ class DecodedAnswer(Answer):
 
     def cached(self) -> "DecodedAnswer":
         """Return the same answer as the cache gives it."""
-        values = {name: getattr(self, name) for name in Answer.__dataclass_fields__}
+        values = {field.name: getattr(self, field.name) for field in fields(Answer)}
         return DecodedAnswer(**values, from_cache=True)
 
 
@@ -48,7 +48,7 @@ def decoded(encoded: EncodedAnswer) -> DecodedAnswer:
 
 
 def _plain(kind: type, message: Any) -> Any:
-    values = {name: getattr(message, name) for name in kind.__dataclass_fields__}
+    values = {field.name: getattr(message, field.name) for field in fields(kind)}
     return kind(**{k: tuple(v) if k == "report_ids" else v for k, v in values.items()})
 
 

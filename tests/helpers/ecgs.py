@@ -1,13 +1,14 @@
 """ECGs for tests: one that is made up, and the real one that pydicom brings along."""
 
-from importlib.util import find_spec
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 
 from cardex.domain.ecg import LEADS, FilePart, TypedSamples
 
-DICOM = Path(find_spec("pydicom").origin).parent / "data" / "test_files" / "waveform_ecg.dcm"
+DICOM = Path(pydicom.__file__).parent / "data" / "test_files" / "waveform_ecg.dcm"
 
 # (time in the beat in s, width in s, amplitude in mV) of P, Q, R, S and T
 _WAVES = (
@@ -23,7 +24,8 @@ def beats(rate: float = 500.0, seconds: float = 10.0, bpm: float = 66.0) -> np.n
     """One lead of regular beats: (samples,) float32, mV."""
     phase = np.mod(np.arange(round(rate * seconds)) / rate, 60.0 / bpm)
     waves = (a * np.exp(-0.5 * ((phase - t) / width) ** 2) for t, width, a in _WAVES)
-    return np.sum(list(waves), axis=0).astype(np.float32)
+    lead: np.ndarray = np.sum(list(waves), axis=0)
+    return lead.astype(np.float32)
 
 
 def ecg(rate: float = 500.0, seconds: float = 10.0, bpm: float = 66.0, seed: int = 0) -> np.ndarray:
@@ -36,7 +38,9 @@ def ecg(rate: float = 500.0, seconds: float = 10.0, bpm: float = 66.0, seed: int
     return np.array([*limbs, *chest], dtype=np.float32)
 
 
-def typed(signal: np.ndarray, *, rate: float = 500.0, unit: str = "mV", leads=LEADS):
+def typed(
+    signal: Iterable[np.ndarray], *, rate: float = 500.0, unit: str = "mV", leads=LEADS
+) -> TypedSamples:
     """Typed samples of (leads, samples)."""
     return TypedSamples(tuple(leads), tuple(signal), rate, unit)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -23,15 +24,19 @@ from cardex.inference.statements import CalibratedStatement, Calibration
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.retriever import Retriever
 from cardex.signals.image_spec import ImageSpec
+from cardex.stores.answer_cache import AnswerCache
 from cardex.stores.job_queue import Swept
+from cardex.stores.report_index import ReportIndex
 
 DIMENSION = 8
 VERSION = "model-1"
 
 
-def unit(vectors) -> np.ndarray:
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of length one: (..., dimension) float32."""
+    vectors = vectors.astype(np.float32)
+    normalised: np.ndarray = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return normalised
 
 
 def text_vector(text: str, version: str = VERSION) -> np.ndarray:
@@ -278,8 +283,15 @@ class House:
     def __init__(self, *reports: Report, calibration: Calibration | None = None) -> None:
         self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
         self.store.fill(*reports)
-        self.active_index = FreshActiveIndex(self.encoder, self.store, lambda _: calibration)
-        self.retriever = Retriever(self.encoder, self.store, self.cache, self.active_index)
+        self.active_index: ActiveIndex = FreshActiveIndex(
+            self.encoder, self.store, lambda _: calibration
+        )
+        self.retriever = Retriever(
+            self.encoder,
+            cast(ReportIndex, self.store),
+            cast(AnswerCache, self.cache),
+            self.active_index,
+        )
         self.lost = False
 
     def require(self) -> None:

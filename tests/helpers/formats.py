@@ -51,9 +51,10 @@ def muse_pairs() -> dict[str, tuple[bytes, bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(download(ECG2DCM, folder, print)) as sdist:
         read = {
-            Path(member.name).name: sdist.extractfile(member).read()
+            Path(member.name).name: packed.read()
             for member in sdist.getmembers()
             if "/examples/" in member.name and member.name.endswith((".xml", ".dcm"))
+            if (packed := sdist.extractfile(member)) is not None
         }
     return {name: (read[f"{name}.xml"], read[f"{name}.dcm"]) for name in PAIRS}
 

@@ -8,7 +8,7 @@ import struct
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from cardex.domain.ecg import LEADS, FilePart
 
-Dependencies = tuple[FilePart, ...]
+Parts = tuple[FilePart, ...]
 NUMBERS = (b"0", b"-1", b"1", b"255", b"65535", b"99999999", b"2147483648", b"1e308", b"nan", b"x")
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -36,7 +36,7 @@ class Outcome:
 
 
 def read_apart(
-    work: Callable[[], Iterator[tuple[str, Dependencies]]],
+    work: Callable[[], Iterator[tuple[str, Parts]]],
 ) -> tuple[list[Outcome], float]:
     """Read files in one spawned process; returns the outcomes and its peak memory in MB."""
     context = multiprocessing.get_context("spawn")
@@ -45,7 +45,7 @@ def read_apart(
 
 
 def _read_all(
-    work: Callable[[], Iterator[tuple[str, Dependencies]]],
+    work: Callable[[], Iterator[tuple[str, Parts]]],
 ) -> tuple[list[Outcome], float]:
     import traceback
 
@@ -72,7 +72,9 @@ def _peak_mb() -> float:
     # ru_maxrss of a spawned process starts at what its parent had, since the two shared memory.
     status = Path("/proc/self/status")
     if status.exists():
-        return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1024
+        peak = re.search(r"VmHWM:\s+(\d+)", status.read_text())
+        assert peak is not None
+        return int(peak[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -82,7 +84,7 @@ class Files:
 
     folder: Path
 
-    def __call__(self) -> Iterator[tuple[str, Dependencies]]:
+    def __call__(self) -> Iterator[tuple[str, Parts]]:
         for folder in sorted(self.folder.iterdir()):
             yield (
                 folder.name,
@@ -90,11 +92,19 @@ class Files:
             )
 
 
-def save(folder: Path, name: str, parts: Dependencies) -> None:
-    place = folder / name
-    place.mkdir(parents=True)
-    for part in parts:
-        (place / (part.name or "ecg")).write_bytes(part.content)
+def save(folder: Path, recordings: Mapping[str, Parts]) -> Files:
+    """Write each recording into a folder of its own; bytes that several share are written once."""
+    written: dict[int, Path] = {}
+    for name, parts in recordings.items():
+        (folder / name).mkdir(parents=True)
+        for part in parts:
+            path = folder / name / (part.name or "ecg")
+            if id(part.content) in written:
+                path.hardlink_to(written[id(part.content)])
+            else:
+                path.write_bytes(part.content)
+                written[id(part.content)] = path
+    return Files(folder)
 
 
 # Mutants.
@@ -104,10 +114,10 @@ def save(folder: Path, name: str, parts: Dependencies) -> None:
 class Mutants:
     """Seeded mutants of originals: (name, parts, how many)."""
 
-    originals: tuple[tuple[str, Dependencies, int], ...]
+    originals: tuple[tuple[str, Parts, int], ...]
     seed: int
 
-    def __call__(self) -> Iterator[tuple[str, Dependencies]]:
+    def __call__(self) -> Iterator[tuple[str, Parts]]:
         rng = np.random.default_rng(self.seed)
         for name, parts, count in self.originals:
             for number in range(count):

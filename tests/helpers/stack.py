@@ -1,13 +1,16 @@
 """What stack and fault tests share: a running stack, and calls of the gateway."""
 
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_status import rpc_status
 
 from cardex.api.client import Client, ecg_of_files
@@ -27,7 +30,11 @@ def dicom_ecg() -> ecg_pb2.Ecg:
     return ecg_of_files([dicom()])
 
 
-def typed_ecg(signal: np.ndarray, rate: float = 1000.0, unit: int = 1) -> ecg_pb2.Ecg:
+def typed_ecg(
+    signal: np.ndarray,
+    rate: float = 1000.0,
+    unit: ecg_pb2.VoltageUnit = ecg_pb2.VOLTAGE_UNIT_MILLIVOLT,
+) -> ecg_pb2.Ecg:
     leads = [ecg_pb2.Lead(name=name, values=row) for name, row in zip(LEADS, signal, strict=False)]
     return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=leads, rate_hz=rate, unit=unit))
 
@@ -42,11 +49,12 @@ def cpsc_ecgs() -> list[ecg_pb2.Ecg]:
 
 
 @contextmanager
-def running_stack(folder: Path, **settings: object) -> Iterator[tuple[Stack, Settings]]:
+def running_stack(folder: Path, **settings: Any) -> Iterator[tuple[Stack, Settings]]:
     """Run a stack on a folder of its own; yields it with the settings that reach it."""
     base = Settings(data_dir=folder, **settings)
     with Stack(base) as stack:
         endpoints = stack.endpoints
+        assert endpoints is not None
         yield (
             stack,
             base.model_copy(
@@ -84,7 +92,7 @@ def build_index(settings: Settings, some: list[Report]) -> None:
 class Refusal:
     """A gRPC error, unpacked."""
 
-    def __init__(self, error: grpc.RpcError) -> None:
+    def __init__(self, error: grpc.Call) -> None:
         self.code = error.code()
         self.message = error.details()
         self.reason = ""
@@ -108,11 +116,30 @@ def refusal(call, *args, **kwargs) -> Refusal:
         if hasattr(result, "__iter__"):
             result = list(result)
     except grpc.RpcError as error:
+        assert isinstance(error, grpc.Call)
         return Refusal(error)
     raise AssertionError(f"not refused: {result}")
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """Return what a process that has ended wrote to its standard error."""
+    _, words = process.communicate(timeout=10)
+    return words
 
 
 def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def health(channel: grpc.Channel, service: str = "") -> str:
+    """Return what the health service tells of a service, such as "SERVING"."""
+    check = channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=HealthCheckRequest.SerializeToString,
+        response_deserializer=HealthCheckResponse.FromString,
+    )
+    response = check(HealthCheckRequest(service=service), timeout=5)
+    return HealthCheckResponse.ServingStatus.Name(response.status)

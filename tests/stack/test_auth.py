@@ -14,7 +14,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import (
@@ -23,7 +22,7 @@ from cardex.api.pb.v1 import (
     report_index_pb2_grpc,
 )
 from cardex.gateway.keys import add_to_file
-from tests.helpers.stack import dicom_ecg, free_port, refusal, variant
+from tests.helpers.stack import dicom_ecg, free_port, health, refusal, said, variant
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -108,12 +107,13 @@ def door(settings, tmp_path_factory):
     )
     deadline = time.monotonic() + 60
     while not ready.exists():
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, said(process)
         assert time.monotonic() < deadline
         time.sleep(0.1)
     yield port, cert, key, keys
     process.terminate()
-    assert process.wait(20) == 0
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -192,9 +192,7 @@ def test_a_job_is_its_owners_and_the_administrators(secure, as_key):
 
 
 def test_health_needs_no_key(secure):
-    request = health_pb2.HealthCheckRequest(service="cardex.v1.EcgRetrievalService")
-    status = health_pb2_grpc.HealthStub(secure).Check(request, timeout=10).status
-    assert status == health_pb2.HealthCheckResponse.SERVING
+    assert health(secure, "cardex.v1.EcgRetrievalService") == "SERVING"
 
 
 def test_without_a_client_certificate_or_tls_nobody_comes_in(door):
@@ -205,9 +203,7 @@ def test_without_a_client_certificate_or_tls_nobody_comes_in(door):
         grpc.insecure_channel(f"127.0.0.1:{port}"),
     ):
         with channel:
-            request = health_pb2.HealthCheckRequest()
-            found = refusal(health_pb2_grpc.HealthStub(channel).Check, request, timeout=5)
-            assert found.code == grpc.StatusCode.UNAVAILABLE
+            assert refusal(health, channel).code == grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize("command", ["gateway", "web"])

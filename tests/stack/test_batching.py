@@ -11,8 +11,8 @@ def _counts(url: str) -> tuple[float, float]:
         text = answer.read().decode()
     pattern = r'^{}{{model="ecg_image_encoder_stat",version="1"}} (\S+)$'
     names = ("nv_inference_count", "nv_inference_exec_count")
-    found = [re.search(pattern.format(name), text, re.MULTILINE) for name in names]
-    return float(found[0][1]), float(found[1][1])
+    images, runs = (re.findall(pattern.format(name), text, re.MULTILINE) for name in names)
+    return float(images[0]), float(runs[0])
 
 
 def test_concurrent_single_submissions_are_encoded_together(ecgs, stack):

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
-from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc
+from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, job_pb2
 from cardex.cli.main import app
 from cardex.cli.model_commands import GatewayIndexes
 from cardex.domain.errors import CardexError
@@ -65,8 +65,8 @@ class Traffic:
         self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(self._channel)
         self._next = 0
         self._lock = threading.Lock()
-        self.answers = []
-        self.errors = []
+        self.answers: list[job_pb2.Answer] = []
+        self.errors: list[grpc.RpcError] = []
         self.enough = threading.Event()
 
     def run(self) -> None:
@@ -177,7 +177,7 @@ def test_a_shadow_and_its_way_into_service_and_back_as_an_operator_types_it(
 
 def answering() -> str:
     (state,) = (state for state in json.loads(done("list", "--json")) if state["answering"])
-    return state["version"]
+    return str(state["version"])
 
 
 def done(*arguments: object) -> str:
@@ -192,5 +192,5 @@ def refused(*arguments: object) -> str:
     return " ".join(result.output.split())
 
 
-def cardex(*arguments: object):
+def cardex(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["models", *map(str, arguments)])

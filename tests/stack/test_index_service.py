@@ -8,11 +8,12 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import report_index_pb2, report_index_pb2_grpc, report_pb2
 from cardex.domain.errors import VersionMismatch
 from cardex.domain.reports import Report
+from cardex.gateway.health import RETRIEVAL
 from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.retrieval.dependencies import assemble
 from tests.helpers.real import reports
-from tests.helpers.stack import dicom_ecg, refusal, variant
+from tests.helpers.stack import dicom_ecg, health, refusal, variant
 
 TEXT = "entirely invented rhythm with cardexian waves in v2"
 
@@ -85,7 +86,7 @@ def test_an_empty_rebuild_leaves_the_index_as_it_is(index):
     assert info.report_count == len(reports())
 
 
-def test_an_index_of_another_model_is_refused_with_both_names(ecgs, settings):
+def test_an_index_of_another_model_is_refused_with_both_names(ecgs, channel, settings):
     parts = assemble(settings)
     right = parts.reports.current()
     wrong = parts.reports.create("cardex-of-yesterday", right.dimension)
@@ -96,6 +97,7 @@ def test_an_index_of_another_model_is_refused_with_both_names(ecgs, settings):
         ):
             assemble(settings).active_index.current_or_looked_up()
         _wait(lambda: _refused_with(ecgs, "VERSION_MISMATCH"))
+        _wait(lambda: health(channel, RETRIEVAL) == "NOT_SERVING")
         found = refusal(ecgs.SubmitEcg, pb.SubmitEcgRequest(ecg=variant(20)), timeout=10)
         assert found.code == grpc.StatusCode.FAILED_PRECONDITION
         assert right.model_version in found.message
@@ -104,6 +106,7 @@ def test_an_index_of_another_model_is_refused_with_both_names(ecgs, settings):
         parts.reports._call(lambda client: client.alter_alias(right.name, "reports"))
         parts.reports.drop(wrong)
     _wait(lambda: not _refused_with(ecgs, "VERSION_MISMATCH"))
+    _wait(lambda: health(channel, RETRIEVAL) == "SERVING")
 
 
 def test_a_stopped_rebuild_changes_nothing(settings, index):

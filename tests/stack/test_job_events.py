@@ -9,7 +9,7 @@ from cardex.domain.errors import InvalidQuestion
 from cardex.domain.jobs import JobState, Priority, Question
 from cardex.stores import job_events as module
 from cardex.stores.job_events import JobEvents
-from cardex.stores.job_queue import EVENTS, JobLimits, JobQueue, Submission
+from cardex.stores.job_queue import EVENTS, JobLimits, JobQueue, Submission, Submitted
 from cardex.stores.redis import connect
 from tests.helpers.answers import ANSWER
 
@@ -42,9 +42,10 @@ async def following(events) -> AsyncIterator[JobEvents]:
     task.cancel()
 
 
-def submit(queue, payload: bytes = b"ecg") -> str:
+def submit(queue: JobQueue, payload: bytes = b"ecg") -> str:
     one = Submission("ward", Priority.ROUTINE, payload, Question())
     (submitted,) = queue.submit([(one, None)])
+    assert isinstance(submitted, Submitted)
     return submitted.job_id
 
 
@@ -53,7 +54,7 @@ def answer(queue) -> None:
 
 
 async def states(events, cursor: str, count: int) -> list[JobState]:
-    found = []
+    found: list[JobState] = []
     async with asyncio.timeout(20):
         while len(found) < count:
             some = await events.after(cursor)
@@ -123,10 +124,12 @@ async def test_what_is_forgotten_is_read_from_the_store(following, queue, monkey
 
 
 async def test_a_cursor_whose_events_are_gone_is_refused(events, queue, client):
-    submit(queue)
-    await events.check("0-1")
+    submit(queue, b"first")
+    submit(queue, b"second")
+    first, _ = await events.after("0-0")
+    await events.check(first.cursor)
     client.xtrim(EVENTS, maxlen=0, approximate=False)
-    submit(queue, b"another")
+    submit(queue, b"third")
     with pytest.raises(InvalidQuestion) as caught:
-        await events.check("0-1")
+        await events.check(first.cursor)
     assert caught.value.reason == "CURSOR_EXPIRED"

@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def store(client, woken):
     return JobQueue(client, limits, woken.append)
 
 
-def submit(store, one: Submission, answer: bytes | None = None) -> Submitted:
+def submit(store: JobQueue, one: Submission, answer: bytes | None = None) -> Submitted:
     (outcome,) = store.submit([(one, answer)])
     if isinstance(outcome, CardexError):
         raise outcome
@@ -50,8 +51,8 @@ def submit(store, one: Submission, answer: bytes | None = None) -> Submitted:
 
 
 def submission(payload: bytes = b"ecg", request_id: str = "", **other) -> Submission:
-    fields = {"owner": "ward", "priority": ROUTINE, "question": Question()} | other
-    return Submission(payload=payload, request_id=request_id, **fields)
+    fields: dict[str, Any] = {"owner": "ward", "priority": ROUTINE, "question": Question()}
+    return Submission(payload=payload, request_id=request_id, **fields | other)
 
 
 def events(client, job_id: str) -> list[str]:
@@ -327,11 +328,12 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path):
         part.wait_ready()
         store = JobQueue(connect(config.url), JobLimits(), print)
         ids = [submit(store, submission(bytes([number]))).job_id for number in range(50)]
+        assert part.process is not None
         part.process.kill()
         part.process.wait()
         part.start()
         part.wait_ready()
-        assert [job.state for job in store.find(ids)] == [JobState.QUEUED] * 50
+        assert [job and job.state for job in store.find(ids)] == [JobState.QUEUED] * 50
         assert len(store.claim(ROUTINE, 100)) == 50
     finally:
         part.stop()

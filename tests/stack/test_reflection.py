@@ -1,5 +1,7 @@
 """A client in another language has no generated code of ours: here there is none either."""
 
+from typing import Any
+
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message_factory import GetMessageClass
@@ -15,7 +17,7 @@ def test_an_ecg_is_retrieved_by_reflection_alone(channel):
     assert "cardex.v1.EcgRetrievalService" in database.get_services()
     service = DescriptorPool(database).FindServiceByName("cardex.v1.EcgRetrievalService")
     method = service.FindMethodByName("Retrieve")
-    request = GetMessageClass(method.input_type)()
+    request: Any = GetMessageClass(method.input_type)()
     request.ecg.file.content = dicom().read_bytes()
     response_class = GetMessageClass(method.output_type)
     call = channel.unary_unary(

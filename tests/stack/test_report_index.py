@@ -1,6 +1,7 @@
-"""The report index's promises, against Milvus Lite and, where CARDEX_TEST_MILVUS names one, a Milvus server.
+"""The report index's promises, against Milvus Lite.
 
-The server must have no other index: the tests build, switch and remove their own.
+Where CARDEX_TEST_MILVUS names a Milvus server, against that too. The server must have
+no other index: the tests build, switch and remove their own.
 """
 
 import os
@@ -62,7 +63,7 @@ def some(first: int, last: int) -> list[Report]:
 
 
 @pytest.fixture
-def filled(store, vectors) -> IndexInfo:
+def filled(store: ReportIndex, vectors) -> IndexInfo:
     """An index with all reports, in force."""
     index = store.create("model-1", DIMENSION)
     for first in range(0, COUNT, 300):

@@ -48,6 +48,7 @@ def test_an_answer_carries_calibrated_probabilities_and_a_draft(ecgs):
     assert probabilities == sorted(probabilities, reverse=True)
     assert all(0.1 <= probability <= 1.0 for probability in probabilities)
     calibrated = load_calibration(newest(Settings().model_repository).statements)
+    assert calibrated is not None
     codes = {statement.code for statement in calibrated.statements}
     assert {prediction.code for prediction in answer.predictions} <= codes
     hits = {hit.report.report_id for hit in answer.hits}
@@ -71,8 +72,9 @@ def test_the_matcher_orders_the_nearest(ecgs):
     ).answer
     assert len(answer.hits) == 5
     assert [stage.stage for stage in answer.stages][-1] == "rerank"
-    weight = load_calibration(newest(Settings().model_repository).statements).match_weight
-    ranks = [hit.score + weight * hit.match for hit in answer.hits]
+    calibrated = load_calibration(newest(Settings().model_repository).statements)
+    assert calibrated is not None
+    ranks = [hit.score + calibrated.match_weight * hit.match for hit in answer.hits]
     assert all(hit.HasField("match") for hit in answer.hits)
     assert ranks == pytest.approx(sorted(ranks, reverse=True), abs=1e-3)
 
@@ -227,7 +229,10 @@ BAD_ECGS = {
     "NaN": (lambda: typed_ecg(_nan()), "NOT_FINITE", "ecg.samples.leads"),
     "all flat": (lambda: typed_ecg(real_signal() * 0), "ALL_LEADS_FLAT", "ecg.samples.leads"),
     "no rate": (lambda: typed_ecg(real_signal(), rate=0), "SAMPLING_RATE", "ecg.samples.rate_hz"),
-    "no unit": (lambda: typed_ecg(real_signal(), unit=0), "UNIT", "ecg.samples.unit"),
+    "no unit": (
+        lambda: typed_ecg(real_signal(), unit=ecg_pb2.VOLTAGE_UNIT_UNSPECIFIED), "UNIT",
+        "ecg.samples.unit",
+    ),
     "one second": (lambda: typed_ecg(real_signal()[:, :1000]), "DURATION", "ecg.samples.leads"),
     "eleven minutes": (
         lambda: typed_ecg(np.tile(real_signal(), 7), rate=100), "DURATION", "ecg.samples.leads",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cardex.api.client import Client
-from tests.helpers.stack import running_stack, variant
+from tests.helpers.stack import running_stack, said, variant
 
 CARDEX = [sys.executable, "-m", "cardex"]
 
@@ -31,6 +31,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[str]:
 
 def wait_up(process: subprocess.Popen[str]) -> str:
     lines = []
+    assert process.stderr is not None
     for line in process.stderr:
         lines.append(line)
         if "Ctrl-C" in line:
@@ -74,6 +75,7 @@ def test_however_it_ends_no_process_is_left(tmp_path, number):
         assert not left or number == signal.SIGKILL
     finally:
         process.kill()
+        process.communicate()
 
 
 def test_a_taken_port_stops_the_start_with_its_number(tmp_path):
@@ -83,10 +85,10 @@ def test_a_taken_port_stops_the_start_with_its_number(tmp_path):
         port = sock.getsockname()[1]
         process = start(tmp_path, "--gateway-port", str(port))
         assert process.wait(60) == 1
-    said = process.stderr.read()
-    assert "PORT_TAKEN" in said
-    assert str(port) in said
-    assert "--gateway-port" in said
+    words = said(process)
+    assert "PORT_TAKEN" in words
+    assert str(port) in words
+    assert "--gateway-port" in words
     wait_gone(tmp_path)
 
 
@@ -94,16 +96,16 @@ def test_a_part_that_does_not_come_up_is_named_with_its_log(tmp_path):
     (tmp_path / "milvus").write_text("not a folder")
     process = start(tmp_path)
     assert process.wait(90) == 1
-    said = process.stderr.read()
-    assert "Milvus Lite" in said
-    assert "milvus.log" in said
+    words = said(process)
+    assert "Milvus Lite" in words
+    assert "milvus.log" in words
     wait_gone(tmp_path)
 
 
 def test_a_second_stack_on_the_same_folder_is_refused(tmp_path, stack, settings):
     process = start(settings.data_dir)
     assert process.wait(60) == 1
-    assert "FOLDER_TAKEN" in process.stderr.read()
+    assert "FOLDER_TAKEN" in said(process)
     assert all(part.exit_code() is None for part in stack.processes.values())
 
 
@@ -119,13 +121,13 @@ def test_parts_that_are_given_are_used_and_not_started(tmp_path, settings, monke
 def test_an_address_that_others_reach_is_refused(tmp_path):
     process = start(tmp_path, "--host", "0.0.0.0")
     assert process.wait(60) == 1
-    assert "DOOR_OPEN" in process.stderr.read()
+    assert "DOOR_OPEN" in said(process)
 
 
 def test_a_triton_environment_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CARDEX_TRITON_PYTHON", str(tmp_path / "nowhere" / "python"))
     process = start(tmp_path / "data")
     assert process.wait(60) == 1
-    said = process.stderr.read()
-    assert "nowhere/python" in said.replace("\n", "")
-    assert "make setup" in said
+    words = said(process)
+    assert "nowhere/python" in words.replace("\n", "")
+    assert "make setup" in words

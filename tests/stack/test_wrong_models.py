@@ -15,7 +15,7 @@ from tests.helpers.stack import running_triton
 
 
 def quick(text: str) -> str:
-    """Let a model load faster: one instance, and no warm-up, which a wrong one would not survive."""
+    """Let a model load faster: one instance, and no warm-up, which would end a wrong one."""
     return re.sub(r"^model_warmup \{.*?^\}\n", "", instances(1)(text), flags=re.M | re.S)
 
 

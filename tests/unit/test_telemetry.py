@@ -14,7 +14,8 @@ def line():
         record.__dict__.update(extra)
         text = JsonFormatter().format(record)
         assert "\n" not in text
-        return json.loads(text)
+        found: dict = json.loads(text)
+        return found
 
     return format_record
 

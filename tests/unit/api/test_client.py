@@ -4,7 +4,7 @@ import pytest
 from cardex.api.client import Client, _result, ecg_of_files, ecg_of_samples
 from cardex.api.convert.ecg import from_payload, to_payload
 from cardex.api.pb.v1 import job_pb2
-from cardex.domain.ecg import LEADS
+from cardex.domain.ecg import LEADS, TypedSamples
 from cardex.domain.errors import InvalidEcg, JobCancelled
 from tests.helpers.ecgs import DICOM, dicom
 
@@ -32,6 +32,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 def test_an_array_is_typed_samples():
     signal = np.arange(24, dtype=np.float64).reshape(12, 2)
     found = from_payload(to_payload(ecg_of_samples(signal, 500)))
+    assert isinstance(found, TypedSamples)
     assert (found.leads, found.rate, found.unit) == (LEADS, 500.0, "mV")
     np.testing.assert_array_equal(found.values, signal)
 
@@ -58,4 +59,5 @@ def test_a_job_becomes_a_result_with_the_class_of_its_error():
     cancelled = _result("a", job_pb2.Job(job_id="j", state="JOB_STATE_CANCELLED"))
     assert isinstance(cancelled.error, JobCancelled)
     answered = _result("a", job_pb2.Job(job_id="j", answer=job_pb2.Answer(model_version="m")))
+    assert answered.answer is not None
     assert (answered.answer.model_version, answered.error, answered.job_id) == ("m", None, "j")

@@ -1,3 +1,5 @@
+from typing import Any
+
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
@@ -10,13 +12,13 @@ from tests.unit.domain.test_errors import KINDS
 DETAILS = "grpc-status-details-bin"
 
 
-def details(error: CardexError) -> dict[str, object]:
+def details(error: CardexError) -> dict[str, Any]:
+    """Return the details of the status of an error, by the names of their kinds."""
     status = Status.FromString(dict(status_of(error).trailing_metadata)[DETAILS])
-    found = {}
+    found: dict[str, Any] = {}
     for packed in status.details:
         for kind in (ErrorInfo, BadRequest, RetryInfo):
-            message = kind()
-            if packed.Unpack(message):
+            if packed.Unpack(message := kind()):
                 found[kind.__name__] = message
     return found
 

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -77,6 +78,6 @@ def test_brackets_in_a_title_are_no_markup(shown):
 
 
 def test_plain_values_have_the_names_of_the_contract():
-    values = as_dict(ANSWER)
+    values: dict[str, Any] = as_dict(ANSWER)
     assert values["model_version"] == "m"
     assert values["hits"][0]["report"]["record_ids"] == ["17", "18", "19"]

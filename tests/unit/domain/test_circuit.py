@@ -6,7 +6,7 @@ from cardex.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
 RESET_S = 2.0
 
 
-class ManagedProcess:
+class Part:
     """A part that is down until told otherwise, and counts its calls."""
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ def clock():
 
 
 @pytest.fixture
-def part():
-    return ManagedProcess()
+def part() -> Part:
+    return Part()
 
 
 def circuit(clock, *, attempts=1, threshold=3, backoff_s=0.05):
@@ -64,7 +64,7 @@ def test_an_answer_is_passed_on(clock, part):
 
 
 def test_a_failing_call_is_tried_again_until_it_succeeds(clock, part):
-    def recovers() -> str:
+    def recovers():
         part.error = None if part.calls == 2 else part.error
         return part()
 
@@ -192,7 +192,7 @@ def test_being_too_slow_is_a_failure(clock, part):
 
 
 def test_an_attempt_that_is_too_slow_is_the_last(clock, part):
-    def slower() -> str:
+    def slower():
         part.error = TooSlow("no answer in time") if part.calls == 1 else part.error
         return part()
 

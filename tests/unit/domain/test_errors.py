@@ -36,7 +36,8 @@ def test_its_reason_is_upper_case(kind):
 
 
 def test_no_two_classes_share_a_reason():
-    reasons = [kind.reason for kind in (CardexError, *KINDS)]
+    kinds: list[type[CardexError]] = [CardexError, *KINDS]
+    reasons = [kind.reason for kind in kinds]
     assert sorted(set(reasons)) == sorted(reasons)
 
 

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -7,9 +8,12 @@ from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import QueueState
 from cardex.domain.settings import Settings
 from cardex.gateway.ecg_retrieval import EcgRetrievalService
+from cardex.gateway.submissions import SubmissionService
 from cardex.gateway.threads import SlowCalls
 from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.dependencies import Dependencies
 from cardex.signals.image_spec import ImageSpec
+from cardex.stores.job_events import JobEvents
 from tests.helpers.fakes import House, model_info
 
 OTHER = ImageSpec(tile=32)
@@ -33,7 +37,11 @@ def info(house):
     index = ActiveIndex(house.encoder, house.store)
     parts = SimpleNamespace(jobs=Jobs(), encoder=house.encoder, active_index=index)
     service = EcgRetrievalService(
-        Settings(), parts, submissions=None, events=None, slow=SlowCalls()
+        Settings(),
+        cast(Dependencies, parts),
+        submissions=cast(SubmissionService, None),
+        events=cast(JobEvents, None),
+        slow=SlowCalls(),
     )
 
     def ask():

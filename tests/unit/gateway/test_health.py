@@ -1,5 +1,6 @@
 import threading
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -8,6 +9,7 @@ from cardex.domain.errors import ConfigurationError, IndexMissing, Unavailable, 
 from cardex.domain.jobs import Priority
 from cardex.gateway import health as module
 from cardex.gateway.health import INDEX, PATIENCE_TICKS, RETRIEVAL, HealthMonitor
+from cardex.retrieval.dependencies import Dependencies
 from cardex.stores.job_queue import Swept
 from tests.helpers.fakes import FakeStore, House
 
@@ -53,7 +55,7 @@ def world():
     house = House()
     world = SimpleNamespace(house=house, jobs=Jobs(), health=Health(), keys=Keys())
     parts = SimpleNamespace(jobs=world.jobs, encoder=house.encoder, active_index=house.active_index)
-    world.monitor = HealthMonitor(parts, world.health, world.keys)
+    world.monitor = HealthMonitor(cast(Dependencies, parts), world.health, world.keys)
     return world
 
 

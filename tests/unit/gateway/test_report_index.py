@@ -1,6 +1,7 @@
 import asyncio
 import threading
 from types import SimpleNamespace
+from typing import cast
 
 import grpc
 import pytest
@@ -9,13 +10,17 @@ from cardex.api.pb.v1 import report_index_pb2 as pb
 from cardex.api.pb.v1 import report_index_pb2_grpc, report_pb2
 from cardex.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
 from cardex.domain.reports import Report
+from cardex.gateway.health import HealthMonitor
 from cardex.gateway.report_index import ReportIndexService
 from cardex.gateway.threads import SlowCalls
+from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.index_writer import MAX_CHUNK, IndexWriter, WriteLease
 from tests.helpers.fakes import FakeLock, House, model_info
 
 
-class HealthMonitor:
+class Health:
+    """Counts how often the health was looked at."""
+
     ticks = 0
 
     async def tick(self) -> None:
@@ -28,7 +33,12 @@ def house():
 
 
 @pytest.fixture
-def service(house):
+def health():
+    return Health()
+
+
+@pytest.fixture
+def service(house, health):
     held: list[FakeLock] = []
     parts = SimpleNamespace(
         held=held,
@@ -37,10 +47,10 @@ def service(house):
             house.encoder, house.store, house.active_index, FakeLock(held)
         ),
     )
-    return ReportIndexService(parts, HealthMonitor(), SlowCalls())
+    return ReportIndexService(cast(Dependencies, parts), cast(HealthMonitor, health), SlowCalls())
 
 
-def chunk(*texts: str, mode: int = pb.UPSERT_MODE_MERGE) -> pb.UpsertReportsRequest:
+def chunk(*texts: str, mode: pb.UpsertMode = pb.UPSERT_MODE_MERGE) -> pb.UpsertReportsRequest:
     reports = [report_pb2.Report(report_id=f"n{i}", text=text) for i, text in enumerate(texts)]
     return pb.UpsertReportsRequest(mode=mode, reports=reports)
 
@@ -151,9 +161,9 @@ def _lost(_: WriteLease) -> None:
     raise Unavailable("lost")
 
 
-async def test_the_gateway_looks_again_after_a_commit(service):
+async def test_the_gateway_looks_again_after_a_commit(service, health):
     await upsert(service, chunk("a"))
-    assert service._health.ticks == 1
+    assert health.ticks == 1
 
 
 async def test_deleting_tells_how_many_were_there_and_changes_the_generation(service):
@@ -230,9 +240,9 @@ async def test_a_shadow_is_made_and_does_not_answer(service, house):
 
 
 @pytest.mark.usefixtures("beside")
-async def test_the_gateway_looks_again_after_a_migration(service):
+async def test_the_gateway_looks_again_after_a_migration(service, health):
     await migrate(service)
-    assert service._health.ticks == 1
+    assert health.ticks == 1
 
 
 @pytest.mark.usefixtures("beside")

@@ -4,6 +4,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -31,8 +32,11 @@ from cardex.domain.jobs import (
     Question,
 )
 from cardex.domain.settings import Settings
+from cardex.gateway.health import HealthMonitor
 from cardex.gateway.keys import Principal, Scope
 from cardex.gateway.submissions import SubmissionService
+from cardex.retrieval.dependencies import Dependencies
+from cardex.stores.job_events import JobEvents
 from cardex.stores.job_queue import Submission, Submitted
 from tests.helpers.answers import ANSWER
 from tests.helpers.fakes import a_job
@@ -43,8 +47,17 @@ ECG = ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=b"an ECG"))
 
 @pytest.fixture
 def service():
-    settings = Settings(max_payload_bytes=1024)
-    return SubmissionService(settings, dependencies=None, events=None, health=None)
+    """A service that is asked for submissions only, so that nothing is behind it."""
+    return service_of(Settings(max_payload_bytes=1024), None, None, None)
+
+
+def service_of(settings: Settings, parts, events, health) -> SubmissionService:
+    return SubmissionService(
+        settings,
+        cast(Dependencies, parts),
+        cast(JobEvents, events),
+        cast(HealthMonitor, health),
+    )
 
 
 def submission(service, default=Priority.STAT, **request):
@@ -117,7 +130,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self.job = a_job("j1", state=JobState.QUEUED)
-        self.ends: dict[str, object] = {}
+        self.ends: dict[str, Any] = {}
         self.errors: list[Exception] = []
         self.outcome = Submitted("j1", is_new=True, at=0.0)
         self.submitted: list[tuple[Submission, bytes | None]] = []
@@ -136,7 +149,7 @@ class Jobs:
         self.cancelled.append(job_id)
 
 
-class JobEvents:
+class Events:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
@@ -149,7 +162,7 @@ class JobEvents:
         yield future
 
 
-class HealthMonitor:
+class Health:
     def __init__(self) -> None:
         self.outage: Exception | None = None
         self.lasting_outage = asyncio.Event()
@@ -161,11 +174,11 @@ class HealthMonitor:
 
 @pytest.fixture
 def world():
-    jobs, health = Jobs(), HealthMonitor()
+    jobs, health = Jobs(), Health()
     known: dict[str, EncodedAnswer] = {}
     retriever = SimpleNamespace(cached=lambda sha256, question: known.get(sha256))
     parts = SimpleNamespace(jobs=jobs, retriever=retriever)
-    service = SubmissionService(Settings(), parts, JobEvents(jobs), health)
+    service = service_of(Settings(), parts, Events(jobs), health)
     return SimpleNamespace(jobs=jobs, health=health, known=known, service=service)
 
 

@@ -18,7 +18,7 @@ def test_what_is_there_is_not_fetched_again(tmp_path):
     (tmp_path / "cpsc_2018").mkdir()
     for number in range(1, 11):
         (tmp_path / "cpsc_2018" / f"A{number:04}.hea").touch()
-    said = []
+    said: list[str] = []
     data = fetch(tmp_path, said.append)
     assert said == []
     assert data.ptbxl == tmp_path / "ptbxl"

@@ -1,4 +1,5 @@
 import shutil
+from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 
 import pytest
@@ -103,7 +104,7 @@ def test_one_thing_that_is_missing_hides_no_other(machine):
 
 def test_a_missing_package_is_named_with_the_remedy(machine, monkeypatch):
     def version(name):
-        raise doctor.PackageNotFoundError(name)
+        raise PackageNotFoundError(name)
 
     monkeypatch.setattr(doctor, "version", version)
     assert missing(machine) == {"packages": "celery is not installed: run `make setup`"}

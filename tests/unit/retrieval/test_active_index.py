@@ -71,7 +71,9 @@ def test_an_index_of_another_model_is_refused_with_both_versions(parts):
     index = FreshActiveIndex(parts.encoder, FakeStore("model-0"))
     with pytest.raises(VersionMismatch, match=r"model-1.*reports_1.*model-0"):
         index.current()
-    assert index.last_known_index().model_version == "model-0"
+    known = index.last_known_index()
+    assert known is not None
+    assert known.model_version == "model-0"
 
 
 def test_a_refusal_names_every_model_that_is_served(parts):
@@ -165,7 +167,7 @@ def test_readers_do_not_wait_for_a_store_that_hangs(parts):
     index.start()
     try:
         assert store.hangs.wait(20)
-        # Were the snapshot looked up by its readers, or under a lock of theirs, this would hang too.
+        # If readers looked the snapshot up, or took a lock for it, this would hang too.
         assert index.current() == index.last_known()
     finally:
         index.close()
@@ -215,7 +217,9 @@ def test_the_statements_are_those_of_the_model_in_force(parts):
     for version in ("model-1", "model-2"):
         parts.encoder.served = (model_info("model-2"), model_info("model-1"))
         parts.store.index = replace(parts.store.index, model_version=version)
-        assert index.current().calibration.model_version == version
+        found = index.current().calibration
+        assert found is not None
+        assert found.model_version == version
     assert parts.encoder.asked == ["model-1", "model-2"]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cardex.domain.reports import DRAFT_LABEL, Hit, Report
+from cardex.domain.reports import DRAFT_LABEL, Draft, Hit, Report
 from cardex.reports.language import language_of
 from cardex.retrieval.draft import VOTERS, draft_of
 
@@ -14,18 +14,22 @@ def hits(*texts: str, scores: tuple[float, ...] = (), counts: tuple[int, ...] = 
     return found
 
 
+def drafted(*texts: str) -> Draft:
+    draft = draft_of(hits(*texts))
+    assert draft is not None
+    return draft
+
+
 def said(*texts: str, **options) -> list[str]:
     draft = draft_of(hits(*texts, **options))
     return [sentence.text for sentence in draft.sentences] if draft else []
 
 
 def test_a_draft_says_what_the_hits_agree_on_with_those_that_say_it():
-    draft = draft_of(
-        hits(
-            "sinus rhythm. left axis deviation. otherwise normal ecg.",
-            "sinus rhythm. left axis deviation.",
-            "sinus rhythm. otherwise normal ecg.",
-        )
+    draft = drafted(
+        "sinus rhythm. left axis deviation. otherwise normal ecg.",
+        "sinus rhythm. left axis deviation.",
+        "sinus rhythm. otherwise normal ecg.",
     )
     assert draft.label == DRAFT_LABEL
     assert [(sentence.text, sentence.report_ids) for sentence in draft.sentences] == [
@@ -46,7 +50,7 @@ def test_a_single_hit_is_its_own_draft():
 
 def test_where_the_hits_agree_on_nothing_the_one_most_like_the_others_is_the_draft():
     texts = ["sinus rhythm with q waves.", "sinus rhythm with flat t waves.", "paced rhythm."]
-    draft = draft_of(hits(*texts))
+    draft = drafted(*texts)
     (sentence,) = draft.sentences
     assert sentence.text in texts[:2]
     assert len(sentence.report_ids) == 1
@@ -63,7 +67,7 @@ def test_a_report_without_full_stops_is_split_where_the_hits_differ():
 
 
 def test_equal_sentences_count_together_whatever_their_case_and_punctuation():
-    draft = draft_of(hits("Sinus rhythm. Normal ECG.", "sinus rhythm; normal ecg."))
+    draft = drafted("Sinus rhythm. Normal ECG.", "sinus rhythm; normal ecg.")
     assert [sentence.report_ids for sentence in draft.sentences] == [("r1", "r2"), ("r1", "r2")]
 
 

@@ -1,4 +1,5 @@
 import threading
+from typing import cast
 
 import pytest
 
@@ -15,6 +16,7 @@ from cardex.reports.ptbxl import report_id
 from cardex.retrieval import index_writer as module
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.index_writer import IndexWriter, WriteLease
+from cardex.stores.report_index import ReportIndex
 from tests.helpers.fakes import FakeClock, FakeLock, FakeStore, House, model_info
 
 REPORT = Report("r1", "sinus rhythm")
@@ -25,11 +27,12 @@ def house():
     return House()
 
 
-def writer_of(house, lock: FakeLock | None = None) -> IndexWriter:
-    return IndexWriter(house.encoder, house.store, house.active_index, lock or FakeLock([]))
+def writer_of(house: House, lock: FakeLock | None = None) -> IndexWriter:
+    store = cast(ReportIndex, house.store)
+    return IndexWriter(house.encoder, store, house.active_index, lock or FakeLock([]))
 
 
-def indexer(house, *, rebuild: bool) -> IndexWriter:
+def indexer(house: House, *, rebuild: bool) -> IndexWriter:
     made = writer_of(house)
     made.begin()
     made.open(rebuild=rebuild)
@@ -37,7 +40,7 @@ def indexer(house, *, rebuild: bool) -> IndexWriter:
     return made
 
 
-def stored(house, index: str = "reports_1") -> dict[str, Report]:
+def stored(house: House, index: str = "reports_1") -> dict[str, Report]:
     return house.store.reports(index)
 
 
@@ -233,32 +236,28 @@ def fail(*_):
 # The right to write.
 
 
-class LosesIt(FakeLock):
-    """A lock that another takes as soon as the models embed: the slow step of a chunk."""
+def losing(house: House, monkeypatch, *, rebuild: bool) -> IndexWriter:
+    """Return a writer whose lock another takes while the models embed, the slow step of a chunk."""
+    lock = FakeLock([])
+    writer = writer_of(house, lock)
+    writer.begin()
+    writer.open(rebuild=rebuild)
+    embed = house.encoder.embed_texts
 
-    def __init__(self, house) -> None:
-        super().__init__([])
-        embed = house.encoder.embed_texts
+    def embed_texts(*arguments):
+        lock.held.clear()
+        writer._lease.renew()
+        return embed(*arguments)
 
-        def embed_texts(*arguments):
-            self.held.clear()
-            self.writer._lease.renew()
-            return embed(*arguments)
-
-        house.encoder.embed_texts = embed_texts
-
-
-def losing(house, *, rebuild: bool) -> IndexWriter:
-    lock = LosesIt(house)
-    lock.writer = writer_of(house, lock)
-    lock.writer.begin()
-    lock.writer.open(rebuild=rebuild)
-    return lock.writer
+    monkeypatch.setattr(house.encoder, "embed_texts", embed_texts)
+    return writer
 
 
 @pytest.mark.parametrize("rebuild", [True, False])
-def test_a_chunk_is_not_stored_where_the_right_was_lost_while_it_was_embedded(house, rebuild):
-    writer = losing(house, rebuild=rebuild)
+def test_a_chunk_is_not_stored_where_the_right_was_lost_while_it_was_embedded(
+    house, monkeypatch, rebuild
+):
+    writer = losing(house, monkeypatch, rebuild=rebuild)
     with pytest.raises(Unavailable, match="send the reports again"):
         writer.add([REPORT])
     assert not any(house.store.contents.values())

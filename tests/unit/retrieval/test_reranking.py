@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -6,8 +7,9 @@ import pytest
 from cardex.domain.errors import InvalidQuestion
 from cardex.domain.index import Match
 from cardex.domain.jobs import Question
+from cardex.retrieval.active_index import ServingSnapshot
 from cardex.retrieval.reranking import Ranked, as_found, check_matcher, check_rerank, reranked
-from tests.helpers.fakes import calibration
+from tests.helpers.fakes import calibration, model_info
 
 MATCHES = [Match("a", 0.9), Match("b", 0.8), Match("c", 0.7)]
 
@@ -20,11 +22,12 @@ def ids(ranked: list[Ranked]) -> list[str]:
     return [one.report_id for one in ranked]
 
 
-def edition(*, matcher: bool = True, calibrated: bool = True) -> SimpleNamespace:
-    return SimpleNamespace(
-        model=SimpleNamespace(version="m1", matcher=matcher),
+def snapshot(*, matcher: bool = True, calibrated: bool = True) -> ServingSnapshot:
+    found = SimpleNamespace(
+        model=model_info("m1", matcher=matcher),
         calibration=calibration("SR") if calibrated else None,
     )
+    return cast(ServingSnapshot, found)
 
 
 def test_a_match_outweighs_a_small_difference_of_similarity():
@@ -66,9 +69,9 @@ def test_a_number_out_of_range_is_refused_with_the_field(rerank):
 @pytest.mark.parametrize("missing", ["matcher", "calibrated"])
 def test_a_model_that_cannot_rerank_is_named(missing):
     with pytest.raises(InvalidQuestion, match="m1") as caught:
-        check_matcher(Question(rerank=8), edition(**{missing: False}))
+        check_matcher(Question(rerank=8), snapshot(**{missing: False}))
     assert caught.value.field == "question.rerank"
 
 
 def test_a_question_without_reranking_needs_no_matcher():
-    check_matcher(Question(), edition(matcher=False, calibrated=False))
+    check_matcher(Question(), snapshot(matcher=False, calibrated=False))

@@ -123,6 +123,7 @@ def test_the_median_beat_is_the_beat_without_its_noise():
     noisy = pure + random.normal(0, 0.05, pure.shape).astype(np.float32)
     where = find_beats(pure, RATE)
     beat, expected = median_beat(noisy, where, 70), median_beat(pure, where, 70)
+    assert beat is not None and expected is not None
     assert beat.shape == (12, 70)
     assert np.abs(beat - expected).std() < 0.025
     assert int(beat[LEADS.index("II")].argmax()) == 28  # 40 % before the R peak
@@ -133,6 +134,7 @@ def test_a_premature_beat_leaves_the_median_beat_alone():
     plain = median_beat(cleaned(signal), find_beats(cleaned(signal), RATE), 70)
     signal[:, 2000:2200] *= -3.0
     odd = median_beat(cleaned(signal), find_beats(cleaned(signal), RATE), 70)
+    assert plain is not None and odd is not None
     np.testing.assert_allclose(odd, plain, atol=0.1)
 
 

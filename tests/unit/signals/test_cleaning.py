@@ -16,7 +16,8 @@ def leads(one: np.ndarray) -> np.ndarray:
 
 
 def sine(hertz: float, rate: float, seconds: float = 10.0) -> np.ndarray:
-    return np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
+    times = np.arange(round(rate * seconds)) / rate
+    return np.sin(2 * np.pi * hertz * times, dtype=np.float64)
 
 
 def amplitude(signal: np.ndarray) -> float:

@@ -77,7 +77,7 @@ def test_a_lead_without_signal_is_drawn_evenly():
 def test_the_image_does_not_depend_on_gain_or_offset_of_a_lead():
     # what z-scored training records rely on; one grey level of rounding is left
     signal = window()
-    other = signal * 3.0 + 0.25
+    other = signal * np.float32(3.0) + np.float32(0.25)
     difference = draw(signal[None], SPEC).astype(int) - draw(other[None], SPEC).astype(int)
     changed = np.abs(difference) > 1
     assert changed.mean() < 1e-3
@@ -107,7 +107,7 @@ def test_the_same_ecg_gives_the_same_image():
 TOLERANCE = {"gasf": 8e-4, "gadf": 8e-4, "rp": 1e-6, "mtf": 1e-6}
 
 
-def by_pyts(pyts_image, window: np.ndarray, spec: ImageSpec, encoding: str) -> np.ndarray:
+def by_pyts(pyts_image, window: np.ndarray, spec: ImageSpec, encoding: str):
     """All leads of a window by pyts: (12, tile, tile)."""
     window = window.astype(np.float64)
     if encoding == "mtf":

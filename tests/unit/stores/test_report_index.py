@@ -1,25 +1,23 @@
-import msgspec
-import pytest
+from dataclasses import replace
+from typing import Any
 
-from cardex.domain.errors import CardexError, IndexMissing
-from cardex.domain.index import IndexInfo
+import msgspec
+import numpy as np
+import pytest
+from pymilvus import MilvusClient
+from pymilvus.exceptions import MilvusException
+
+from cardex.domain.circuit import Circuit
+from cardex.domain.errors import CardexError, IndexMissing, Unavailable
+from cardex.domain.index import IndexInfo, Match
 from cardex.domain.reports import Report, Statement
 from cardex.reports.validation import MAX_TEXT
 from cardex.stores import report_index as module
-from cardex.stores.report_index import MAX_BODY_BYTES, ReportIndex
+from cardex.stores.report_index import ALIAS, KINDS, MAX_BODY_BYTES, NOT_LOADED, ReportIndex
 
-
-@pytest.fixture(autouse=True)
-def bounded(monkeypatch):
-    """Stop a body that is shortened for ever."""
-    replace, calls = module.replace, []
-
-    def counted(*args, **changes):
-        calls.append(changes)
-        assert len(calls) < 200, "the body never fits"
-        return replace(*args, **changes)
-
-    monkeypatch.setattr(module, "replace", counted)
+DIMENSION = 8
+STRONG = ("query", "Strong")
+"""What `FakeMilvus.order` has of a read that sees all that was written before."""
 
 
 class FakeIterator:
@@ -37,19 +35,66 @@ class FakeIterator:
 
 
 class FakeMilvus:
-    """Keeps the rows that are upserted, and the properties of collections."""
+    """Keeps the rows that are upserted, the properties of collections, and what was called.
+
+    Attributes:
+        order: each change and each count with its consistency level, in order.
+        loaded: the names by which collections were loaded.
+        searched: the collection and the parameters of each search.
+        built: the parameters of the vector index of each collection that was made.
+        not_loaded: collections that this server knows and does not search yet.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict] = []
         self.properties: dict[str, dict[str, str]] = {}
         self.aliases: dict[str, str] = {}
         self.iterators: list[FakeIterator] = []
+        self.order: list[tuple[str, str]] = []
+        self.loaded: list[str] = []
+        self.searched: list[tuple[str, dict[str, Any]]] = []
+        self.built: list[dict[str, Any]] = []
+        self.not_loaded: set[str] = set()
+
+    create_schema = staticmethod(MilvusClient.create_schema)
+    prepare_index_params = staticmethod(MilvusClient.prepare_index_params)
+
+    def _read(self, name: str) -> None:
+        if name in self.not_loaded:
+            raise MilvusException(NOT_LOADED, "collection not loaded")
+
+    def create_collection(self, name, schema, index_params, properties, timeout):
+        (vector_index,) = index_params
+        self.built.append(vector_index.to_dict())
+        self.properties[name] = properties
+
+    def load_collection(self, name, timeout):
+        self.loaded.append(name)
+        self.not_loaded.discard(name)
+
+    def flush(self, name, timeout):
+        self.order.append(("flush", name))
 
     def upsert(self, name, rows, timeout):
         self.rows += rows
 
-    def query(self, name, **_):
+    def search(self, name, *, search_params, **_):
+        self._read(name)
+        self.searched.append((name, search_params))
+        return [[{"report_id": "r1", "distance": 0.5}]]
+
+    def query(self, name, *, consistency_level="", **_):
+        self._read(name)
+        self.order.append(("query", consistency_level))
         return [{"count(*)": len(self.rows)}]
+
+    def get(self, name, ids, output_fields, timeout):
+        self._read(name)
+        return [row for row in self.rows if row["report_id"] in ids]
+
+    def delete(self, name, ids, timeout):
+        self.order.append(("delete", name))
+        self.rows = [row for row in self.rows if row["report_id"] not in ids]
 
     def query_iterator(self, name, batch_size, output_fields, timeout):
         self.iterators.append(FakeIterator(self.rows))
@@ -58,18 +103,31 @@ class FakeMilvus:
     def list_collections(self, timeout):
         return list(self.properties)
 
+    def drop_collection(self, name, timeout):
+        self.order.append(("drop", name))
+        del self.properties[name]
+
     def list_aliases(self, timeout):
         return list(self.aliases)
 
     def describe_alias(self, name, timeout):
         return {"collection_name": self.aliases[name]}
 
+    def create_alias(self, name, alias, timeout):
+        self.order.append(("create_alias", name))
+        self.aliases[alias] = name
+
+    def alter_alias(self, name, alias, timeout):
+        self.order.append(("alter_alias", name))
+        self.aliases[alias] = name
+
     def alter_collection_properties(self, name, properties, timeout):
+        self.order.append(("properties", name))
         self.properties[name] |= properties
 
     def describe_collection(self, name, timeout):
         name = self.aliases.get(name, name)
-        fields = [{"name": "embedding", "params": {"dim": "8"}}]
+        fields = [{"name": "embedding", "params": {"dim": str(DIMENSION)}}]
         properties = self.properties[name]
         return {"collection_name": name, "properties": properties, "fields": fields}
 
@@ -81,22 +139,54 @@ def milvus(monkeypatch):
     return client
 
 
-def stored(milvus, report: Report) -> Report:
-    index = module.IndexInfo("reports_1", "g", "m", 1.0, 1, "FLAT")
-    ReportIndex("http://127.0.0.1:1").upsert(index, [report], [[1.0]])
-    body = milvus.rows[0]["body"]
-    assert len(body.encode()) <= MAX_BODY_BYTES
-    return msgspec.json.decode(body, type=Report)
+@pytest.fixture
+def store(milvus):
+    """The report index on the server made up, which tries again at once."""
+    store = ReportIndex("http://127.0.0.1:1")
+    store._circuit = Circuit("Milvus", sleep=lambda _: None)
+    return store
 
 
-def test_a_report_is_stored_whole(milvus):
+def index_of(name: str, generation: str = "g1", **fields: Any) -> IndexInfo:
+    return replace(IndexInfo(name, generation, "m", 1.0, DIMENSION, "FLAT"), **fields)
+
+
+def vectors(count: int) -> np.ndarray:
+    return np.ones((count, DIMENSION), dtype=np.float32)
+
+
+# One report.
+
+
+@pytest.fixture
+def stored(milvus, store, monkeypatch):
+    """Store a report and return it as it can be read; stops a body that is shortened for ever."""
+    shortened: list[dict] = []
+
+    def counted(report, **changes):
+        shortened.append(changes)
+        assert len(shortened) < 200, "the body never fits"
+        return replace(report, **changes)
+
+    monkeypatch.setattr("cardex.stores.report_index.replace", counted)
+
+    def through(report: Report) -> Report:
+        store.upsert(index_of("reports_1"), [report], vectors(1))
+        body = milvus.rows[0]["body"]
+        assert len(body.encode()) <= MAX_BODY_BYTES
+        return msgspec.json.decode(body, type=Report)
+
+    return through
+
+
+def test_a_report_is_stored_whole(stored):
     report = Report("r1", "sinus rhythm", "en", ("1", "2"), 2, (Statement("SR", "", 50.0, 0.5),))
-    assert stored(milvus, report) == report
+    assert stored(report) == report
 
 
-def test_a_very_common_report_keeps_its_count_and_as_many_ids_as_fit(milvus):
+def test_a_very_common_report_keeps_its_count_and_as_many_ids_as_fit(stored):
     ids = tuple(f"record-{number:08}" for number in range(20_000))
-    found = stored(milvus, Report("r1", "normal ecg", record_ids=ids, record_count=len(ids)))
+    found = stored(Report("r1", "normal ecg", record_ids=ids, record_count=len(ids)))
     assert found.record_count == 20_000
     assert 1000 < len(found.record_ids) < 20_000
     assert found.record_ids == ids[: len(found.record_ids)]
@@ -113,9 +203,9 @@ def test_a_very_common_report_keeps_its_count_and_as_many_ids_as_fit(milvus):
     ],
     ids=["3 bytes a letter", "4 bytes a letter", "999 statements"],
 )
-def test_a_report_of_any_size_is_stored_or_refused(milvus, report):
+def test_a_report_of_any_size_is_stored_or_refused(stored, report):
     try:
-        found = stored(milvus, report)
+        found = stored(report)
     except CardexError:
         return
     assert found == report
@@ -125,11 +215,10 @@ def test_a_report_of_any_size_is_stored_or_refused(milvus, report):
 
 
 @pytest.fixture
-def filled(milvus):
+def filled(store):
     """A store with five reports in one index."""
-    store = ReportIndex("http://127.0.0.1:1")
     many = [Report(f"r{number}", "sinus rhythm") for number in range(5)]
-    store.upsert(index_of("reports_1"), many, [[1.0]] * 5)
+    store.upsert(index_of("reports_1"), many, vectors(5))
     return store
 
 
@@ -150,50 +239,128 @@ def test_who_stops_reading_leaves_no_iterator_open(filled, milvus):
     assert milvus.iterators[0].closed
 
 
-# Indexes with the same reports, by different models.
+# Reads that see all that was written come before what depends on them.
 
 
-def index_of(name: str, generation: str = "g1", twin: tuple[str, ...] = ()) -> IndexInfo:
-    return IndexInfo(name, generation, "m", 1.0, 8, "FLAT", twin)
+def test_a_new_generation_is_given_only_after_searches_see_the_change(milvus, store):
+    milvus.properties["reports_1"] = {"cardex.generation": "g1"}
+    touched = store.touch(index_of("reports_1"))
+    assert milvus.order == [STRONG, ("properties", "reports_1")]
+    assert touched.generation not in ("", "g1")
 
 
-OLD = index_of("old")
-NEW = index_of("new", "h1", twin=("old", "g1", "h1"))
+def test_a_deletion_looks_first_for_all_that_was_written(filled, milvus):
+    assert filled.delete(index_of("reports_1"), ["r1", "r3", "never"]) == 2
+    assert milvus.order == [STRONG, ("delete", "reports_1")]
+    assert [row["report_id"] for row in milvus.rows] == ["r0", "r2", "r4"]
 
 
-def test_an_index_and_the_one_made_from_it_have_the_same_reports():
-    assert NEW.same_reports(OLD)
-    assert OLD.same_reports(NEW)
+def test_what_is_not_there_is_not_deleted(filled, milvus):
+    assert filled.delete(index_of("reports_1"), ["never"]) == 0
+    assert milvus.order == [STRONG]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (index_of("old", "g2"), NEW),
-        (OLD, index_of("new", "h2", twin=NEW.twin)),
-        (index_of("other"), NEW),
-        (OLD, index_of("new", "h1")),
-        (index_of("third", "i1", twin=("old", "g1", "i1")), NEW),
-    ],
-    ids=["the old changed", "the new changed", "of another", "unrelated", "made from the same"],
-)
-def test_indexes_that_changed_since_or_were_made_apart_are_not_the_same(one, other):
-    assert not one.same_reports(other)
-    assert not other.same_reports(one)
+@pytest.mark.parametrize("before", ["", "reports_0"], ids=["the first", "another"])
+def test_an_index_answers_only_after_searches_see_all_its_reports(milvus, store, before):
+    milvus.properties = {"reports_1": {"cardex.created": "1.0"}}
+    if before:
+        milvus.properties[before] = {"cardex.created": "0.5"}
+        milvus.aliases[ALIAS] = before
+    store.switch(index_of("reports_1"))
+    switch = "alter_alias" if before else "create_alias"
+    assert milvus.order == [("flush", "reports_1"), STRONG, (switch, "reports_1")]
+    assert milvus.aliases == {ALIAS: "reports_1"}
 
 
-def test_what_an_index_was_made_from_is_kept_with_it(milvus):
+# How the index is built and searched.
+
+BUILD = {
+    "FLAT": {},
+    "IVF_FLAT": {"nlist": 1},
+    "HNSW": {"M": 16, "efConstruction": 200},
+}
+SEARCH = {"FLAT": {}, "IVF_FLAT": {"nprobe": 1}, "HNSW": {"ef": 256}}
+
+
+def test_every_kind_is_tested():
+    assert BUILD.keys() == SEARCH.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_parameters_of_each_kind_reach_the_build(milvus, kind):
+    index = ReportIndex("http://127.0.0.1:1", kind=kind).create("m1", DIMENSION)
+    (built,) = milvus.built
+    assert (built["index_type"], built["metric_type"]) == (kind, "IP")
+    assert built.get("params", {}) == BUILD[kind]
+    assert (index.kind, index.model_version, index.dimension) == (kind, "m1", DIMENSION)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_parameters_of_each_kind_reach_the_search(milvus, store, kind):
+    found = store.search(index_of("reports_1", kind=kind), vectors(1), 3)
+    assert found == [[Match("r1", 0.5)]]
+    assert milvus.searched == [("reports_1", {"metric_type": "IP", "params": SEARCH[kind]})]
+
+
+# A server that was restarted.
+
+READS = {
+    "search": lambda store, index: store.search(index, vectors(1), 3),
+    "get": lambda store, index: store.get(index, ["r1"]),
+    "count": lambda store, index: store.count(index),
+    "touch": lambda store, index: store.touch(index),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_an_index_that_is_not_loaded_is_loaded_by_its_own_name_and_asked_again(milvus, store, read):
+    milvus.properties["reports_1"] = {}
+    milvus.aliases[ALIAS] = "reports_1"
+    expected = READS[read](store, index_of("reports_1"))
+    milvus.not_loaded = {"reports_1"}
+    assert type(READS[read](store, index_of("reports_1"))) is type(expected)
+    assert milvus.loaded == ["reports_1"]
+
+
+def test_any_other_trouble_loads_nothing(milvus, store, monkeypatch):
+    def fails(*_, **__):
+        raise MilvusException(NOT_LOADED + 1, "of another kind")
+
+    monkeypatch.setattr(milvus, "search", fails)
+    with pytest.raises(Unavailable, match="of another kind"):
+        store.search(index_of("reports_1"), vectors(1), 3)
+    assert milvus.loaded == []
+
+
+def test_an_index_that_cannot_be_loaded_is_a_server_that_does_not_answer(
+    milvus, store, monkeypatch
+):
+    def fails(name, timeout):
+        raise MilvusException(1, "no memory")
+
+    monkeypatch.setattr(milvus, "load_collection", fails)
+    milvus.not_loaded = {"reports_1"}
+    with pytest.raises(Unavailable, match="no memory") as caught:
+        store.search(index_of("reports_1"), vectors(1), 3)
+    assert caught.value.reason == "MILVUS_UNAVAILABLE"
+
+
+# Which indexes there are.
+
+
+def test_what_an_index_was_made_from_is_kept_with_it(milvus, store):
+    old = index_of("old")
     milvus.properties["new"] = {"cardex.generation": "h1"}
-    paired = ReportIndex("http://127.0.0.1:1").pair(index_of("new", "h1"), OLD)
-    assert paired.same_reports(OLD)
+    assert store.pair(index_of("new", "h1"), old).same_reports(old)
 
 
-def test_an_index_that_changes_is_no_twin_any_more(milvus):
+def test_an_index_that_changes_is_no_twin_any_more(milvus, store):
     milvus.properties["new"] = {"cardex.generation": "h1", "cardex.twin": "old g1 h1"}
-    assert not ReportIndex("http://127.0.0.1:1").touch(NEW).same_reports(OLD)
+    new = index_of("new", "h1", twin=("old", "g1", "h1"))
+    assert not store.touch(new).same_reports(index_of("old"))
 
 
-def test_the_indexes_of_a_model_are_told_newest_first(milvus):
+def test_the_indexes_of_a_model_are_told_newest_first(milvus, store):
     for name, model, created in [
         ("reports_a", "m1", "1.0"),
         ("reports_b", "m1", "3.0"),
@@ -204,14 +371,12 @@ def test_the_indexes_of_a_model_are_told_newest_first(milvus):
         milvus.properties[name] = {
             "cardex.model_version": model, "cardex.created": created, "cardex.kind": "HNSW"
         }  # fmt: skip
-    found = ReportIndex("http://127.0.0.1:1").of_model("m1")
-    assert [index.name for index in found] == ["reports_b", "reports_d", "reports_a"]
+    assert [index.name for index in store.of_model("m1")] == ["reports_b", "reports_d", "reports_a"]
 
 
-def test_an_index_that_was_built_for_another_kind_of_search_does_not_answer(milvus):
+def test_an_index_that_was_built_for_another_kind_of_search_does_not_answer(milvus, store):
     milvus.properties["reports_a"] = {"cardex.model_version": "m1"}
-    milvus.aliases["reports"] = "reports_a"
-    store = ReportIndex("http://127.0.0.1:1")
+    milvus.aliases[ALIAS] = "reports_a"
     with pytest.raises(
         IndexMissing, match="reports_a is of another version of Cardex: run `cardex"
     ):

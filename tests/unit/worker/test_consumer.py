@@ -1,4 +1,5 @@
 import logging
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,9 @@ from cardex.domain.errors import (
     VersionMismatch,
 )
 from cardex.domain.jobs import JobError, Priority
+from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.retriever import Retriever
+from cardex.stores.job_queue import JobQueue
 from cardex.worker.consumer import JobConsumer
 from tests.helpers.answers import ANSWER
 from tests.helpers.fakes import FakeJobs
@@ -23,7 +27,7 @@ def payload(content: str) -> bytes:
     return to_payload(ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=content.encode())))
 
 
-class Retriever:
+class FakeRetriever:
     """Answers every ECG but those whose content says otherwise."""
 
     def __init__(self) -> None:
@@ -41,7 +45,7 @@ class Retriever:
         return [bad if content == "bad" else ANSWER for content in contents]
 
 
-class ActiveIndex:
+class FakeActiveIndex:
     def __init__(self) -> None:
         self.error: Exception | None = None
         self.suspected: list[Exception] = []
@@ -57,16 +61,21 @@ class ActiveIndex:
 class World:
     def __init__(self, **payloads: bytes | None) -> None:
         self.jobs = FakeJobs(**payloads)
-        self.retriever, self.active_index = Retriever(), ActiveIndex()
+        self.retriever, self.active_index = FakeRetriever(), FakeActiveIndex()
         self.consumer = JobConsumer(
-            self.jobs,
-            self.retriever,
-            self.active_index,
+            cast(JobQueue, self.jobs),
+            cast(Retriever, self.retriever),
+            cast(ActiveIndex, self.active_index),
             {Priority.ROUTINE: BATCH, Priority.STAT: 1},
         )
 
     def run(self, priority: Priority = Priority.ROUTINE) -> int:
         return self.consumer.run(priority)
+
+    def error_of(self, name: str) -> JobError:
+        error = self.jobs.results[name]
+        assert isinstance(error, JobError)
+        return error
 
 
 def good(*names: str) -> dict[str, bytes]:
@@ -166,15 +175,15 @@ def test_no_job_is_taken_while_none_could_be_answered(error):
 def test_a_payload_that_has_expired_fails_its_job_alone():
     world = World(a=payload("a"), gone=None, c=payload("c"))
     world.run()
-    assert world.jobs.results["gone"].reason == "PAYLOAD_EXPIRED"
-    assert "CARDEX_PAYLOAD_TTL_S" in world.jobs.results["gone"].message
+    assert world.error_of("gone").reason == "PAYLOAD_EXPIRED"
+    assert "CARDEX_PAYLOAD_TTL_S" in world.error_of("gone").message
     assert [world.jobs.results[name] for name in "ac"] == [ANSWER.message, ANSWER.message]
 
 
 def test_a_payload_that_is_damaged_fails_its_job_alone():
     world = World(a=payload("a"), damaged=b"\xff", c=payload("c"))
     world.run()
-    assert world.jobs.results["damaged"].reason == "INVALID_ECG"
+    assert world.error_of("damaged").reason == "INVALID_ECG"
     assert [world.jobs.results[name] for name in "ac"] == [ANSWER.message, ANSWER.message]
 
 

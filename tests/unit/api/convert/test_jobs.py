@@ -198,6 +198,7 @@ def test_an_encoded_answer_is_the_message_itself():
 
 def test_an_answer_from_the_cache_differs_only_in_saying_so():
     cached = from_cache(encode_answer(ANSWER).message)
+    assert cached is not None
     message = decode_answer(cached.message)
     assert message.from_cache
     assert cached.stages == ()

@@ -21,9 +21,15 @@ PROPERTY = settings(max_examples=300, deadline=None, derandomize=True, database=
 
 
 def printed(rate: float, seconds: float, digits: int, unit: str = "s", start: float = 0.0):
-    """Times as a file has them: rounded to some digits, and parsed again."""
+    """Times as a file has them: the floats next to a decimal number of some digits."""
     rows = np.arange(round(rate * seconds))
-    return np.array([float(f"{(start + n / rate) / UNITS[unit]:.{digits}f}") for n in rows])
+    return np.rint((start + rows / rate) / UNITS[unit] * 10.0**digits) / 10.0**digits
+
+
+@pytest.mark.parametrize("digits", [2, 3, 6])
+def test_printed_times_are_those_that_are_parsed_from_print(digits):
+    times = printed(360.0, 60.0, digits, start=EPOCH)
+    np.testing.assert_array_equal(times, [float(f"{time:.{digits}f}") for time in times])
 
 
 def place_of(digits: int, unit: str) -> float:

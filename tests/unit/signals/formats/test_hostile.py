@@ -11,7 +11,6 @@ from cardex.domain.ecg import LEADS, MAX_FILE_BYTES, FilePart
 from tests.helpers.ecgs import ecg, wfdb_record
 from tests.helpers.formats import dicom, edf, ishne, muse_pairs, one, table, written
 from tests.helpers.hostile import (
-    Files,
     Mutants,
     deflated_dicom,
     dicom_elements,
@@ -137,7 +136,7 @@ def _scp_bombs() -> dict[str, bytes]:
 
 
 def _edf_bombs() -> dict[str, bytes]:
-    whole = edf(ecg(rate=100.0), rate=100.0)
+    whole: bytes = edf(ecg(rate=100.0), rate=100.0)
 
     def field(start: int, size: int, value: str) -> bytes:
         return whole[:start] + value.ljust(size).encode() + whole[start + size :]
@@ -210,7 +209,9 @@ def _wfdb_bombs() -> dict[str, tuple[FilePart, ...]]:
         "rate": header("a 12 0.0000001 1000"),
         "flac": header("a 12 500 1000", "a.dat 516 1000(0)/mV 16 0 0 0 0"),
     }
-    bombs = {name: (FilePart("a.hea", head), small) for name, head in heads.items()}
+    bombs: dict[str, tuple[FilePart, ...]] = {
+        name: (FilePart("a.hea", head), small) for name, head in heads.items()
+    }
     for form in (8, 16, 24, 32, 61, 80, 160, 212, 310, 311):
         line = f"a.dat {form} 1000(0)/mV 16 0 0 0 0"
         bombs[f"{form} open"] = (FilePart("a.hea", header("a 12 500", line)), data)
@@ -222,9 +223,7 @@ def _wfdb_bombs() -> dict[str, tuple[FilePart, ...]]:
 
 
 def test_bombs_are_refused(tmp_path):
-    for name, parts in _bombs().items():
-        save(tmp_path / "bombs", name, parts)
-    outcomes, peak_mb = read_apart(Files(tmp_path / "bombs"))
+    outcomes, peak_mb = read_apart(save(tmp_path, _bombs()))
     check(outcomes, peak_mb)
     assert {o.name: o.result for o in outcomes if o.result == "read"} == {}
     reasons = {o.name: o.result for o in outcomes}
@@ -263,15 +262,14 @@ def _longest(tmp_path) -> dict[str, tuple[FilePart, ...]]:
 
 
 @pytest.mark.parametrize("form", ["wfdb", "edf", "ishne", "csv", "dicom", "aecg"])
-def test_ten_minutes_are_read_within_the_limits(tmp_path, form, longest):
-    outcomes, peak_mb = read_apart(Files(longest / form))
+def test_ten_minutes_are_read_within_the_limits(form, longest):
+    outcomes, peak_mb = read_apart(longest[form])
     assert check(outcomes, peak_mb) == {"read": 1}
 
 
 @pytest.fixture(scope="module")
 def longest(tmp_path_factory):
+    """The longest recording of each format, in a folder of its own."""
     folder = tmp_path_factory.mktemp("longest")
-    work = tmp_path_factory.mktemp("work")
-    for name, parts in _longest(work).items():
-        save(folder / name, "record", parts)
-    return folder
+    recordings = _longest(tmp_path_factory.mktemp("work"))
+    return {name: save(folder / name, {name: parts}) for name, parts in recordings.items()}
