@@ -49,7 +49,7 @@ def ecgs() -> Ecgs:
 
 
 @pytest.fixture
-def signals(ecgs) -> np.ndarray:
+def signals(ecgs):
     return ecgs.signals
 
 

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def recipes(tmp_path):
 
 def figures(value):
     """Give every figure of the table one value."""
-    found = {}
+    found: dict[str, Any] = {}
     for *path, last in FIGURES.values():
         inner = found
         for key in path:

@@ -174,6 +174,7 @@ def test_what_operators_read_in_a_configuration_stays(trained, repository, card)
 def test_statements_come_with_their_curves_and_concepts(trained, repository, card):
     version = export(trained, repository, card)
     calibration = load_calibration(newest(repository).statements)
+    assert calibration
     assert calibration.model_version == version
     assert calibration.match_weight == 0.25
     first = calibration.statements[0]

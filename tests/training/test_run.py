@@ -14,11 +14,11 @@ from cardex.training.image import windows_of
 from cardex.training.recipe import Losses
 from cardex.training.run import (
     DistillationStage,
-    Reports,
     teacher_seed,
     train,
     train_calibration_model,
 )
+from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan, Stopped
 from tests.training.conftest import DESCRIPTIONS, RASTER
 

@@ -180,6 +180,7 @@ def start(folder: Path, wait: float, **environment: str) -> subprocess.Popen[str
 def test_sigterm_leaves_a_checkpoint_from_which_it_ends_alike(tmp_path):
     whole = start(tmp_path / "whole", 0.0)
     cut = start(tmp_path / "cut", 0.2)
+    assert cut.stdout
     assert cut.stdout.readline() == "step\n"
     cut.send_signal(signal.SIGTERM)
     _, errors = cut.communicate(timeout=60)
@@ -195,14 +196,15 @@ def test_sigterm_leaves_a_checkpoint_from_which_it_ends_alike(tmp_path):
 def test_what_stops_one_process_stops_all_at_one_step(tmp_path, free_port):
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port)}
     both = [start(tmp_path, 0.1, RANK=str(rank), **shared) for rank in range(2)]
+    assert both[1].stdout
     assert both[1].stdout.readline() == "step\n"
     both[1].send_signal(signal.SIGTERM)
     said = [program.communicate(timeout=60)[1] for program in both]
-    steps = [re.search(r"stopped after step (\d+) of 20", errors) for errors in said]
-    assert all(steps), said
-    assert steps[0].group(1) == steps[1].group(1)
+    steps = [re.findall(r"stopped after step (\d+) of 20", errors) for errors in said]
+    assert len(steps[0]) == 1, said
+    assert steps[0] == steps[1]
     state = torch.load(tmp_path / "toy.checkpoint")
-    assert state["step"] == int(steps[0].group(1))
+    assert state["step"] == int(steps[0][0])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ HEADER = "file,report,codes,fold,patient\n"
 
 
 @pytest.fixture
-def manifest(tmp_path):
+def manifest(tmp_path: Path):
     """Write a manifest; every file that `files` names is there, empty."""
 
     def write(content: str | bytes, files: str = "a.dcm b.dcm c.dcm") -> Path:

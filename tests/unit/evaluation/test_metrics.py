@@ -81,7 +81,8 @@ def test_resamples_keep_a_patients_records_together():
         assert drawn[0] == drawn[1]
         assert drawn[3] == drawn[4] == drawn[5]
         assert len({groups[row] for row in rows}) <= 3
-    assert not np.array_equal(*resamples(groups, 2, 0))
+    first, second = resamples(groups, 2, 0)
+    assert not np.array_equal(first, second)
 
 
 def test_auroc_and_ndcg_are_those_of_scikit_learn():

@@ -73,9 +73,9 @@ def test_all_or_none_matched(scores, known):
 
 
 def test_weights_are_measured_side_by_side():
-    scores = np.float32(np.full((4, 4), 0.5) - 0.4 * np.eye(4))  # the own text is the last
+    scores = (np.full((4, 4), 0.5) - 0.4 * np.eye(4)).astype(np.float32)  # the own text is the last
     gallery = Gallery(TEXTS, np.arange(4), np.eye(4, dtype=bool), np.zeros(4))
-    by_weight = compare(scores, np.float32(np.eye(4)), gallery, np.arange(4), (0.0, 1.0))
+    by_weight = compare(scores, np.eye(4, dtype=np.float32), gallery, np.arange(4), (0.0, 1.0))
     assert [figures["match_weight"] for figures in by_weight] == [0.0, 1.0]
     assert [figures["distinct"]["model"]["R@1"][0] for figures in by_weight] == [0.0, 100.0]
 

@@ -32,7 +32,7 @@ class Server:
 
 @pytest.fixture
 def replica(monkeypatch):
-    monkeypatch.setattr(module.triton, "InferenceServerClient", Server)
+    monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", Server)
     return Replica("10.0.0.1:8001", timeout_s=7.0)
 
 
@@ -127,8 +127,8 @@ def names(monkeypatch):
             raise socket.gaierror(-2, "Name or service not known")
         return [(family, type, 6, "", (address, port)) for family, address in known[host]]
 
-    monkeypatch.setattr(module.socket, "getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(module.triton, "InferenceServerClient", Server)
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", Server)
 
 
 @pytest.mark.parametrize(

@@ -258,6 +258,7 @@ def test_cards_and_statements_are_of_the_version():
     assert RELEASE.version() in RELEASE.page.read_text()
     assert json.loads(RELEASE.card.read_bytes())["use"] == "RESEARCH USE ONLY"
     calibration = load_calibration(RELEASE.statements)
+    assert calibration
     assert calibration.model_version == RELEASE.version()
     for statement in calibration.statements:
         assert statement.snomed_code == snomed_code(statement.code)

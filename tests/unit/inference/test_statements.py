@@ -1,6 +1,7 @@
 import json
 import logging
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -35,17 +36,23 @@ def written(tmp_path):
     return write
 
 
+def loaded(written, content) -> Calibration:
+    found = load_calibration(written(content))
+    assert found
+    return found
+
+
 def test_a_file_is_loaded_as_it_was_exported(written):
-    found = load_calibration(written(FILE))
+    found = loaded(written, FILE)
     assert (found.model_version, found.match_weight) == ("m1", 0.25)
-    assert found.statements == (CalibratedStatement(**AFIB),)
+    assert found.statements == (msgspec.convert(AFIB, CalibratedStatement),)
 
 
 def test_another_file_has_another_fingerprint(written):
-    first = load_calibration(written(FILE)).fingerprint
-    assert load_calibration(written(FILE)).fingerprint == first
+    first = loaded(written, FILE).fingerprint
+    assert loaded(written, FILE).fingerprint == first
     other = {**FILE, "statements": [{**AFIB, "slope": 12.4}]}
-    assert load_calibration(written(other)).fingerprint != first
+    assert loaded(written, other).fingerprint != first
 
 
 def test_a_missing_file_is_said_in_the_log(tmp_path, caplog):
@@ -98,6 +105,7 @@ def repository(tmp_path):
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_served_model_has_the_statements_of_its_own_version(repository, number):
     found = served_calibration(repository, model_info(f"m{number}", triton_version=number))
+    assert found
     assert found.model_version == f"m{number}"
 
 

@@ -70,7 +70,7 @@ def client(monkeypatch, clock):
         client.options = {"url": url, **dict(channel_args)}
         return client
 
-    monkeypatch.setattr(module.triton, "InferenceServerClient", connect)
+    monkeypatch.setattr("tritonclient.grpc.InferenceServerClient", connect)
     return client
 
 

@@ -28,7 +28,7 @@ def installed(monkeypatch):
 
         # The real ones are cached: their libraries keep their loggers for ever.
         monkeypatch.setattr(builders, "_load", builders._load.__wrapped__)
-        monkeypatch.setattr(builders.importlib, "import_module", import_module)
+        monkeypatch.setattr("cardex.models.builders.importlib.import_module", import_module)
 
     return pretend
 

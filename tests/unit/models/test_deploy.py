@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_a_deployment_that_was_cut_off_goes_on_where_triton_has_no_usable_versio
     """The one server is asked through `Replica`, whose look at the versions fails until a load."""
     install(newest(other), repository)
     serve(repository, [1, 2])
-    loads = []
+    loads: list[str] = []
 
     class Encoder:
         def __init__(self, client, repository):
@@ -165,7 +166,7 @@ def test_a_version_that_one_server_cannot_use_is_taken_out_again(
 ):
     bad = Server(newest(repository).version())
     bad.address = "10.0.0.2:8001"
-    deployment = Deployment(repository, [server, bad], indexes)
+    deployment = Deployment(repository, cast("list[Replica]", [server, bad]), indexes)
     with pytest.raises(ConfigurationError, match=r"10\.0\.0\.2:8001 loaded cardex-other"):
         deployment.deploy(other, silent)
     assert served_versions(repository) == [1]

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from cardex.domain.errors import Busy
-from cardex.models import files
 from cardex.models.files import alone, replace
 
 
@@ -46,7 +45,7 @@ def test_a_file_system_without_locks_is_warned_of(tmp_path, monkeypatch, caplog)
     def refuse(*_):
         raise OSError(errno.EBADF, "Bad file descriptor")
 
-    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    monkeypatch.setattr("cardex.models.files.fcntl.flock", refuse)
     with alone(tmp_path):
         assert "let nobody else deploy meanwhile" in caplog.text
 
