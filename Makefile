@@ -21,12 +21,16 @@ demo: setup ## Index 21,837 real reports, find the nearest for real ECGs, stop a
 up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/cardex up
 
+SPREAD := -n 2 --dist loadfile
+
 test: setup $(APP)/.dev $(TRAIN)/.ready ## Run every test, with the real parts
-	$(TRAIN)/bin/python -m pytest tests/training
-	$(BIN)/pytest
+	$(TRAIN)/bin/python -m pytest tests/training $(SPREAD)
+	$(BIN)/pytest tests/unit tests/engines $(SPREAD) --cov --cov-report=
+	@echo "branches and lines of services that the unit tests reach: $$($(BIN)/coverage report --format=total) %"
+	$(BIN)/pytest tests/stack tests/fault
 
 unit: $(APP)/.dev ## Run the unit tests only
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit $(SPREAD)
 
 lint: $(APP)/.dev ## ruff, mypy strict, the direction of imports, generated code against proto/
 	$(BIN)/ruff check

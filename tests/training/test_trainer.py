@@ -188,7 +188,8 @@ def test_sigterm_leaves_a_checkpoint_from_which_it_ends_alike(tmp_path):
     assert (tmp_path / "cut" / "toy.checkpoint").is_file()
     again = start(tmp_path / "cut", 0.0)
     for program in (whole, again):
-        assert program.wait(60) == 0
+        program.communicate(timeout=60)
+        assert program.returncode == 0
     means = [torch.load(tmp_path / name / "mean0.pt") for name in ("whole", "cut")]
     assert torch.equal(*means)
 
