@@ -19,7 +19,7 @@ from cardex.training.trainer import Plan
 
 SMALL = TowerConfig(width=32, depth=1, heads=2, embedding=64, dropout=0.0)
 RASTER = ImageSpec(layout="raster", scaling="deviation", window_s=2.0)
-# Graphs are traced on purpose, and tests hold each against torch: what the tracer warns of is checked.
+# Graphs are traced on purpose, and tests hold each against torch.
 EXPORTS = (
     "ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning",
     "ignore:The feature will be removed:DeprecationWarning",
