@@ -53,6 +53,7 @@ class CardexError(Exception):
         field: str = "",
         retry_after_s: float | None = None,
     ) -> None:
+        """Make an error; see the class for its attributes. `reason` left out is the class's own."""
         super().__init__(message)
         self.message = message
         self.reason = reason or type(self).reason

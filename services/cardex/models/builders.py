@@ -40,6 +40,7 @@ class Api:
     errors: list[str]
 
     def __str__(self) -> str:
+        """Return the name of the builder."""
         return f"{self.name} {self.module.__version__}"
 
     @property
