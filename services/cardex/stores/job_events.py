@@ -118,7 +118,7 @@ class JobEvents:
             Unavailable: if the state store is down and nothing was read from it yet.
         """
         if self._complete_after is not None:
-            return self._latest
+            return max(self._latest, "{}-{}".format(*self._complete_after), key=_place)
         with mapped(STORE):
             newest = await self._redis.xrevrange(EVENTS, count=1)
         return _events(newest)[0].cursor if newest else NO_EVENTS
