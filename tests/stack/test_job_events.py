@@ -113,6 +113,30 @@ async def test_an_end_wakes_who_waits_for_it(following, queue):
         await asyncio.wait_for(ended, 20)
 
 
+async def test_an_end_before_the_stream_was_followed_wakes_who_waits(events, queue):
+    job_id = submit(queue)
+    with events.ending(job_id) as ended:
+        answer(queue)
+        task = asyncio.create_task(events.follow())
+        await asyncio.wait_for(ended, 20)
+        task.cancel()
+
+
+async def test_a_watcher_whose_events_were_dropped_is_told(events, queue, client):
+    submit(queue)
+    client.xtrim(EVENTS, maxlen=0, approximate=False)
+    submit(queue, b"another")
+    with pytest.raises(InvalidQuestion) as caught:
+        await events.after("1-0")
+    assert caught.value.reason == "CURSOR_EXPIRED"
+
+
+async def test_a_cursor_in_the_future_is_refused(following):
+    with pytest.raises(InvalidQuestion) as caught:
+        await following.check("999999999999999-0")
+    assert caught.value.reason == "CURSOR"
+
+
 async def test_what_is_forgotten_is_read_from_the_store(following, queue, monkeypatch):
     monkeypatch.setattr(module, "REMEMBERED", 2)
     cursor = await following.latest()

@@ -105,6 +105,17 @@ def test_of_many_one_that_is_refused_stops_no_other(store):
     assert [claim.payload for claim in store.claim(ROUTINE, 9)] == [b"one", b"three"]
 
 
+def test_a_call_that_is_sent_again_because_its_reply_was_lost_makes_one_job(store, client):
+    arguments = store._submission(submission(b"once"), None)
+    first = store._scripts.run("submit", arguments)
+    (claim,) = store.claim(ROUTINE, 9)
+    store.finish([(claim, ANSWER.message)])
+    assert store._scripts.run("submit", arguments)[:2] == first[:2]
+    assert store.claim(ROUTINE, 9) == []
+    assert events(client, claim.job.job_id) == ["QUEUED", "RUNNING", "SUCCEEDED"]
+    assert not list(client.scan_iter("cardex:payload:*"))
+
+
 def test_scripts_that_the_store_forgot_are_loaded_again(store, client):
     submit(store, submission(b"one"))
     client.script_flush()

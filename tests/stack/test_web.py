@@ -67,6 +67,12 @@ def test_an_upload_without_length_or_form_is_refused(web):
     assert web.post("/v1/ecgs:retrieve", content=b"x").status_code == 422
 
 
+def test_half_a_surrogate_pair_is_refused_with_the_usual_body(web):
+    headers = {"content-type": "application/json"}
+    response = web.post("/v1/reports:search", content=b'{"text":"\\ud800"}', headers=headers)
+    assert (response.status_code, response.json()["error"]["field"]) == (422, "text")
+
+
 def test_an_unknown_job_is_404(web):
     response = web.get("/v1/jobs/000")
     assert (response.status_code, response.json()["error"]["reason"]) == (404, "JOB_NOT_FOUND")

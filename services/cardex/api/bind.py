@@ -36,7 +36,9 @@ def check_bind(bind: str, settings: Settings) -> None:
 
 def is_loopback(bind: str) -> bool:
     """True where only this machine can connect."""
-    host = bind.rsplit(":", 1)[0].strip("[]")
+    for scheme in ("dns:", "ipv4:", "ipv6:"):
+        bind = bind.removeprefix(scheme)
+    host = bind.lstrip("/").rsplit(":", 1)[0].strip("[]")
     if bind.startswith("unix:") or host == "localhost":
         return True
     try:

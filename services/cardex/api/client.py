@@ -35,10 +35,16 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import load, one_recording_files, recordings
 from cardex.api.status import error_of_call
 from cardex.domain.ecg import LEADS
-from cardex.domain.errors import CardexError, InvalidEcg, JobCancelled, Unavailable
+from cardex.domain.errors import (
+    CardexError,
+    InvalidEcg,
+    JobCancelled,
+    PayloadTooLarge,
+    Unavailable,
+)
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report
-from cardex.domain.settings import Settings
+from cardex.domain.settings import Settings, settings_of
 
 UPSERT_CHUNK = 256
 WATCH_CHUNK = 5_000
@@ -91,10 +97,10 @@ class Client:
             insecure: send everything in clear to another machine.
 
         Raises:
-            ConfigurationError: if the CA cannot be read.
+            ConfigurationError: if the CA cannot be read, or a `CARDEX_*` variable is wrong.
         """
         self._open(
-            Settings(gateway_target=target, api_key=api_key, gateway_ca=ca, insecure=insecure)
+            settings_of(gateway_target=target, api_key=api_key, gateway_ca=ca, insecure=insecure)
         )
 
     @classmethod
@@ -107,6 +113,7 @@ class Client:
     def _open(self, settings: Settings) -> None:
         credentials, options = channel_credentials(settings), channel_options(settings)
         self._target = settings.gateway_target
+        self._max_payload_bytes = settings.max_payload_bytes
         self._channel = (
             grpc.insecure_channel(self._target, options)
             if credentials is None
@@ -165,7 +172,10 @@ class Client:
             timeout_s: how long to wait, in seconds.
         """
         asked = question_message(question or Question())
-        request = pb.RetrieveRequest(ecg=_message(ecg), question=asked, request_id=request_id)
+        message = (
+            ecg if isinstance(ecg, ecg_pb2.Ecg) else self._read(one_recording_files(Path(ecg)))
+        )
+        request = pb.RetrieveRequest(ecg=message, question=asked, request_id=request_id)
         with self._translated():
             response: pb.RetrieveResponse = self._ecgs.Retrieve(
                 request, timeout=timeout_s, metadata=self._metadata
@@ -209,7 +219,7 @@ class Client:
         def requests() -> Iterator[pb.SubmitBatchRequest]:
             for number, files in enumerate(found):
                 try:
-                    ecg = ecg_of_files(files)
+                    ecg = self._read(files)
                 except CardexError as error:
                     unreadable[number] = error
                 else:
@@ -221,6 +231,17 @@ class Client:
             refused = response.HasField("error")
             yield int(response.item_id), error_of(response.error) if refused else response.job
         yield from unreadable.items()
+
+    def _read(self, files: Sequence[Path]) -> ecg_pb2.Ecg:
+        """Read a recording; one that no message can carry is refused before it breaks a stream."""
+        ecg = ecg_of_files(files)
+        if ecg.ByteSize() > self._max_payload_bytes:
+            raise PayloadTooLarge(
+                f"{files[0].name} has {ecg.ByteSize()} bytes: at most {self._max_payload_bytes}"
+                " (CARDEX_MAX_PAYLOAD_BYTES, here and at the gateway)",
+                field="ecg",
+            )
+        return ecg
 
     def submit(self, requests: Iterable[pb.SubmitBatchRequest]) -> Iterator[pb.SubmitBatchResponse]:
         """Submit a stream of messages; yields what became of each, in their order."""
@@ -332,8 +353,12 @@ def ecg_of_files(paths: Sequence[Path]) -> ecg_pb2.Ecg:
         InvalidEcg: if a file cannot be read, or they are too large together.
     """
     first, *rest = load(paths)
-    companions = [ecg_pb2.CompanionFile(name=part.name, content=part.content) for part in rest]
-    file = ecg_pb2.ClinicalFile(name=first.name, content=first.content, companions=companions)
+    companions = [
+        ecg_pb2.CompanionFile(name=_utf8(part.name), content=part.content) for part in rest
+    ]
+    file = ecg_pb2.ClinicalFile(
+        name=_utf8(first.name), content=first.content, companions=companions
+    )
     return ecg_pb2.Ecg(file=file)
 
 
@@ -348,7 +373,14 @@ def ecg_of_samples(signal: ArrayLike, rate_hz: float, leads: Sequence[str] = LEA
     Raises:
         InvalidEcg: if the array has another shape.
     """
-    rows = np.asarray(signal, dtype=np.float32)
+    try:
+        rows = np.asarray(signal, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidEcg(
+            "the samples are no array of numbers, a row for each lead",
+            reason="LEAD_SET",
+            field="ecg.samples.leads",
+        ) from error
     if rows.ndim != 2 or len(rows) != len(leads):
         raise InvalidEcg(
             f"the array has shape {rows.shape}: must be ({len(leads)}, samples), a row for each of"
@@ -361,8 +393,9 @@ def ecg_of_samples(signal: ArrayLike, rate_hz: float, leads: Sequence[str] = LEA
     return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=named, rate_hz=rate_hz, unit=unit))
 
 
-def _message(ecg: EcgSource) -> ecg_pb2.Ecg:
-    return ecg if isinstance(ecg, ecg_pb2.Ecg) else ecg_of_files(one_recording_files(Path(ecg)))
+def _utf8(name: str) -> str:
+    """Return a file's name without the bytes that are no UTF-8, which no message carries."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _recordings(paths: Sequence[str | Path]) -> list[list[Path]]:

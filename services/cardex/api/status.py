@@ -1,11 +1,12 @@
 """Errors of the tree as `google.rpc.Status`, and back."""
 
+from collections.abc import Iterable
 from typing import cast
 
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
@@ -16,10 +17,13 @@ from cardex.domain.errors import (
     DeadlineExceeded,
     InvalidInput,
     JobCancelled,
+    JobNotFound,
     Overloaded,
     PermissionDenied,
+    RequestIdReused,
     Unauthenticated,
     Unavailable,
+    VersionMismatch,
 )
 
 DOMAIN = "cardex"
@@ -34,6 +38,9 @@ _BY_CODE: dict[grpc.StatusCode, type[CardexError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.CANCELLED: JobCancelled,
+    grpc.StatusCode.NOT_FOUND: JobNotFound,
+    grpc.StatusCode.ALREADY_EXISTS: RequestIdReused,
+    grpc.StatusCode.FAILED_PRECONDITION: VersionMismatch,
 }
 
 
@@ -61,8 +68,7 @@ def error_of_call(call: grpc.RpcError) -> CardexError:
     code = call.code()
     kind, reason, field = _BY_CODE.get(code, CardexError), code.name, ""
     retry_after_s: float | None = None
-    rich = rpc_status.from_call(cast("grpc.Call", call))
-    for detail in rich.details if rich else ():
+    for detail in _details_of(call):
         info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
         if detail.Unpack(info):
             reason = info.reason
@@ -73,6 +79,15 @@ def error_of_call(call: grpc.RpcError) -> CardexError:
             retry_after_s = retry.retry_delay.ToTimedelta().total_seconds()
     message = call.details() or ""
     return kind(message, reason=reason, field=field, retry_after_s=retry_after_s)
+
+
+def _details_of(call: grpc.RpcError) -> Iterable[Any]:
+    """Return the details of a status; none where a server between damaged them."""
+    try:
+        rich = rpc_status.from_call(cast("grpc.Call", call))
+    except (ValueError, DecodeError):
+        return ()
+    return rich.details if rich else ()
 
 
 def _packed(message: Message) -> Any:

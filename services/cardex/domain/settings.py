@@ -85,8 +85,17 @@ def load_settings() -> Settings:
         raise ConfigurationError(
             f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}"
         )
+    return settings_of()
+
+
+def settings_of(**given: object) -> Settings:
+    """Return the settings of the environment, with those that are given in their place.
+
+    Raises:
+        ConfigurationError: naming every variable that has a wrong value.
+    """
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = "; ".join(
             f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}"

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 GRACE_S = 5.0
 THREADS = 64
+MAX_SOCKET_PATH = 107  # of sockaddr_un on Linux
 
 
 def run_gateway(settings: Settings) -> None:
@@ -55,11 +57,12 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    following = asyncio.create_task(events.follow())
     await monitor.tick()
     await server.start()
     mark_ready(settings)
     logger.info("gateway serves %s", settings.gateway_bind)
-    tasks = [asyncio.create_task(events.follow()), asyncio.create_task(monitor.run())]
+    tasks = [following, asyncio.create_task(monitor.run())]
     # A background task that dies takes the process with it: a gateway that sweeps no more is
     # broken.
     await asyncio.wait(
@@ -119,6 +122,7 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> None:
         else:
             server.add_secure_port(bind, credentials)
         if settings.gateway_socket is not None:
+            _check_length(settings.gateway_socket)
             settings.gateway_socket.unlink(missing_ok=True)
             server.add_insecure_port(f"unix:{settings.gateway_socket}")
     except RuntimeError as error:
@@ -126,3 +130,11 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> None:
             f"cannot listen on {bind}: is the port taken? Set CARDEX_GATEWAY_BIND to another",
             reason="PORT_TAKEN",
         ) from error
+
+
+def _check_length(path: Path) -> None:
+    if len(str(path)) > MAX_SOCKET_PATH:
+        raise ConfigurationError(
+            f"the path of the gateway's socket has {len(str(path))} characters, at most"
+            f" {MAX_SOCKET_PATH}: set CARDEX_DATA_DIR to a shorter one ({path})"
+        )

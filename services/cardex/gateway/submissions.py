@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +32,8 @@ from cardex.stores.job_events import JobEvents
 from cardex.stores.job_queue import Submission, Submitted
 
 logger = logging.getLogger(__name__)
+
+BEDSIDE_THREADS = 32
 
 Request = (
     ecg_retrieval_pb2.RetrieveRequest
@@ -62,6 +66,8 @@ class SubmissionService:
         self._events = events
         self._health = health
         self._rate = RateLimit(settings.rate_per_s)
+        # Known answers must not wait behind submissions that a hanging state store holds up.
+        self._bedside = ThreadPoolExecutor(BEDSIDE_THREADS, thread_name_prefix="bedside")
 
     def submission(self, request: Request, caller: Principal, default: Priority) -> Submission:
         """Return what the request asks for, checked as far as no clinical file is parsed.
@@ -170,7 +176,8 @@ class SubmissionService:
         Raises:
             CardexError: the job's own error, DeadlineExceeded, or what `submit` raises.
         """
-        taking = asyncio.ensure_future(asyncio.to_thread(self._take, request, caller))
+        loop = asyncio.get_running_loop()
+        taking = loop.run_in_executor(self._bedside, self._take, request, caller)
         submitted: Submitted | None = None
         try:
             accepted = await asyncio.shield(taking)
@@ -213,13 +220,16 @@ class SubmissionService:
 
     async def _final(self, submitted: Submitted, timeout_s: float) -> Job:
         job_id, jobs = submitted.job_id, self._dependencies.jobs
-        with self._events.ending(job_id) as ended:
-            if not submitted.is_new:
-                job = await asyncio.to_thread(jobs.get, job_id)
-                if job.state.final:
-                    return job
-            await self._end_or_outage(ended, timeout_s)
-        return await asyncio.to_thread(jobs.get, job_id)
+        deadline = time.monotonic() + timeout_s
+        look = not submitted.is_new
+        while True:
+            with self._events.ending(job_id) as ended:
+                if look:
+                    job = await asyncio.to_thread(jobs.get, job_id)
+                    if job.state.final:
+                        return job
+                await self._end_or_outage(ended, deadline - time.monotonic())
+            look = True  # the wait also ends where an event may have been missed
 
     async def _end_or_outage(self, ended: asyncio.Future[None], timeout_s: float) -> None:
         """Wait for the job's end, but not through an outage that lasts."""

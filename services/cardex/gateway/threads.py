@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,7 +31,9 @@ class SlowCalls:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait([running])
+            while not running.done():
+                with suppress(asyncio.CancelledError):  # a server that stops cancels again
+                    await asyncio.wait([running])
             if not running.cancelled():
                 running.exception()  # seen: the caller that would hear of it is gone
             raise

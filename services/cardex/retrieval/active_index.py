@@ -169,9 +169,9 @@ class ActiveIndex:
             except CardexError as found:
                 error = found
             before = self._state
-            self._state = _State(
-                snapshot or before.snapshot, index or before.index, error, time.monotonic()
-            )
+            if isinstance(error, Unavailable):  # as far as is known, nothing has changed
+                snapshot, index = before.snapshot, index or before.index
+            self._state = _State(snapshot, index, error, time.monotonic())
 
     def _snapshot_of(self, index: IndexInfo) -> ServingSnapshot:
         model = served_model(self._encoder, index.model_version)

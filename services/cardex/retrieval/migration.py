@@ -136,7 +136,7 @@ def _served(encoder: Encoder, version: str) -> ModelInfo:
     if model is None:
         served = ", ".join(model.version for model in encoder.models())
         raise VersionMismatch(
-            f"Triton does not serve model {version!r}: it serves {served}; deploy it with `cardex"
-            f" models deploy`"
+            f"Triton does not serve model {version[:64]!r}: it serves {served}; deploy it with"
+            " `cardex models deploy`"
         )
     return model

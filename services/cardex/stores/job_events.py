@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 REMEMBERED = 20_000
 CHUNK = 500
 BLOCK_MS = 2_000
+CLOCK_S = 60
 NO_EVENTS = "0-0"
 Place = tuple[int, int]
 
@@ -50,6 +51,8 @@ class JobEvents:
         self._recent: list[JobEvent] = []
         self._places: list[Place] = []
         self._complete_after: Place | None = None
+        self._begun_at: Place | None = None
+        self._first: Place | None = None
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._news = asyncio.Event()
@@ -60,13 +63,22 @@ class JobEvents:
             try:
                 if self._complete_after is None:
                     self._latest = await self.latest()
-                    self._complete_after = await self._known_from(self._latest)
+                    self._begun_at = await self._known_from(self._latest)
+                    self._complete_after = self._begun_at
+                    self._wake_all()
                 read: Any = await self._redis.xread({EVENTS: self._latest}, CHUNK, BLOCK_MS)
                 if read:
                     self._take(_events(read[0][1]))
             except (Unavailable, RedisError, OSError) as error:
                 logger.warning("the job events cannot be read: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
+
+    def _wake_all(self) -> None:
+        """Let all who wait look at their jobs: an end before this moment is told by no event."""
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_result(None)
 
     async def _known_from(self, latest: str) -> Place:
         """Return the place after which every event will be in memory."""
@@ -79,6 +91,7 @@ class JobEvents:
 
     def _take(self, events: list[JobEvent]) -> None:
         self._latest = events[-1].cursor
+        self._first = self._first or _place(events[0].cursor)
         self._recent += events
         self._places += [_place(event.cursor) for event in events]
         for event in events:
@@ -98,7 +111,10 @@ class JobEvents:
 
     @contextmanager
     def ending(self, job_id: str) -> Iterator[asyncio.Future[None]]:
-        """Yield a future that is done when the job is final, also if that was just before."""
+        """Yield a future that is done when the job is final, also if that was just before.
+
+        It is done too where an end may have been missed: look at the job, and wait again.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if job_id in self._ended:
             future.set_result(None)
@@ -127,19 +143,36 @@ class JobEvents:
         """Check that every event after a cursor is still there.
 
         Raises:
-            InvalidQuestion: if some were dropped.
+            InvalidQuestion: if some were dropped, or the cursor lies in the future.
             Unavailable: if the state store is down.
         """
-        if self._complete_after is not None and _place(cursor) >= self._complete_after:
+        place = _place(cursor)
+        first = self._complete_after
+        if first is not None and first <= place <= _place(self._latest):
             return
         with mapped(STORE):
             oldest = _events(await self._redis.xrange(EVENTS, count=1))
-        if oldest and _place(cursor) < _place(oldest[0].cursor):
+            seconds, _ = await self._redis.time()
+        if place[0] > (int(seconds) + CLOCK_S) * 1000:
+            raise InvalidQuestion(
+                f"cursor {cursor} is of no event: send the cursor of an earlier WatchJobsResponse",
+                reason="CURSOR",
+                field="cursor",
+            )
+        if oldest and self._dropped(place, _place(oldest[0].cursor)):
             raise InvalidQuestion(
                 f"the events after cursor {cursor} are gone: ask for the jobs by their ids",
                 reason="CURSOR_EXPIRED",
                 field="cursor",
             )
+
+    def _dropped(self, place: Place, oldest: Place) -> bool:
+        """Tell whether events after a place are gone, given the oldest that is left."""
+        if place >= oldest:
+            return False
+        # A place from when the stream was empty is no event's, and misses nothing before the first.
+        seen_all = self._begun_at is not None and place >= self._begun_at
+        return not (seen_all and self._first is not None and oldest <= self._first)
 
     async def after(self, cursor: str) -> list[JobEvent]:
         """Return the next events after a cursor, waiting for at least one.
@@ -148,6 +181,7 @@ class JobEvents:
         from memory: no waiting caller asks the store again.
 
         Raises:
+            InvalidQuestion: if events after the cursor were dropped before they were told.
             Unavailable: if older events are asked for and the state store is down.
         """
         place = _place(cursor)
@@ -155,6 +189,8 @@ class JobEvents:
             if self._complete_after is None or place < self._complete_after:
                 with mapped(STORE):
                     entries = await self._redis.xrange(EVENTS, min=f"({cursor}", count=CHUNK)
+                if cursor != NO_EVENTS:
+                    await self.check(cursor)
                 if entries:
                     return _events(entries)
             first = bisect_right(self._places, place)

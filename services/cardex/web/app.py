@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from cardex import __version__
@@ -29,7 +29,14 @@ from cardex.domain.jobs import (
     MIN_RERANK,
 )
 from cardex.domain.settings import Settings
-from cardex.web.errors import refusals, refuse, refuse_call, refuse_form, refuse_http
+from cardex.web.errors import (
+    refusals,
+    refuse,
+    refuse_call,
+    refuse_form,
+    refuse_http,
+    refuse_unforeseen,
+)
 from cardex.web.metrics import exposition
 
 TIMEOUT_S = 60.0
@@ -44,11 +51,25 @@ FILE_SCHEMA: dict[str, Any] = {
 }
 
 
+def _whole(text: str) -> str:
+    """Refuse half a surrogate pair, which JSON can hold and no message carries."""
+    if _encodable(text) != text:
+        raise ValueError("holds what is no Unicode text")
+    return text
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+Utf8 = Annotated[str, AfterValidator(_whole)]
+
+
 class TextQuery(BaseModel):
     """A search for reports by text; in the body, so that it stands in no access log."""
 
     # Said in the schema and checked by the gateway, whose error names field and remedy.
-    text: str = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT, "pattern": r"\S"})
+    text: Utf8 = Field(json_schema_extra={"minLength": 1, "maxLength": MAX_TEXT, "pattern": r"\S"})
     top_k: int = Field(DEFAULT_TOP_K, json_schema_extra={"minimum": 1, "maximum": MAX_TOP_K})
 
 
@@ -68,6 +89,7 @@ def web_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(CardexError, refuse)
     app.add_exception_handler(RequestValidationError, refuse_form)
     app.add_exception_handler(HTTPException, refuse_http)
+    app.add_exception_handler(Exception, refuse_unforeseen)
     app.middleware("http")(_refuse_large)
     _add_routes(app)
     return app
@@ -166,7 +188,7 @@ async def retrieve(
         ),
     ] = 0,
     request_id: Annotated[
-        str,
+        Utf8,
         Form(
             description="Makes the call idempotent.",
             json_schema_extra={"maxLength": MAX_REQUEST_ID},
@@ -192,7 +214,7 @@ async def retrieve(
 
 
 async def _clinical_file(files: list[UploadFile]) -> ecg_pb2.ClinicalFile:
-    named = [(file.filename or "", await file.read()) for file in files]
+    named = [(_encodable(file.filename or ""), await file.read()) for file in files]
     # The header names the others, so it goes first.
     named.sort(key=lambda item: not item[0].lower().endswith(".hea"))
     (name, content), *rest = named

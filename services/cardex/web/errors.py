@@ -89,6 +89,11 @@ async def refuse_http(_: Request, error: Exception) -> JSONResponse:
     return _answer(error.status_code, reason, str(error.detail), "", dict(error.headers or {}))
 
 
+async def refuse_unforeseen(_: Request, error: Exception) -> JSONResponse:
+    """Answer where the server is at fault; the log has the error."""
+    return _answer(500, "INTERNAL", "an error of the server: see its log", "")
+
+
 def _answer(
     status: int, reason: str, message: str, field: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:

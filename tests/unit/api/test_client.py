@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,12 @@ from cardex.api.client import Client, _result, ecg_of_files, ecg_of_samples
 from cardex.api.convert.ecg import from_payload, to_payload
 from cardex.api.pb.v1 import job_pb2
 from cardex.domain.ecg import LEADS, TypedSamples
-from cardex.domain.errors import InvalidEcg, JobCancelled
+from cardex.domain.errors import (
+    ConfigurationError,
+    InvalidEcg,
+    JobCancelled,
+    PayloadTooLarge,
+)
 from tests.helpers.ecgs import DICOM, dicom
 
 
@@ -50,6 +57,32 @@ def test_a_folder_that_is_not_there_or_empty_is_refused_before_anything_is_sent(
             next(client.submit_folder(tmp_path / "none"))
         with pytest.raises(InvalidEcg, match="no ECG file there"):
             next(client.submit_folder(tmp_path))
+
+
+def test_a_recording_that_no_message_carries_is_refused_with_both_sizes(tmp_path):
+    (tmp_path / "large.dcm").write_bytes(bytes(17 * 1024 * 1024))
+    with (
+        Client("127.0.0.1:1") as client,
+        pytest.raises(PayloadTooLarge, match=r"large\.dcm has 17825813 bytes: at most 16777216"),
+    ):
+        client.retrieve(tmp_path / "large.dcm")
+
+
+def test_a_name_that_is_no_utf_8_is_sent_all_the_same(tmp_path):
+    path = tmp_path / os.fsdecode(b"a\xff.dcm")
+    path.write_bytes(b"an ECG")
+    assert ecg_of_files([path]).file.name == "a?.dcm"
+
+
+def test_samples_that_are_no_numbers_are_refused():
+    with pytest.raises(InvalidEcg, match="no array of numbers"):
+        ecg_of_samples([["a"], ["b"]], 500)
+
+
+def test_a_wrong_setting_beside_the_arguments_is_named(monkeypatch):
+    monkeypatch.setenv("CARDEX_RATE_PER_S", "fast")
+    with pytest.raises(ConfigurationError, match="CARDEX_RATE_PER_S"):
+        Client("127.0.0.1:1")
 
 
 def test_a_job_becomes_a_result_with_the_class_of_its_error():

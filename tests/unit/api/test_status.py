@@ -66,9 +66,20 @@ def test_an_error_keeps_its_class_over_the_wire(kind):
     assert found.retry_after_s == 2.5
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xff", Status(code=3).SerializeToString()])
+def test_details_that_a_server_between_damaged_are_left_out(damage):
+    metadata = grpc.aio.Metadata((DETAILS, damage))
+    error = grpc.aio.AioRpcError(
+        grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), metadata, "no connection"
+    )
+    assert error_of_call(error).http_status == 503
+
+
 @pytest.mark.parametrize(
     ("code", "status"),
     [
+        (grpc.StatusCode.NOT_FOUND, 404),
+        (grpc.StatusCode.FAILED_PRECONDITION, 409),
         (grpc.StatusCode.UNAVAILABLE, 503),
         (grpc.StatusCode.DEADLINE_EXCEEDED, 504),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, 429),

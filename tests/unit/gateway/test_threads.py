@@ -90,3 +90,17 @@ async def test_an_error_that_nobody_waits_for_any_more_is_not_said_to_be_lost():
     gc.collect()
     await turns()
     assert said == []
+
+
+async def test_a_caller_that_is_cancelled_twice_waits_all_the_same():
+    slow = Slow()
+    running = asyncio.create_task(SlowCalls().run_to_end(slow))
+    await slow.begun()
+    for _ in range(3):
+        running.cancel()
+        await turns()
+        assert not running.done()
+    slow.go_on()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert slow.ended.is_set()

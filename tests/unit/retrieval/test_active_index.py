@@ -123,6 +123,16 @@ def test_the_last_snapshot_is_known_while_a_part_is_down(index, parts):
         index.current()
 
 
+@pytest.mark.parametrize(
+    "now", [None, FakeStore("model-0").index], ids=["no index", "an index of another model"]
+)
+def test_what_is_no_longer_in_force_is_not_known_any_more(index, parts, now):
+    index.refresh()
+    parts.store.index = now
+    index.refresh()
+    assert index.last_known() is None
+
+
 def test_a_failed_call_is_the_state_of_things_until_the_next_look_up(index):
     index.refresh()
     index.suspect(Unavailable("Milvus is down"))

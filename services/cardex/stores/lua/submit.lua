@@ -5,6 +5,9 @@ local id, owner, priority, sha, payload, payload_ttl = ARGV[1], ARGV[2], ARGV[3]
 local question, request, fingerprint = ARGV[7], ARGV[8], ARGV[9]
 local max_backlog, latch_ms, ttl_ms, answer = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13]
 
+-- The client sends a call again whose reply was lost: it was made already.
+if redis.call('EXISTS', job_key(id)) == 1 then return {'NEW', id, 0, now_ms} end
+
 if request ~= '' then
   local known = redis.call('GET', P .. 'request:' .. request)
   if known then
