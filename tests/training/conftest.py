@@ -59,7 +59,7 @@ def ecgs() -> Ecgs:
         signals.append(beat * random.uniform(0.5, 1.5, (12, 1)))
         text = TEXTS[code][number // 2 % 3]
         records.append(Record(number, number // 3, 1 + number % 9, text, {code: 100.0}, ""))
-    return Ecgs(records, np.array(signals, dtype=np.float32))
+    return Ecgs(records, np.array(signals, dtype=np.float32), np.ones(160, dtype=bool))
 
 
 @pytest.fixture

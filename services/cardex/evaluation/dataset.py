@@ -17,6 +17,7 @@ from cardex.reports.ptbxl import (
     StatementKind,
     read_kinds,
     read_records,
+    read_representative,
 )
 
 logger = logging.getLogger(__name__)
@@ -30,11 +31,14 @@ class Dataset:
         records: every record with a report, with or without a waveform.
         ecgs: the records that have a waveform, and the waveforms.
         kinds: statement code to description and classes.
+        representative: ids of the ECGs that stand for the whole data set, where only a part of it
+            is there; empty where nothing is known of it.
     """
 
     records: list[Record]
     ecgs: Ecgs
     kinds: Mapping[str, StatementKind]
+    representative: frozenset[int] = frozenset()
 
     @property
     def descriptions(self) -> dict[str, str]:
@@ -56,7 +60,10 @@ def open_dataset(path: Path, cache: Path | None = None) -> Dataset:
         return _manifest(path)
     records = [r for r in read_records(path) if r.ecg_id not in DUPLICATES]
     return Dataset(
-        [record for record in records if record.text], load(path, records, cache), read_kinds(path)
+        records=[record for record in records if record.text],
+        ecgs=load(path, records, cache),
+        kinds=read_kinds(path),
+        representative=read_representative(path),
     )
 
 
@@ -85,4 +92,5 @@ def _manifest(path: Path) -> Dataset:
         )
     codes = {code for record in records for code in record.codes}
     kinds = {code: StatementKind(code, "", "", False, False) for code in sorted(codes)}
-    return Dataset(records, Ecgs(records, np.stack(signals)), kinds)
+    ecgs = Ecgs(records, np.stack(signals), np.ones(len(records), dtype=np.bool_))
+    return Dataset(records, ecgs, kinds)

@@ -4,7 +4,8 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import EcgInput, FilePart, Signal
 from cardex.domain.errors import ConfigurationError, InvalidReport
 from cardex.reports.ptbxl import Record
-from cardex.signals.cleaning import clean
+from cardex.signals import calibration_pulse, checks, cleaning, leads, readers, windows
+from cardex.signals.cleaning import clean, seconds_to_samples
+from cardex.signals.formats import limits, wfdb, wfdb_header
 from cardex.signals.readers import read
 from cardex.signals.windows import best_window
 
@@ -22,6 +25,15 @@ logger = logging.getLogger(__name__)
 EXTRA = "zscored_100hz_int16_x1000.npz"
 RATE = 100.0
 SAMPLES = 1000
+LEFT_OUT_S = 0.1
+"""Length of the end of every PTB-XL record that is left out, in seconds: where 100 Hz records were
+made from those of 500 Hz, their last ten samples differ from the official files'."""
+KEPT = SAMPLES - seconds_to_samples(LEFT_OUT_S, RATE)
+
+_DECIDING = (
+    readers, wfdb, wfdb_header, limits, leads, checks, calibration_pulse, cleaning, windows,
+)  # fmt: skip
+"""Modules that decide, besides this one, what a cleaned waveform is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +42,25 @@ class Ecgs:
 
     Attributes:
         records: the records, in the order of the signals.
-        signals: (records, 12, 1000) float32, cleaned, 100 Hz. Amplitudes of the extra records are
-            z-scores, so only images that normalise each lead may be made of them.
+        signals: (records, 12, samples) float32, mV, cleaned, 100 Hz: 990 samples of a PTB-XL
+            record, the last 0.1 s of which is left out, 1000 of a manifest's.
+        calibrated: (records,) bool, whether the signal is in mV. It is False for PTB-XL's extra
+            records, which were z-scored lead by lead: their amplitudes are lost, and only images
+            that normalise each lead may be made of them.
     """
 
     records: list[Record]
     signals: Signal
+    calibrated: NDArray[np.bool_]
 
     def of_folds(self, folds: Sequence[int]) -> "Ecgs":
         """Return the records of `folds`."""
-        keep = [i for i, record in enumerate(self.records) if record.fold in folds]
-        return Ecgs([self.records[i] for i in keep], self.signals[keep])
+        return self.rows([i for i, record in enumerate(self.records) if record.fold in folds])
+
+    def rows(self, keep: Sequence[int]) -> "Ecgs":
+        """Return the records in the rows `keep`, in that order."""
+        rows = np.array(keep, dtype=np.int64)
+        return Ecgs([self.records[row] for row in rows], self.signals[rows], self.calibrated[rows])
 
 
 def load(folder: Path, records: Sequence[Record], cache: Path | None = None) -> Ecgs:
@@ -60,14 +80,18 @@ def load(folder: Path, records: Sequence[Record], cache: Path | None = None) -> 
     if not present:
         raise InvalidReport(f"{folder} has no waveform under records100/")
     signals = _cached(present, folder, cache)
-    everything = np.concatenate([signals, extra[extra_keep]])
-    return Ecgs(present + [known[int(extra_ids[i])] for i in extra_keep], everything)
+    return Ecgs(
+        records=present + [known[int(extra_ids[i])] for i in extra_keep],
+        signals=np.concatenate([signals, extra[extra_keep]]),
+        calibrated=np.arange(len(present) + len(extra_keep)) < len(present),
+    )
 
 
 def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
     if cache is None:
         return _read_all(records, folder)
-    key = hashlib.sha256(repr([r.ecg_id for r in records]).encode()).hexdigest()[:12]
+    ids = repr([r.ecg_id for r in records]).encode()
+    key = hashlib.sha256(_code() + ids).hexdigest()[:12]
     path = cache / f"signals-{key}.npy"
     if path.is_file():
         return np.asarray(np.load(path), dtype=np.float32)
@@ -82,13 +106,23 @@ def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
     return signals
 
 
+@lru_cache(maxsize=1)
+def _code() -> bytes:
+    """Return a hash of the source code that reads and cleans: 32 bytes.
+
+    The settings of cleaning are constants and defaults of that code.
+    """
+    files = [Path(__file__), *(Path(str(module.__file__)) for module in _DECIDING)]
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).digest()
+
+
 def _read_all(records: list[Record], folder: Path) -> Signal:
     with ThreadPoolExecutor(2) as pool:
         return np.stack(list(pool.map(lambda record: read_record(folder, record), records)))
 
 
 def read_record(folder: Path, record: Record) -> Signal:
-    """Read and clean one record: (12, 1000) float32, mV.
+    """Read and clean one record of PTB-XL, without its last 0.1 s: (12, 990) float32, mV.
 
     Raises:
         InvalidReport: if one of its files is missing.
@@ -102,7 +136,10 @@ def read_record(folder: Path, record: Record) -> Signal:
         )
     except OSError as error:
         raise InvalidReport(f"{stem} cannot be read: {error.strerror}") from error
-    return read_parts(parts)
+    waveform = read(parts)
+    end = waveform.signal.shape[1] - seconds_to_samples(LEFT_OUT_S, waveform.rate)
+    kept = replace(waveform, signal=waveform.signal[:, :end])
+    return best_window(clean(kept, RATE), KEPT, RATE)
 
 
 def read_parts(parts: EcgInput) -> Signal:
@@ -112,7 +149,7 @@ def read_parts(parts: EcgInput) -> Signal:
 
 def _read_extra(path: Path) -> tuple[NDArray[np.int64], Signal]:
     if not path.is_file():
-        return np.empty(0, np.int64), np.empty((0, 12, SAMPLES), np.float32)
+        return np.empty(0, np.int64), np.empty((0, 12, KEPT), np.float32)
     with np.load(path) as stored:
-        signals = stored["x"].transpose(0, 2, 1).astype(np.float32) / 1000.0
+        signals = stored["x"][:, :KEPT].transpose(0, 2, 1).astype(np.float32) / 1000.0
         return stored["ecg_id"].astype(np.int64), np.ascontiguousarray(signals)

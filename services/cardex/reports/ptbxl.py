@@ -15,6 +15,9 @@ from cardex.reports.language import language_of
 
 TABLE = "ptbxl_database.csv"
 STATEMENTS = "scp_statements.csv"
+REPRESENTATIVE = "derived_100hz.txt"
+NORMAL = "NORM"
+"""Code of the statement that an ECG is normal."""
 
 DUPLICATES = frozenset(
     {
@@ -37,6 +40,8 @@ class Record:
         text: the report, white space normalised.
         codes: SCP code to likelihood in per cent; 0 if none was given.
         path: the 100 Hz waveform relative to the data set's folder, without suffix.
+        site: number of the site that recorded the ECG, "" where it is unknown.
+        device: model of the electrocardiograph, "" where it is unknown.
     """
 
     ecg_id: int
@@ -45,6 +50,13 @@ class Record:
     text: str
     codes: dict[str, float]
     path: str
+    site: str = ""
+    device: str = ""
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether the statement that the ECG is normal is missing."""
+        return NORMAL not in self.codes
 
 
 def read_records(folder: Path) -> list[Record]:
@@ -71,9 +83,29 @@ def _record(row: dict[str, str], line: int) -> Record:
             text=normalise(row["report"]),
             codes={str(code): float(value) for code, value in codes.items()},
             path=row["filename_lr"],
+            site=normalise(row.get("site") or "").removesuffix(".0"),
+            device=normalise(row.get("device") or ""),
         )
     except (KeyError, ValueError, OverflowError, SyntaxError, TypeError, AttributeError) as error:
         raise InvalidReport(f"{TABLE}, line {line}: {type(error).__name__}: {error}") from error
+
+
+def read_representative(folder: Path) -> frozenset[int]:
+    """Return the ids that `derived_100hz.txt` lists, one in a line; none where it is missing.
+
+    The ECGs of this list are spread over all of PTB-XL. Where only the first ids are there besides,
+    they stand for PTB-XL as a whole, and the others do not.
+
+    Raises:
+        InvalidReport: if a line is not a number.
+    """
+    path = folder / REPRESENTATIVE
+    if not path.is_file():
+        return frozenset()
+    try:
+        return frozenset(int(line) for line in path.read_text().split())
+    except ValueError as error:
+        raise InvalidReport(f"{path} needs one record number in a line: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

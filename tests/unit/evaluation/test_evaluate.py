@@ -64,7 +64,7 @@ def dataset():
     signals = np.zeros((len(own), 12, 100), dtype=np.float32)
     for row, each in enumerate(own):
         signals[row, 0, CODES.index(next(iter(each.codes)))] = 1.0
-    return Dataset(records, Ecgs(own, signals), KINDS)
+    return Dataset(records, Ecgs(own, signals, np.ones(len(own), dtype=bool)), KINDS)
 
 
 def test_an_encoder_that_knows_finds_the_statements_and_chance_does_not(dataset):

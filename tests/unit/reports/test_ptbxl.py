@@ -11,6 +11,7 @@ from cardex.reports.ptbxl import (
     normalise,
     read_descriptions,
     read_records,
+    read_representative,
     report_id,
 )
 
@@ -37,6 +38,26 @@ def test_a_record_has_its_row(folder):
     assert (record.ecg_id, record.patient_id, record.fold) == (1, 15709, 3)
     assert (record.text, record.path) == ("sinusrhythmus normales ekg", "r/1_lr")
     assert record.codes == {"NORM": 100.0, "SR": 0.0}
+    assert (record.site, record.device) == ("", "")
+    assert not record.abnormal
+
+
+def test_site_and_device_are_read_where_the_table_has_them(folder):
+    columns = [*COLUMNS, "site", "device"]
+    rows = [[*row(), "2.0", "CS-12   E"], [*row(scp_codes="{'AFIB': 0.0}"), "", ""]]
+    first, second = read_records(folder(*rows, columns=columns))
+    assert (first.site, first.device) == ("2", "CS-12 E")
+    assert (second.site, second.device, second.abnormal) == ("", "", True)
+
+
+def test_the_representative_ids_are_those_of_the_list(folder):
+    path = folder(row())
+    assert read_representative(path) == frozenset()
+    (path / "derived_100hz.txt").write_text("2000\n2008\n")
+    assert read_representative(path) == {2000, 2008}
+    (path / "derived_100hz.txt").write_text("2000\nsome\n")
+    with pytest.raises(InvalidReport, match="one record number in a line"):
+        read_representative(path)
 
 
 def test_records_of_one_text_are_one_report(folder):
