@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-signals bench-triton gpu-check train evaluate table1 techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-signals bench-triton gpu-check train evaluate figures table1 techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,14 @@ train: $(TRAIN)/.ready ## Train all models on PTB=DIR by experiments/shipped.tom
 
 evaluate: $(APP)/.ready ## Measure the models in model_repository/ on PTB=DIR, FOLD=9
 	$(BIN)/cardex evaluate --ptbxl $(PTB) --fold $(FOLD)
+
+RERANK ?= 32
+SHIPPED := experiments/results/shipped.json
+
+figures: $(APP)/.ready ## Measure them with RERANK=32 too, and write the figures into the pages that state them
+	$(BIN)/cardex evaluate --ptbxl $(PTB) --fold $(FOLD) --rerank $(RERANK) --json > $(SHIPPED).part
+	mv $(SHIPPED).part $(SHIPPED)
+	$(BIN)/python tools/write_figures.py
 
 table1: $(TRAIN)/.ready ## Train and measure every encoding of the first paper alike
 	$(TRAINING) table $(sort $(wildcard experiments/encodings/[a-z]*.toml)) --ptbxl $(PTB) \

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from cardex.domain.errors import CardexError
+from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
 from cardex.training import experiments
 from cardex.training.experiments import FIGURES, run_all, runs_of, table
 from cardex.training.trainer import Stopped
@@ -23,13 +23,14 @@ def figures(value):
         inner = found
         for key in path:
             inner = inner.setdefault(key, {})
-        inner[last] = value if last == "model" else [value, 0.0, 1.0]
-    return found
+        inner[last] = [value, 0.0, 1.0]
+    return {"all": found}
 
 
 def test_all_recipes_come_once_before_any_comes_again(recipes):
     runs = runs_of(recipes, [3, 4], fold=9, folds=(1, 2))
-    assert [run.label for run in runs] == ["a/3/9", "b/3/9", "a/4/9", "b/4/9"]
+    labels = [run.label.rsplit("/", 1)[0] for run in runs]
+    assert labels == ["a/3/9", "b/3/9", "a/4/9", "b/4/9"]
     assert [run.recipe.seed for run in runs] == [3, 3, 4, 4]
     assert all(run.folds == (1, 2) for run in runs)
 
@@ -40,10 +41,12 @@ def test_an_error_becomes_the_result_and_what_is_known_is_not_done_again(
     runs = runs_of(recipes, [0], fold=9)
     results = tmp_path / "out" / "results.json"
     results.parent.mkdir()
-    results.write_text(json.dumps({"a/0/9": {"kept": 1}}))
+    kept, other = runs
+    results.write_text(json.dumps({kept.label: kept.entry(kept=1)}))
     known = run_all(runs, tmp_path / "nowhere", tmp_path, results, jobs=1)
-    assert known["a/0/9"] == {"kept": 1}
-    assert "nowhere" in known["b/0/9"]["error"]
+    assert known[kept.label]["kept"] == 1
+    assert "nowhere" in known[other.label]["error"]
+    assert (known[other.label]["name"], known[other.label]["seed"]) == ("b", 0)
     assert json.loads(results.read_text()) == known
     monkeypatch.setattr(experiments, "multiprocessing", None)
     assert run_all(runs, tmp_path / "nowhere", tmp_path, results, jobs=1) == known
@@ -56,18 +59,54 @@ def test_an_interruption_is_no_result(recipes, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "measure", measure)
     (run, _) = runs_of(recipes, [0], fold=9)
     error = CardexError
-    assert experiments._measured((run, tmp_path, tmp_path)) == ("a/0/9", {"error": "here"})
+    found = experiments._measured((run, tmp_path, tmp_path))
+    assert found == (run.label, run.entry(error="here"))
     error = Stopped
     with pytest.raises(Stopped):
         experiments._measured((run, tmp_path, tmp_path))
 
 
-def test_a_row_is_mean_and_spread_over_the_runs():
+def test_a_changed_recipe_is_another_run(recipes):
+    before, other = runs_of(recipes, [0], fold=9)
+    assert before.key == other.key  # of the same content
+    recipes[0].write_text("[matcher]\nlanguage = 0.2\n")
+    after, _ = runs_of(recipes, [0], fold=9)
+    assert after.key != before.key
+    assert runs_of(recipes[1:], [0], fold=9)[0].label == other.label
+    assert runs_of(recipes[1:], [0], fold=10)[0].key != other.key
+    assert runs_of(recipes[1:], [0], fold=9, folds=(1, 2))[0].key != other.key
+    known = {before.label: before.entry(figures=figures(0.2))}
+    assert table(known, [after]) == [["recipe", *FIGURES, "runs"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"a/0/9": {"strict": {}}}', "do not tell which recipe"),
+        ("[1, 2]", "no file of results"),
+        ("{", "no file of results"),
+    ],
+)
+def test_results_of_an_unknown_recipe_are_refused(recipes, tmp_path, content, words):
+    results = tmp_path / "results.json"
+    results.write_text(content)
+    with pytest.raises(ConfigurationError, match=words):
+        run_all(runs_of(recipes, [0], fold=9), tmp_path, tmp_path, results, jobs=1)
+    assert results.read_text() == content
+
+
+def test_a_row_is_mean_and_spread_over_the_runs(recipes):
+    runs = runs_of(recipes, [0, 1, 2], fold=9)
+    values = {"a/0": 0.2, "b/0": 30.0, "a/1": 0.4}
     known = {
-        "a/0/9": figures(0.2), "a/1/9": figures(0.4), "a/2/9": {"error": "no data"},
-        "b/0/9": figures(30.0), "ab/0/9": figures(0.9),
-    }  # fmt: skip
-    head, first, second = table(known, ["a", "b", "nobody"])
+        run.label: run.entry(figures=figures(value))
+        if (value := values.get(f"{run.name}/{run.recipe.seed}"))
+        else run.entry(error="no data")
+        for run in runs
+    }
+    head, first, second = table(known, runs)
     assert head == ["recipe", *FIGURES, "runs"]
     assert first == ["a", *["0.300 ± 0.141"] * len(FIGURES), "2"]
     assert second == ["b", *["30.0"] * len(FIGURES), "1"]
+    with pytest.raises(InvalidQuestion, match="--ecgs other: a was measured on all alone"):
+        table(known, runs, "other")

@@ -39,15 +39,16 @@ from tests.training.conftest import RASTER, SMALL
 CODES = ["AFIB", "NORM"]
 KINDS = {code: StatementKind(f"words of {code}", "", "", False, False) for code in CODES}
 TEXTS = ["sinus rhythm", "vorhofflimmern", "sinus sinus rhythm vorhofflimmern"]
-SCORES = {
-    who: {f"R@{k}": [1.0, 0.5, 1.5] for k in (1, 5, 10)} for who in ("model", "majority", "chance")
-}
-CLINICAL = {who: {f: [0.5, 0.4, 0.6] for f in ("jaccard@5", "nDCG@10")} for who in SCORES}
-FIGURES = {
-    "ecgs": 3, "gallery": 9, "distinct texts": 8, "strict": SCORES, "strict back": SCORES,
+WHO = ("model", "majority", "chance")
+SCORES = {who: {name: [1.0, 0.5, 1.5] for name in ("R@1", "R@5", "R@10", "RSUM")} for who in WHO}
+CLINICAL = {who: {f: [0.5, 0.4, 0.6] for f in ("jaccard@5", "nDCG@10")} for who in WHO}
+EVERY = {
+    "ecgs": 3, "gallery": 9, "distinct texts": 8, "abnormal ecgs": 2, "abnormal gallery": 6,
+    "paper": SCORES, "paper back": SCORES, "strict": SCORES, "strict back": SCORES,
     "distinct": SCORES, "clinical": CLINICAL,
     "zero-shot": {"form": {"AUROC": [0.8, 0.7, 0.9], "classes": 2}, "rhythm": {"AUROC": None}},
 }  # fmt: skip
+FIGURES = {"all": EVERY}
 
 
 @pytest.fixture

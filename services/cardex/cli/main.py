@@ -213,6 +213,20 @@ def evaluate(
         list[float] | None,
         typer.Option(help="Of the matcher's log-odds, not the repository's; repeat it to compare."),
     ] = None,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Measure this only, and repeat it for more: paper, strict, distinct, clinical,"
+            " zero-shot, probabilities, drafts."
+        ),
+    ] = None,
+    ecgs: Annotated[
+        list[str] | None,
+        typer.Option(help="Of these ECGs only: all, representative or other; repeat it."),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="A model repository to compare with, ECG by ECG.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Measure the models on held-out ECGs: retrieval, zero-shot detection, calibration, drafts."""
@@ -222,8 +236,10 @@ def evaluate(
         raise typer.BadParameter("give one of --ptbxl DIR and --manifest CSV")
     with error_messages():
         data = source(ptbxl, manifest)
-        weights = tuple(match_weight or ())
-        what = Measurement(data, fold, gallery, work, rerank, weights)
+        weights, protocols = tuple(match_weight or ()), tuple(protocol or ())
+        what = Measurement(
+            data, fold, gallery, work, rerank, weights, protocols, tuple(ecgs or ()), against
+        )
         run_evaluate(what, repository, as_json=as_json, console=console)
 
 
@@ -235,12 +251,15 @@ def table(
     work: Annotated[Path, typer.Option(help="As for `train`.")] = Path("runs/tables"),
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    ecgs: Annotated[
+        str, typer.Option(help="Whose figures are shown: all, representative or other.")
+    ] = "all",
 ) -> None:
     """Train recipes alike, measure each on fold 9, and print their table. Needs torch."""
     from cardex.training.commands import run_table
 
     with error_messages():
-        run_table(recipes, ptbxl, work, results, seeds=seeds, jobs=jobs)
+        run_table(recipes, ptbxl, work, results, seeds=seeds, jobs=jobs, ecgs=ecgs)
 
 
 @app.command()

@@ -1,8 +1,11 @@
 """What `cardex evaluate` does."""
 
 import json
+import os
+import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +14,18 @@ from rich.progress import track as rich_track
 
 from cardex.domain.errors import ConfigurationError, InvalidQuestion, InvalidReport
 from cardex.domain.jobs import Question
-from cardex.evaluation import drafts, reranking
+from cardex.evaluation import drafts, reranking, retrieval
 from cardex.evaluation.caching_embedder import CachingEmbedder, Track
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.embedder import OnnxEmbedder
-from cardex.evaluation.evaluate import (
-    TRAINING_FOLDS,
-    Task,
-    embed_ecgs,
-    evaluate,
-    gallery_of,
-    task_of,
-)
-from cardex.evaluation.probabilities import calibrated
+from cardex.evaluation.evaluate import Outcome, difference, figures, outcome_of
+from cardex.evaluation.intervals import Subset
+from cardex.evaluation.probabilities import Detector
+from cardex.evaluation.protocols import DRAFTS, ECGS, PROTOCOLS, chosen
+from cardex.evaluation.retrieval import Answers
 from cardex.evaluation.show import show
+from cardex.evaluation.task import TRAINING_FOLDS, Task, gallery_of, task_of
 from cardex.inference.repository import newest
 from cardex.inference.statements import Calibration
 from cardex.reports.ptbxl import TABLE
@@ -34,7 +34,7 @@ from cardex.retrieval.reranking import check_rerank
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What to measure on.
+    """What to measure, and on what.
 
     Attributes:
         data: PTB-XL's folder, or a manifest's CSV file.
@@ -43,6 +43,9 @@ class Measurement:
         work: folder that keeps cleaned waveforms; None to keep none.
         rerank: how many of the nearest reports the matcher re-ranks; 0 for none.
         weights: factors of the match logits to compare; empty for the repository's own.
+        protocols: names of what is measured; empty for everything.
+        ecgs: names of the subsets of the ECGs; empty for all that the data set tells apart.
+        against: a repository whose models are compared, ECG by ECG; None for no comparison.
     """
 
     data: Path
@@ -51,6 +54,9 @@ class Measurement:
     work: Path | None = None
     rerank: int = 0
     weights: tuple[float, ...] = ()
+    protocols: tuple[str, ...] = ()
+    ecgs: tuple[str, ...] = ()
+    against: Path | None = None
 
 
 def source(ptbxl: Path | None, manifest: Path | None) -> Path:
@@ -72,31 +78,54 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
     """Measure the models of a repository on one fold, and print every figure.
 
     Raises:
-        CardexError: if the data, the fold or the repository cannot be used.
+        CardexError: if the data, the fold, an option or the repository cannot be used.
     """
+    protocols = chosen("--protocol", what.protocols, PROTOCOLS)
+    if what.ecgs:
+        what = replace(what, ecgs=chosen("--ecgs", what.ecgs, ECGS))
     embedder = OnnxEmbedder(repository)
-    weights = _weights(what, embedder, repository)
+    other = OnnxEmbedder(what.against) if what.against else None
+    weights = _weights(what, protocols, embedder, repository)
     with console.status("reading ECGs"):
         task = task_of(open_dataset(what.data, what.work), what.fold, what.gallery)
-    found = {
+    subsets = task.subsets(what.ecgs)  # fails, if it does, before anything is embedded
+    measured = _Measured.by(embedder, task, protocols, _tracker(console))
+    again = measured.again(what.rerank, weights, protocols)
+    compared = _Measured.by(other, task, protocols, _tracker(console)) if other else None
+    found: dict[str, Any] = {
         "model_version": embedder.version,
+        **({"against": other.version} if other else {}),
+        "data": what.data.name,
         "fold": what.fold,
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{os.cpu_count()} cores ({platform.machine()}), no GPU",
         "warnings": _warnings(what),
-        **_figures(embedder, task, what, weights, _tracker(console)),
+        "figures": {},
     }
+    for subset in subsets:
+        own = measured.figures(subset) | again.figures(subset)
+        if compared is not None:
+            own["difference"] = difference(measured.outcome, compared.outcome, task, subset)
+        found["figures"][subset.name] = own
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(found, indent=1))
     else:
         show(Console(highlight=False), found)
 
 
-def _weights(what: Measurement, embedder: OnnxEmbedder, repository: Path) -> tuple[float, ...]:
+def _weights(
+    what: Measurement, protocols: Sequence[str], embedder: OnnxEmbedder, repository: Path
+) -> tuple[float, ...]:
     """Return the match weights; checks options first that would fail only after minutes."""
     check_rerank(Question(rerank=what.rerank))
     if not what.rerank:
         if what.weights:
             raise InvalidQuestion("--match-weight weighs what --rerank K asks: give both")
         return ()
+    if not set(protocols) & set(reranking.PROTOCOLS):
+        raise InvalidQuestion(
+            f"--rerank is measured by {', '.join(reranking.PROTOCOLS)}: choose one of them"
+        )
     if not embedder.has_matcher:
         raise ConfigurationError(f"the model in {repository} has no matcher: leave out --rerank")
     if what.weights:
@@ -107,6 +136,96 @@ def _weights(what: Measurement, embedder: OnnxEmbedder, repository: Path) -> tup
             " --match-weight"
         )
     return (embedder.calibration.match_weight,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reranked:
+    """Figures after re-ranking.
+
+    Attributes:
+        count: how many reports were re-ranked; 0 for none.
+        ms_per_ecg: mean time of it.
+        answers: figures of each ECG by match weight.
+    """
+
+    count: int = 0
+    ms_per_ecg: float = 0.0
+    answers: Mapping[float, Answers] = field(default_factory=dict)
+
+    def figures(self, subset: Subset) -> dict[str, Any]:
+        """Return the figures on a subset of the ECGs, nothing if nothing was re-ranked."""
+        if not self.count:
+            return {}
+        by_weight = [
+            {"match_weight": weight, **retrieval.summary(answers, subset)}
+            for weight, answers in self.answers.items()
+        ]
+        return {
+            "re-ranked": {
+                "count": self.count,
+                "ms_per_ecg": round(self.ms_per_ecg, 1),
+                "by_weight": by_weight,
+            }
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A repository's models with what they answered.
+
+    Attributes:
+        embedder: the models.
+        caching: embeds reports with them, each once.
+        task: ECGs and galleries.
+        outcome: what was answered.
+        drafts: whether drafts are measured too.
+        track: shows the progress.
+    """
+
+    embedder: OnnxEmbedder
+    caching: CachingEmbedder
+    task: Task
+    outcome: Outcome
+    drafts: bool
+    track: Track
+
+    @classmethod
+    def by(
+        cls, embedder: OnnxEmbedder, task: Task, protocols: Sequence[str], track: Track
+    ) -> "_Measured":
+        """Ask the models about every ECG."""
+        task = described(task, embedder.calibration)
+        caching = CachingEmbedder(embedder, track)
+        outcome = outcome_of(caching, task, detectors_of(embedder.calibration, task), protocols)
+        drafted = DRAFTS in protocols and bool(task.training)
+        return cls(embedder, caching, task, outcome, drafted, track)
+
+    def figures(self, subset: Subset) -> dict[str, Any]:
+        """Return every figure on a subset of the ECGs."""
+        found = figures(self.outcome, self.task, subset)
+        if self.drafts:
+            records = [self.task.records[row] for row in subset.rows]
+            found[DRAFTS] = drafts.measure(
+                self.outcome.ecgs[subset.rows],
+                records,
+                self.task.training,
+                self.task.kinds,
+                self.caching,
+            )
+        return found
+
+    def again(self, count: int, weights: Sequence[float], protocols: Sequence[str]) -> _Reranked:
+        """Measure retrieval after the matcher has re-ranked the `count` nearest reports."""
+        if not count:
+            return _Reranked()
+        gallery = gallery_of(self.task)
+        scores = self.outcome.ecgs @ self.caching.texts(gallery.texts).T
+        match_logits, cost = reranking.ask(
+            self.embedder, self.task.signals, gallery.texts, scores, count, self.track
+        )
+        wanted = [name for name in reranking.PROTOCOLS if name in protocols]
+        answers = reranking.compare(scores, match_logits, gallery, weights, wanted)
+        return _Reranked(count, cost, dict(zip(weights, answers, strict=True)))
 
 
 def _warnings(what: Measurement) -> list[str]:
@@ -123,31 +242,6 @@ def _tracker(console: Console) -> Track:
         )
 
     return track
-
-
-def _figures(
-    embedder: OnnxEmbedder, task: Task, what: Measurement, weights: Sequence[float], track: Track
-) -> dict[str, Any]:
-    task = described(task, embedder.calibration)
-    caching = CachingEmbedder(embedder, track)
-    found = evaluate(caching, task)
-    if embedder.calibration is not None:
-        found |= _probabilities(caching, task, embedder.calibration)
-    ecgs = embed_ecgs(caching, task.signals)
-    if task.training:
-        found["drafts"] = drafts.measure(ecgs, task.records, task.training, task.kinds, caching)
-    if weights:
-        gallery = gallery_of(task)
-        scores = ecgs @ caching.texts(gallery.texts).T
-        match_logits, cost = reranking.ask(
-            embedder, task.signals, gallery.texts, scores, what.rerank, track
-        )
-        found["re-ranked"] = {
-            "count": what.rerank,
-            "ms_per_ecg": round(cost, 1),
-            "by_weight": reranking.compare(scores, match_logits, gallery, task.patients, weights),
-        }
-    return found
 
 
 def described(task: Task, calibration: Calibration | None) -> Task:
@@ -167,15 +261,10 @@ def described(task: Task, calibration: Calibration | None) -> Task:
     )
 
 
-def _probabilities(
-    caching: CachingEmbedder, task: Task, calibration: Calibration
-) -> dict[str, Any]:
-    """Measure the probabilities of those statements that the data set annotates."""
-    known: Mapping[str, Any] = {
-        each.code: each for each in calibration.statements if each.code in task.kinds
+def detectors_of(calibration: Calibration | None, task: Task) -> dict[str, Detector]:
+    """Return the detectors of those calibrated statements that the data set annotates, by code."""
+    return {
+        each.code: Detector(each.prompt, Curve(each.slope, each.intercept))
+        for each in (calibration.statements if calibration else ())
+        if each.code in task.kinds
     }
-    if not known:
-        return {}
-    curves = {code: Curve(each.slope, each.intercept) for code, each in known.items()}
-    prompts = {code: each.prompt for code, each in known.items()}
-    return {"calibration": calibrated(caching, task, curves, prompts)}

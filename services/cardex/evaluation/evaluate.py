@@ -1,131 +1,161 @@
 """Measures a pair of encoders on one fold: every figure, with baselines and intervals."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cardex.domain.ecg import Embedding, Signal
-from cardex.domain.errors import InvalidReport
-from cardex.evaluation import retrieval, zero_shot
-from cardex.evaluation.dataset import Dataset, carried
+from cardex.domain.ecg import Embedding
+from cardex.evaluation import probabilities, retrieval, zero_shot
 from cardex.evaluation.embedder import Embedder
-from cardex.evaluation.retrieval import Gallery
-from cardex.reports.ptbxl import Record, StatementKind
-from cardex.signals.images import draw, window_of
+from cardex.evaluation.embeddings import embed_ecgs, embed_prompts
+from cardex.evaluation.intervals import Subset
+from cardex.evaluation.probabilities import Detector, Probabilities, probabilities_of
+from cardex.evaluation.protocols import PROBABILITIES, PROTOCOLS, RETRIEVAL, ZERO_SHOT
+from cardex.evaluation.retrieval import Answers
+from cardex.evaluation.task import (
+    TRAINING_FOLDS,
+    Task,
+    abnormal_gallery_of,
+    gallery_of,
+    task_of,
+)
 
-TRAINING_FOLDS = tuple(range(1, 9))
-GALLERY_FOLDS = (9, 10)
-GALLERY = 1269
-"""Gallery size of the first paper, whose figures are multiples of 1/1269."""
+__all__ = [
+    "TRAINING_FOLDS", "Outcome", "Task", "difference", "embed_ecgs", "evaluate", "figures",
+    "gallery_of", "outcome_of", "task_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """The data of one measurement.
+class Outcome:
+    """What a model answers to each ECG of a task.
 
     Attributes:
-        records: the records of the ECGs that are the queries.
-        signals: (ECGs, 12, samples) float32, mV, their cleaned waveforms.
-        others: records of which only the reports are used, to fill the gallery up.
-        training: records of the training folds: their commonest reports are the majority baseline.
-        kinds: statement code to description and classes.
+        ecgs: (ECGs, E) embeddings.
+        answers: figures of retrieval for each ECG.
+        prompts: statement code to the (E,) embedding of its description; empty if zero-shot
+            detection is not measured.
+        probabilities: of the statements; None if they are not measured.
     """
 
-    records: list[Record]
-    signals: Signal
-    others: list[Record]
-    training: list[Record]
-    kinds: Mapping[str, StatementKind]
-
-    @property
-    def patients(self) -> NDArray[np.int64]:
-        """Patient id of each ECG: (ECGs,) int64."""
-        return np.array([record.patient_id for record in self.records], dtype=np.int64)
+    ecgs: Embedding
+    answers: Answers
+    prompts: Mapping[str, Embedding]
+    probabilities: Probabilities | None
 
 
-def task_of(dataset: Dataset, fold: int, size: int = GALLERY) -> Task:
-    """Choose a fold, and a gallery of `size` reports from it and the folds that are held out.
+def evaluate(
+    embedder: Embedder,
+    task: Task,
+    detectors: Mapping[str, Detector] | None = None,
+    *,
+    ecgs: Iterable[str] = (),
+) -> dict[str, dict[str, Any]]:
+    """Return every figure but the drafts', for each subset of the ECGs.
 
-    Raises:
-        InvalidReport: if the fold has no waveform with a report.
+    Args:
+        embedder: the model.
+        task: ECGs and galleries.
+        detectors: statement code to how its probability is found; None for no probabilities.
+        ecgs: names of the subsets; see `Task.subsets`.
     """
-    every, ecgs = dataset.records, dataset.ecgs
-    keep = [i for i, record in enumerate(ecgs.records) if record.fold == fold and record.text]
-    if not keep:
-        have = ", ".join(str(fold) for fold in sorted({record.fold for record in ecgs.records}))
-        raise InvalidReport(f"fold {fold} has no waveform with a report: there are folds {have}")
-    own = [ecgs.records[i] for i in keep]
-    return Task(
-        records=own,
-        signals=ecgs.signals[keep],
-        others=fill_up(every, own, {fold, *GALLERY_FOLDS}, size),
-        training=[r for r in every if r.fold in TRAINING_FOLDS and r.fold != fold and r.text],
-        kinds=dataset.kinds,
+    outcome = outcome_of(embedder, task, detectors or {})
+    return {subset.name: figures(outcome, task, subset) for subset in task.subsets(ecgs)}
+
+
+def outcome_of(
+    embedder: Embedder,
+    task: Task,
+    detectors: Mapping[str, Detector],
+    protocols: Sequence[str] = PROTOCOLS,
+) -> Outcome:
+    """Ask a model about every ECG, as the protocols need it."""
+    ecgs = embed_ecgs(embedder, task.signals)
+    measured = PROBABILITIES in protocols and detectors
+    return Outcome(
+        ecgs=ecgs,
+        answers=_answers(embedder, task, ecgs, protocols),
+        prompts=embed_prompts(embedder, task.kinds) if ZERO_SHOT in protocols else {},
+        probabilities=(
+            probabilities_of(ecgs, task.records, detectors, embedder) if measured else None
+        ),
     )
 
 
-def fill_up(
-    every: Sequence[Record], own: Sequence[Record], folds: set[int], size: int, seed: int = 0
-) -> list[Record]:
-    """Draw records from `folds` at random, so many that with `own` they are `size`."""
-    taken = {record.ecg_id for record in own}
-    pool = [r for r in every if r.fold in folds and r.text and r.ecg_id not in taken]
-    count = min(len(pool), max(0, size - len(own)))
-    chosen = np.random.default_rng(seed).choice(len(pool), count, replace=False)
-    return [pool[i] for i in sorted(chosen)]
-
-
-def evaluate(embedder: Embedder, task: Task) -> dict[str, Any]:
-    """Return every figure of retrieval and zero-shot detection."""
-    ecgs = embed_ecgs(embedder, task.signals)
-    gallery = gallery_of(task)
-    prompts = embed_prompts(embedder, task.kinds)
-    found = {
-        "ecgs": len(ecgs),
-        "gallery": len(gallery.columns),
-        "distinct texts": len(gallery.texts),
-        **retrieval.measure(ecgs @ embedder.texts(gallery.texts).T, gallery, task.patients),
-    }
-    if prompts:
-        found["zero-shot"] = zero_shot.measure(ecgs, prompts, task.records, task.kinds)
-        found["statements"] = zero_shot.statements(ecgs, prompts, task.records)
+def _answers(embedder: Embedder, task: Task, ecgs: Embedding, protocols: Sequence[str]) -> Answers:
+    found: Answers = {}
+    abnormal = task.abnormal
+    if "paper" in protocols and task.kinds and abnormal.any():
+        gallery = abnormal_gallery_of(task)
+        scores = ecgs[abnormal] @ embedder.texts(gallery.texts).T
+        found |= retrieval.measure_abnormal(scores, gallery, abnormal)
+    wanted = [name for name in RETRIEVAL if name in protocols and name != "paper"]
+    if wanted:
+        gallery = gallery_of(task)
+        found |= retrieval.measure(ecgs @ embedder.texts(gallery.texts).T, gallery, wanted)
     return found
 
 
-def embed_ecgs(embedder: Embedder, signals: Signal) -> Embedding:
-    """Cut windows from cleaned (ECGs, 12, samples) signals, draw and embed them: (ECGs, E)."""
-    windows = np.stack([window_of(signal, embedder.spec) for signal in signals])
-    parts = [
-        embedder.images(draw(windows[first : first + 64], embedder.spec))
-        for first in range(0, len(windows), 64)
-    ]
-    return np.concatenate(parts)
+def figures(outcome: Outcome, task: Task, subset: Subset) -> dict[str, Any]:
+    """Return the figures of an outcome on a subset of the ECGs."""
+    gallery, abnormal = gallery_of(task), task.abnormal[subset.rows]
+    found = {
+        "ecgs": len(subset.rows),
+        "gallery": len(gallery.columns),
+        "distinct texts": len(gallery.texts),
+        "abnormal ecgs": int(abnormal.sum()),
+        "abnormal gallery": int(task.abnormal.sum()) + len(task.abnormal_others),
+        **retrieval.summary(outcome.answers, subset),
+    }
+    if outcome.prompts:
+        found |= _detection(outcome, task, subset)
+    if outcome.probabilities is not None:
+        found[PROBABILITIES] = probabilities.summary(outcome.probabilities, subset)
+        sites = probabilities.by_site(outcome.probabilities, task.records, task.patients, subset)
+        if sites:
+            found["probabilities by site"] = sites
+    return found
 
 
-def embed_prompts(embedder: Embedder, kinds: Mapping[str, StatementKind]) -> dict[str, Embedding]:
-    """Embed the description of every statement: code to (E,) embedding."""
-    codes = sorted(kinds)
-    if not codes:
-        return {}
-    return dict(
-        zip(codes, embedder.texts([kinds[code].description for code in codes]), strict=True)
-    )
+def _detection(outcome: Outcome, task: Task, subset: Subset) -> dict[str, Any]:
+    """Measure zero-shot detection; single statements also on those ECGs that are in mV."""
+    levels = zero_shot.levels(task.kinds)
+    areas = zero_shot.measure(outcome.ecgs, outcome.prompts, task.records, levels, subset)
+    found = {
+        ZERO_SHOT: zero_shot.summary(areas),
+        "statements": zero_shot.statements(areas[zero_shot.SINGLE]),
+    }
+    rows = subset.rows[task.ecgs.calibrated[subset.rows]]
+    if len(rows):
+        calibrated = Subset.of("calibrated", rows, task.patients)
+        single = zero_shot.measure(
+            outcome.ecgs, outcome.prompts, task.records, levels[-1:], calibrated
+        )
+        found["statements of calibrated ecgs"] = {
+            "ecgs": len(rows),
+            "statements": zero_shot.statements(single[zero_shot.SINGLE]),
+        }
+    return found
 
 
-def gallery_of(task: Task) -> Gallery:
-    """Return the gallery: the reports of the task's ECGs, then the others."""
-    entries = [*task.records, *task.others]
-    texts = sorted({record.text for record in entries})
-    place = {text: row for row, text in enumerate(texts)}
-    codes = sorted({code for record in entries for code in record.codes})
-    counts = Counter(record.text for record in task.training)
-    return Gallery(
-        texts=texts,
-        columns=np.array([place[record.text] for record in entries]),
-        statements=carried(entries, codes),
-        commonness=np.array([counts[text] for text in texts], dtype=np.float32),
-    )
+def difference(one: Outcome, other: Outcome, task: Task, subset: Subset) -> dict[str, Any]:
+    """Return what `one` has more than `other`, as [mean, low, high], paired ECG by ECG.
+
+    Returns:
+        The figures of retrieval by protocol, the macro AUROC of each level under "zero-shot", and
+        the Brier score under "probabilities".
+    """
+    found = retrieval.differences(one.answers, other.answers, subset)
+    if one.prompts:
+        levels = zero_shot.levels(task.kinds)
+        areas, others = (
+            zero_shot.measure(outcome.ecgs, outcome.prompts, task.records, levels, subset)
+            for outcome in (one, other)
+        )
+        gaps = {name: own.difference(others[name]) for name, own in areas.items()}
+        found[ZERO_SHOT] = {name: gap.rounded(4) for name, gap in gaps.items() if gap}
+    if one.probabilities is not None and other.probabilities is not None:
+        brier = probabilities.difference(one.probabilities, other.probabilities, subset)
+        if brier is not None:
+            found[PROBABILITIES] = {"Brier score": brier}
+    return found

@@ -38,10 +38,10 @@ def recalls(scores: Scores, own: NDArray[np.int64]) -> Values:
     return np.clip((np.array(RANKS) - higher[:, None]) / equal[:, None], 0.0, 1.0)
 
 
-def median_rank(scores: Scores, own: NDArray[np.int64]) -> float:
-    """Return the median over the queries of the true entry's expected rank, the best being 1."""
+def expected_ranks(scores: Scores, own: NDArray[np.int64]) -> Values:
+    """Return the expected rank of each query's true entry, the best being 1: (queries,)."""
     higher, equal = ranks(scores, own)
-    return float(np.median(higher + (equal + 1.0) / 2.0))
+    return higher + (equal + 1.0) / 2.0
 
 
 def nearest(scores: Scores, count: int, random: np.random.Generator) -> NDArray[np.int64]:

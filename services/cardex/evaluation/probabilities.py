@@ -1,40 +1,150 @@
 """Measures the statements' probabilities on ECGs that were not used in training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import Signal
-from cardex.evaluation.calibration import Curve, brier, calibration_error
+from cardex.domain.ecg import Embedding, Signal
+from cardex.evaluation.calibration import Curve, calibration_error
 from cardex.evaluation.dataset import carried
 from cardex.evaluation.embedder import Embedder
-from cardex.evaluation.evaluate import Task, embed_ecgs
+from cardex.evaluation.embeddings import embed_ecgs
+from cardex.evaluation.intervals import Interval, Subset
+from cardex.evaluation.metrics import Values
+from cardex.reports.ptbxl import Record
+
+FEWEST = 30
+"""ECGs that a site must have to be measured alone."""
+DIGITS = 4
 
 
-def calibrated(
-    embedder: Embedder, task: Task, curves: Mapping[str, Curve], prompts: Mapping[str, str]
-) -> dict[str, float]:
-    """Return Brier scores and the expected calibration error over all statements and ECGs.
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """How a model comes to the probability of a statement.
+
+    Attributes:
+        prompt: the text whose similarity with the ECG is taken.
+        curve: from the similarity to the probability.
+    """
+
+    prompt: str
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Probabilities:
+    """What a model holds probable.
+
+    Attributes:
+        codes: the statements.
+        found: (ECGs, statements) probabilities.
+        true: (ECGs, statements) whether the ECG's record has the statement.
+    """
+
+    codes: list[str]
+    found: NDArray[np.float64]
+    true: NDArray[np.bool_]
+
+    def errors(self, codes: Sequence[str] | None = None) -> Values:
+        """Return the mean squared error of each ECG over the statements, or some: (ECGs,)."""
+        columns = [self.codes.index(code) for code in (codes or self.codes)]
+        return _errors(self.found[:, columns], self.true[:, columns])
+
+    def base_rate_errors(self, rows: NDArray[np.int64]) -> Values:
+        """Return the errors of the shares that the statements have among the ECGs in `rows`."""
+        return _errors(self.true[rows].mean(axis=0)[None], self.true)
+
+
+def _errors(probability: NDArray[np.float64], true: NDArray[np.bool_]) -> Values:
+    return np.asarray(((probability - true) ** 2).mean(axis=1), dtype=np.float64)
+
+
+def probabilities_of(
+    ecgs: Embedding,
+    records: Sequence[Record],
+    detectors: Mapping[str, Detector],
+    embedder: Embedder,
+) -> Probabilities:
+    """Compute the probabilities.
 
     Args:
-        embedder: embeds ECGs and prompts.
-        task: the ECGs and their statements.
-        curves: statement code to its calibration curve.
-        prompts: statement code to the text that is embedded for it.
+        ecgs: (ECGs, E) embeddings.
+        records: the ECGs' records, which have the truth.
+        detectors: statement code to its detector; at least one.
+        embedder: embeds the prompts.
     """
-    codes = sorted(curves)
-    similarity = similarity_with(embedder, task.signals, {code: prompts[code] for code in codes})
-    found = np.stack(
-        [curves[code](column) for code, column in zip(codes, similarity.T, strict=True)], axis=1
-    )
-    true = carried(task.records, codes)
-    base_rates = np.broadcast_to(true.mean(axis=0), true.shape)
+    codes = sorted(detectors)
+    similarity = ecgs @ embedder.texts([detectors[code].prompt for code in codes]).T
+    columns = [
+        detectors[code].curve(np.asarray(column, dtype=np.float32))
+        for code, column in zip(codes, similarity.T, strict=True)
+    ]
+    return Probabilities(codes, np.stack(columns, axis=1), carried(records, codes))
+
+
+def summary(found: Probabilities, subset: Subset) -> dict[str, Any]:
+    """Return the Brier score over all statements and a subset's ECGs beside that of base rates.
+
+    Base rates are the statements' shares among the very ECGs that are measured. Scores are given as
+    [mean, low, high]; the expected calibration error alone.
+    """
+    error = calibration_error(found.found[subset.rows], found.true[subset.rows])
     return {
-        "Brier score": round(brier(found, true), 4),
-        "Brier score of the base rates": round(brier(base_rates, true), 4),
-        "expected calibration error": round(calibration_error(found, true), 4),
+        "statements": len(found.codes),
+        **_scores(found, subset),
+        "expected calibration error": round(error, DIGITS),
     }
+
+
+def by_site(
+    found: Probabilities, records: Sequence[Record], patients: NDArray[np.int64], subset: Subset
+) -> dict[str, Any]:
+    """Measure every site with at least 30 ECGs in a subset, against that site's base rates.
+
+    Returns:
+        By site "ecgs", the two Brier scores and their difference, paired ECG by ECG.
+    """
+    sites = np.array([record.site for record in records])
+    result = {}
+    for site in sorted({str(name) for name in sites[subset.rows]} - {""}, key=_natural):
+        rows = subset.rows[sites[subset.rows] == site]
+        if len(rows) >= FEWEST:
+            own = Subset.of(site, rows, patients)
+            result[site] = {"ecgs": len(rows), **_scores(found, own)}
+    return result
+
+
+def _natural(site: str) -> tuple[bool, int, str]:
+    """Order numbers by their value, and before other names."""
+    return (not site.isdigit(), int(site) if site.isdigit() else 0, site)
+
+
+def _scores(found: Probabilities, subset: Subset) -> dict[str, Any]:
+    own, base = found.errors(), found.base_rate_errors(subset.rows)
+    return {
+        "Brier score": _rounded(subset.interval(own)),
+        "Brier score of the base rates": _rounded(subset.interval(base)),
+        "difference": _rounded(subset.interval(own - base)),
+    }
+
+
+def difference(one: Probabilities, other: Probabilities, subset: Subset) -> list[float] | None:
+    """Return the Brier score of `one` minus that of `other` over the statements of both.
+
+    Returns:
+        [mean, low, high], paired ECG by ECG; None if they have no statement in common.
+    """
+    codes = [code for code in one.codes if code in other.codes]
+    if not codes:
+        return None
+    return _rounded(subset.interval(one.errors(codes) - other.errors(codes)))
+
+
+def _rounded(found: Interval | None) -> list[float] | None:
+    return found.rounded(DIGITS) if found else None
 
 
 def similarity_with(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,12 @@ from cardex.domain.ecg import Image, Signal
 from cardex.evaluation import retrieval
 from cardex.evaluation.caching_embedder import Track, untracked
 from cardex.evaluation.metrics import Scores
-from cardex.evaluation.retrieval import Gallery
+from cardex.evaluation.retrieval import Answers, Gallery
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
+
+PROTOCOLS = ("strict", "distinct", "clinical")
+"""What re-ranking is measured by: all protocols that search the same gallery."""
 
 
 class Matcher(Protocol):
@@ -73,20 +76,17 @@ def compare(
     scores: Scores,
     match_logits: Scores,
     gallery: Gallery,
-    patients: NDArray[np.int64],
     weights: Sequence[float],
-) -> list[dict[str, Any]]:
+    protocols: Sequence[str] = PROTOCOLS,
+) -> list[Answers]:
     """Measure retrieval with each match weight.
 
     A weight must be chosen on another fold than the one whose figures are reported.
 
     Returns:
-        For each weight "match_weight" and the figures of `retrieval.measure`.
+        For each weight the figures of each ECG, as `retrieval.measure` gives them.
     """
     return [
-        {
-            "match_weight": weight,
-            **retrieval.measure(combined(scores, match_logits, weight), gallery, patients),
-        }
+        retrieval.measure(combined(scores, match_logits, weight), gallery, protocols)
         for weight in weights
     ]

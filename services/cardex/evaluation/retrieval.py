@@ -1,33 +1,38 @@
 """Measures retrieval by the protocols of docs/evaluation.md, with baselines and intervals.
 
-*strict*: only the ECG's own entry is a hit, though others may have the same text. *distinct*: each
-text stands in the gallery once, and the ECG's text is the hit. *clinical*: how well the statements
-of the first reports agree with the ECG's.
+*strict*: only the ECG's own entry is a hit, though others may have the same text. *paper*: the same
+among abnormal ECGs and reports alone. *distinct*: each text stands in the gallery once, and the
+ECG's text is the hit. *clinical*: how well the statements of the first reports agree with the
+ECG's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cardex.evaluation.intervals import Interval, Subset
 from cardex.evaluation.metrics import (
     RANKS,
     Scores,
     Values,
     agreement,
+    expected_ranks,
     mean_gain,
-    median_rank,
     ndcg,
     nearest,
     recalls,
-    resamples,
 )
 
-RESAMPLES = 1000
+MODEL, MAJORITY, CHANCE = METHODS = ("model", "majority", "chance")
 JACCARD_AT, NDCG_AT = 5, 10
-STRICT = ("strict", "strict back")
+MEDIAN = "median rank"
+
+Figures = dict[str, Values]
+Answers = dict[str, dict[str, Figures]]
+"""By protocol, method and figure the (ECGs,) value of each ECG, NaN where it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,83 +52,125 @@ class Gallery:
     commonness: Scores
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with the bounds of its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def rounded(self, factor: float, digits: int) -> list[float]:
-        """Return mean, low and high, times `factor`."""
-        return [round(factor * value, digits) for value in (self.mean, self.low, self.high)]
-
-
-def measure(
-    model: Scores, gallery: Gallery, patients: NDArray[np.int64], seed: int = 0
-) -> dict[str, Any]:
-    """Measure a model's scores, and those of the baselines.
+def measure(model: Scores, gallery: Gallery, protocols: Sequence[str], seed: int = 0) -> Answers:
+    """Measure a model's scores, and those of the baselines, for each ECG.
 
     Args:
-        model: (queries, texts) scores of each ECG with each of the gallery's texts.
+        model: (ECGs, texts) scores of each ECG with each of the gallery's texts.
         gallery: the reports.
-        patients: (queries,) patient of each ECG; the bootstrap draws whole patients.
-        seed: of the bootstrap and of the order of ties.
+        protocols: some of "strict", "distinct" and "clinical".
+        seed: of the order of ties.
 
     Returns:
-        By protocol and method ("model", "majority", "chance"), each figure as [mean, low, high].
+        Recalls in per cent, ranks from 1, and agreement of statements from 0 to 1. "strict back",
+        with reports as queries, comes with "strict", which also has the sum of both ways' recalls.
     """
     random = np.random.default_rng(seed)
-    samples = resamples(patients, RESAMPLES, seed)
-    by_text: dict[str, Scores] = {
-        "model": model,
-        "majority": np.broadcast_to(gallery.commonness, model.shape),
-        "chance": np.zeros_like(model),  # equal scores count in expectation
+    by_method: dict[str, Scores] = {
+        MODEL: model,
+        MAJORITY: np.broadcast_to(gallery.commonness, model.shape),
+        CHANCE: np.zeros_like(model),  # equal scores count in expectation
     }
-    found: dict[str, Any] = {"strict": {}, "strict back": {}, "distinct": {}, "clinical": {}}
-    for name, scores in by_text.items():
-        entries = scores[:, gallery.columns]
-        own = np.arange(len(model))
-        found["strict"][name] = _recall(entries, own, samples)
-        found["distinct"][name] = _recall(scores, gallery.columns[own], samples)
-        found["clinical"][name] = _clinical(entries, gallery, samples, random)
-        back = np.ascontiguousarray(entries[:, : len(model)].T)
-        found["strict back"][name] = _recall(back, own, samples)
-    found["RSUM"] = {
-        name: round(sum(found[way][name][f"R@{k}"][0] for way in STRICT for k in RANKS), 2)
-        for name in by_text
-    }  # fmt: skip
+    found: Answers = {}
+    for method, scores in by_method.items():
+        for protocol in protocols:
+            for name, figures in _MEASURES[protocol](scores, gallery, random).items():
+                found.setdefault(name, {})[method] = figures
     return found
 
 
-def _recall(
-    scores: Scores, own: NDArray[np.int64], samples: Sequence[NDArray[np.int64]]
-) -> dict[str, Any]:
-    values = recalls(scores, own)
-    found: dict[str, Any] = {
-        f"R@{k}": interval(values[:, place], samples).rounded(100.0, 2)
-        for place, k in enumerate(RANKS)
-    }
-    found["median rank"] = median_rank(scores, own)
-    return found
+def measure_abnormal(model: Scores, gallery: Gallery, abnormal: NDArray[np.bool_]) -> Answers:
+    """Measure as *strict* on the abnormal ECGs: the protocol *paper*.
 
-
-def _clinical(
-    entries: Scores, gallery: Gallery, samples: Sequence[NDArray[np.int64]],
-    random: np.random.Generator,
-) -> dict[str, Any]:  # fmt: skip
-    gains = agreement(gallery.statements[: len(entries)], gallery.statements)
-    order = nearest(entries, NDCG_AT, random)
-    jaccard = mean_gain(gains, order[:, :JACCARD_AT])
+    Args:
+        model: (abnormal ECGs, texts) scores.
+        gallery: abnormal reports.
+        abnormal: (ECGs,) which ECGs the rows of `model` are; the values of the others are NaN.
+    """
     return {
-        f"jaccard@{JACCARD_AT}": interval(jaccard, samples).rounded(1.0, 4),
-        f"nDCG@{NDCG_AT}": interval(ndcg(gains, order), samples).rounded(1.0, 4),
+        name.replace("strict", "paper"): {
+            method: {figure: _spread(values, abnormal) for figure, values in figures.items()}
+            for method, figures in by_method.items()
+        }
+        for name, by_method in measure(model, gallery, ("strict",)).items()
     }
 
 
-def interval(values: Values, samples: Sequence[NDArray[np.int64]]) -> Interval:
-    """Return the mean of (queries,) values and its 95 % bootstrap interval over the samples."""
-    means = [values[rows].mean() for rows in samples]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(values.mean()), float(low), float(high))
+def _spread(values: Values, where: NDArray[np.bool_]) -> Values:
+    found = np.full(len(where), np.nan)
+    found[where] = values
+    return found
+
+
+def _strict(scores: Scores, gallery: Gallery, _random: np.random.Generator) -> dict[str, Figures]:
+    entries = scores[:, gallery.columns]  # (ECGs, entries)
+    own = np.arange(len(scores))
+    there = _recall(entries, own)
+    back = _recall(np.ascontiguousarray(entries[:, : len(scores)].T), own)
+    names = [f"R@{k}" for k in RANKS]
+    total = np.sum([way[name] for way in (there, back) for name in names], axis=0)
+    return {"strict": {**there, "RSUM": total}, "strict back": back}
+
+
+def _distinct(scores: Scores, gallery: Gallery, _random: np.random.Generator) -> dict[str, Figures]:
+    return {"distinct": _recall(scores, gallery.columns[: len(scores)])}
+
+
+def _clinical(scores: Scores, gallery: Gallery, random: np.random.Generator) -> dict[str, Figures]:
+    gains = agreement(gallery.statements[: len(scores)], gallery.statements)
+    order = nearest(scores[:, gallery.columns], NDCG_AT, random)
+    figures = {
+        f"jaccard@{JACCARD_AT}": mean_gain(gains, order[:, :JACCARD_AT]),
+        f"nDCG@{NDCG_AT}": ndcg(gains, order),
+    }
+    return {"clinical": figures}
+
+
+_MEASURES: Mapping[str, Callable[[Scores, Gallery, np.random.Generator], dict[str, Figures]]] = {
+    "strict": _strict,
+    "distinct": _distinct,
+    "clinical": _clinical,
+}
+
+
+def _recall(scores: Scores, own: NDArray[np.int64]) -> Figures:
+    values = 100.0 * recalls(scores, own)
+    by_rank = {f"R@{k}": values[:, place] for place, k in enumerate(RANKS)}
+    return {**by_rank, MEDIAN: expected_ranks(scores, own)}
+
+
+def summary(answers: Answers, subset: Subset) -> dict[str, Any]:
+    """Return each figure over a subset's ECGs as [mean, low, high]; the median rank alone.
+
+    A protocol that asked none of the subset's ECGs is left out.
+    """
+    found: dict[str, Any] = {}
+    for protocol, by_method in answers.items():
+        for method, figures in by_method.items():
+            for figure, values in figures.items():
+                if np.isnan(values[subset.rows]).all():
+                    continue
+                found.setdefault(protocol, {}).setdefault(method, {})[figure] = (
+                    float(np.nanmedian(values[subset.rows]))
+                    if figure == MEDIAN
+                    else _rounded(subset.interval(values), protocol)
+                )
+    return found
+
+
+def differences(one: Answers, other: Answers, subset: Subset) -> dict[str, Any]:
+    """Return what the model of `one` has more than that of `other`, as [mean, low, high].
+
+    Both are compared ECG by ECG: the interval is of the mean of the differences.
+    """
+    found: dict[str, Any] = {}
+    for protocol in one:
+        for figure, values in one[protocol][MODEL].items():
+            difference = subset.interval(values - other[protocol][MODEL][figure])
+            if figure != MEDIAN and difference is not None:
+                found.setdefault(protocol, {})[figure] = _rounded(difference, protocol)
+    return found
+
+
+def _rounded(found: Interval | None, protocol: str) -> list[float] | None:
+    return found.rounded(4 if protocol == "clinical" else 2) if found else None

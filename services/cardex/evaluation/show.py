@@ -10,6 +10,8 @@ from rich.text import Text
 
 METHODS = ("model", "majority", "chance")
 PROTOCOLS = {
+    "paper": "abnormal",
+    "paper back": "abnormal back",
     "strict": "own report",
     "strict back": "report to ECG",
     "distinct": "same text",
@@ -19,38 +21,57 @@ DRAFTS = {
     "bleu_1": "BLEU-1", "bleu_2": "BLEU-2", "bleu_3": "BLEU-3", "bleu_4": "BLEU-4",
     "rouge_l": "ROUGE-L", "meteor": "METEOR", "statement_f1": "statement F1",
 }  # fmt: skip
+SCORES = ("Brier score", "Brier score of the base rates", "difference")
+OF_INTEREST = ("LVH", "VCLVH", "AFIB")
+"""Statements that are shown alone: hypertrophy is told by millivolts, fibrillation by rhythm."""
 
 Figures = Mapping[str, Any]
 
 
 def show(console: Console, found: Figures) -> None:
-    """Print the figures as tables."""
-    console.print(
-        f"[bold]{found['model_version']}[/], fold {found['fold']}: {found['ecgs']} ECGs,"
-        f" gallery {found['gallery']} reports, {found['distinct texts']} distinct",
-        soft_wrap=True,
-    )
+    """Print the figures as tables, those of each subset of the ECGs under its name."""
+    console.print(f"[bold]{found['model_version']}[/], fold {found['fold']}", soft_wrap=True)
     for warning in found["warnings"]:
         console.print(Text(f"warning   {warning}", "yellow"), soft_wrap=True)
-    _section(
-        console, "retrieval, per cent, statements from 0 to 1 (95 % interval)", _retrieval(found)
-    )
-    if "re-ranked" in found:
-        again = found["re-ranked"]
+    for name, figures in found["figures"].items():
+        console.print(
+            f"[bold]{name}[/]: {figures['ecgs']} ECGs, gallery {figures['gallery']} reports,"
+            f" {figures['distinct texts']} distinct; {figures['abnormal ecgs']} abnormal ECGs,"
+            f" gallery {figures['abnormal gallery']} abnormal reports",
+            soft_wrap=True,
+        )
+        for title, table in _tables(figures):
+            console.print(Text(title, "bold"))
+            console.print(Padding(table, (0, 0, 1, 2)))
+        if "difference" in figures:
+            console.print(Text(f"difference from {found['against']} (95 % interval)", "bold"))
+            console.print(Padding(_differences(figures["difference"]), (0, 0, 1, 2)))
+
+
+def _tables(figures: Figures) -> list[tuple[str, Table]]:
+    """Return the title and the table of every kind of figure that was measured."""
+    found = []
+    if set(PROTOCOLS) & set(figures):
+        title = "retrieval, per cent, statements from 0 to 1 (95 % interval)"
+        found.append((title, _retrieval(figures)))
+    if "re-ranked" in figures:
+        again = figures["re-ranked"]
         title = f"the {again['count']} nearest re-ranked, {again['ms_per_ecg']} ms an ECG"
-        for figures in again["by_weight"]:
-            _section(console, f"{title}, weight {figures['match_weight']:g}", _retrieval(figures))
-    if "zero-shot" in found:
-        _section(console, "zero-shot macro AUROC (chance 0.5)", _zero_shot(found["zero-shot"]))
-    if "calibration" in found:
-        _section(console, "probabilities of statements", _pairs(found["calibration"]))
-    if "drafts" in found:
-        _section(console, "drafts, per cent", _drafts(found["drafts"]))
-
-
-def _section(console: Console, title: str, table: Table) -> None:
-    console.print(Text(title, "bold"))
-    console.print(Padding(table, (0, 0, 1, 2)))
+        found += [
+            (f"{title}, weight {by_weight['match_weight']:g}", _retrieval(by_weight))
+            for by_weight in again["by_weight"]
+        ]
+    if "zero-shot" in figures:
+        found.append(("zero-shot macro AUROC (chance 0.5)", _zero_shot(figures["zero-shot"])))
+        if set(OF_INTEREST) & set(figures["statements"]):
+            found.append(("statements", _statements(figures)))
+    if "probabilities" in figures:
+        found.append(("probabilities of statements", _pairs(figures["probabilities"])))
+    if "probabilities by site" in figures:
+        found.append(("probabilities by site", _sites(figures["probabilities by site"])))
+    if "drafts" in figures:
+        found.append(("drafts, per cent", _drafts(figures["drafts"])))
+    return found
 
 
 def _table(*columns: str) -> Table:
@@ -63,12 +84,13 @@ def _table(*columns: str) -> Table:
 def _retrieval(found: Figures) -> Table:
     table = _table("", *METHODS)
     for protocol, words in PROTOCOLS.items():
+        if protocol not in found:
+            continue
         table.add_row(Text(words, "dim"))
-        digits = 3 if protocol == "clinical" else 1
         for figure in found[protocol]["model"]:
+            digits = 3 if protocol == "clinical" else 0 if figure == "RSUM" else 1
             cells = [_cell(found[protocol][method][figure], digits) for method in METHODS]
             table.add_row(f"  {figure}", *cells)
-    table.add_row("RSUM", *(f"{found['RSUM'][method]:.1f}" for method in METHODS))
     return table
 
 
@@ -79,12 +101,59 @@ def _zero_shot(levels: Figures) -> Table:
     return table
 
 
+def _statements(figures: Figures) -> Table:
+    calibrated = figures.get("statements of calibrated ecgs", {}).get("statements", {})
+    table = _table("", "ECGs", "AUROC", "ECGs in mV", "AUROC")
+    for code in OF_INTEREST:
+        if code in figures["statements"]:
+            cells = [
+                cell
+                for found in (figures["statements"], calibrated)
+                for cell in _statement(found.get(code))
+            ]
+            table.add_row(code, *cells)
+    return table
+
+
+def _statement(found: Figures | None) -> tuple[str, str]:
+    return (str(found["positive"]), _cell(found["AUROC"], 3)) if found else ("", _cell(None, 3))
+
+
 def _pairs(figures: Figures) -> Table:
     table = _table("", "")
     table.show_header = False
     for name, value in figures.items():
-        table.add_row(name, f"{value:.4f}")
+        if name == "difference":
+            table.add_row(name, _difference(value, 4))
+        else:
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else _cell(value, 4))
     return table
+
+
+def _sites(sites: Figures) -> Table:
+    table = _table("site", "ECGs", "Brier score", "of the site's base rates", "difference")
+    for site, found in sites.items():
+        score, base, gap = (found[name] for name in SCORES)
+        table.add_row(
+            site, str(found["ecgs"]), f"{score[0]:.4f}", f"{base[0]:.4f}", _difference(gap, 4)
+        )
+    return table
+
+
+def _differences(found: Figures) -> Table:
+    table = _table("", "")
+    table.show_header = False
+    for protocol, figures in found.items():
+        table.add_row(Text(PROTOCOLS.get(protocol, protocol), "dim"))
+        digits = 2 if protocol.split()[0] in ("paper", "strict", "distinct") else 4
+        for figure, value in figures.items():
+            table.add_row(f"  {figure}", _difference(value, digits))
+    return table
+
+
+def _difference(value: Sequence[float], digits: int) -> str:
+    mean, low, high = value
+    return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
 
 
 def _drafts(methods: Mapping[str, Figures]) -> Table:
@@ -98,6 +167,6 @@ def _cell(value: float | Sequence[float] | None, digits: int) -> str:
     if value is None:
         return "too few ECGs"
     if isinstance(value, int | float):
-        return f"{value:.1f}"
+        return f"{value:.1f}" if isinstance(value, float) else str(value)
     mean, low, high = value
     return f"{mean:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"

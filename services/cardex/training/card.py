@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cardex.evaluation import tables
 from cardex.evaluation.calibration import Curve
 from cardex.inference.repository import ModelVersion
 from cardex.reports.ptbxl import StatementKind
@@ -25,7 +26,7 @@ class Card:
         kinds: statement code to description and classes.
         curves: statement code to its calibration curve.
         match_weight: factor of the match logit that is added to the similarity in re-ranking.
-        figures: figures on ECGs that were not used in training.
+        figures: figures on ECGs that were not used in training, by subset of the ECGs.
         data: description of the training data.
     """
 
@@ -70,7 +71,6 @@ def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card
 
 def page(version: str, card: Card) -> str:
     """Return the model card for people, in Markdown."""
-    figures = card.figures
     return f"""# Model card: {version}
 
 **RESEARCH USE ONLY.** Not a medical device. No diagnosis, triage or treatment may rest on its
@@ -85,16 +85,9 @@ what they show.
 {card.data}
 
 ## Figures
-On {figures["ecgs"]} held-out ECGs of patients that it has not seen, in a gallery of
-{figures["gallery"]} reports ({figures["distinct texts"]} distinct texts). In brackets the 95 %
-bootstrap interval over patients. The majority baseline always answers the commonest training
-reports.
-
-{_table(figures)}
-
-Zero-shot macro AUROC, from the statements' descriptions alone:
-
-{_zero_shot(figures["zero-shot"])}
+<!-- figures:card -->
+{tables.card({"figures": card.figures})}
+<!-- /figures:card -->
 
 ## Limits
 - Few ECGs, of one country, one vendor's devices and two decades ago; adults. Other devices, other
@@ -107,33 +100,3 @@ Zero-shot macro AUROC, from the statements' descriptions alone:
 - Reports are German, English and some Swedish; other languages are read as unknown words.
 - Probabilities are calibrated on the same hospital's ECGs: with another prevalence they are wrong.
 """
-
-
-def _table(figures: Mapping[str, Any]) -> str:
-    rows = ["| | model | majority | chance |", "|---|---|---|---|"]
-    names = {"strict": "own report", "strict back": "report to own ECG", "distinct": "same text"}
-    for key, words in names.items():
-        for rank in ("R@1", "R@5", "R@10"):
-            cells = [
-                _bracket(figures[key][who][rank], 1) for who in ("model", "majority", "chance")
-            ]
-            rows.append(f"| {words}, {rank}, per cent | {' | '.join(cells)} |")
-    for figure in ("jaccard@5", "nDCG@10"):
-        cells = [
-            _bracket(figures["clinical"][who][figure], 3) for who in ("model", "majority", "chance")
-        ]
-        rows.append(f"| statements, {figure} | {' | '.join(cells)} |")
-    return "\n".join(rows)
-
-
-def _zero_shot(levels: Mapping[str, Any]) -> str:
-    rows = ["| level | classes | AUROC |", "|---|---|---|"]
-    for name, found in levels.items():
-        if found["AUROC"]:
-            rows.append(f"| {name} | {found['classes']} | {_bracket(found['AUROC'], 3)} |")
-    return "\n".join(rows)
-
-
-def _bracket(values: list[float], digits: int) -> str:
-    mean, low, high = values
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -10,7 +10,8 @@ from cardex.domain.errors import InvalidReport
 from cardex.evaluation.calibration import Curve, fit
 from cardex.evaluation.dataset import Dataset, carried, open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
-from cardex.evaluation.probabilities import calibrated, similarity_with
+from cardex.evaluation.probabilities import Detector, similarity_with
+from cardex.evaluation.protocols import ECGS, chosen
 from cardex.reports.ptbxl import Record
 from cardex.training.card import Card
 from cardex.training.corpora import Corpus
@@ -79,14 +80,15 @@ def run_train(
     curves = calibrate(trained, calibration_model, dataset, distributed)
     task = task_of(dataset, TEST_FOLD)
     embedder = TorchEmbedder(trained, distributed)
-    figures = evaluate(embedder, task)
-    prompts = {code: dataset.kinds[code].description for code in curves}
-    figures["calibration"] = calibrated(embedder, task, curves, prompts)
+    detectors = {
+        code: Detector(dataset.kinds[code].description, curve) for code, curve in curves.items()
+    }
+    figures = evaluate(embedder, task, detectors)
     card = Card(
         dataset.kinds, curves, MATCH_WEIGHT, figures, _described(data, corpus, ecgs.records)
     )
     version = export(trained, repository, card)
-    print(json.dumps({"model_version": version, **figures}, indent=1))
+    print(json.dumps({"model_version": version, "figures": figures}, indent=1))
 
 
 def calibrate(
@@ -122,15 +124,17 @@ def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:
 
 
 def run_table(
-    recipes: Sequence[Path], data: Path, work: Path, results: Path, *, seeds: int, jobs: int
-) -> None:
-    """Train and measure recipes alike, and print their table.
+    recipes: Sequence[Path], data: Path, work: Path, results: Path, *, seeds: int, jobs: int,
+    ecgs: str,
+) -> None:  # fmt: skip
+    """Train and measure recipes alike, and print their table of the figures on some ECGs.
 
     Raises:
         CardexError: if a recipe or the data cannot be used.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     runs = runs_of(recipes, range(seeds), TEST_FOLD)
+    (ecgs,) = chosen("--ecgs", [ecgs], ECGS)
     known = run_all(runs, data, work, results, jobs)
-    for row in table(known, [path.stem for path in recipes]):
+    for row in table(known, runs, ecgs):
         print("| " + " | ".join(row) + " |")

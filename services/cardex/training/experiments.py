@@ -1,5 +1,6 @@
 """Trains and measures recipes with several seeds each, for the tables of docs/training.md."""
 
+import hashlib
 import json
 import logging
 import multiprocessing
@@ -13,9 +14,10 @@ import msgspec
 import numpy as np
 import torch
 
-from cardex.domain.errors import CardexError
+from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
+from cardex.evaluation.protocols import ALL
 from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
@@ -45,9 +47,25 @@ class Run:
     fold: int
 
     @property
+    def key(self) -> str:
+        """A hash of everything that decides the result but the data: recipe, seed and folds."""
+        content = msgspec.json.encode((self.recipe, self.folds, self.fold), order="sorted")
+        return hashlib.sha256(content).hexdigest()[:12]
+
+    @property
     def label(self) -> str:
         """The run's key in the file of results."""
-        return f"{self.name}/{self.recipe.seed}/{self.fold}"
+        return f"{self.name}/{self.recipe.seed}/{self.fold}/{self.key}"
+
+    def entry(self, **result: Any) -> dict[str, Any]:  # noqa: ANN401  # figures, or an error
+        """Return what the file of results keeps of the run."""
+        return {
+            "name": self.name,
+            "seed": self.recipe.seed,
+            "fold": self.fold,
+            "recipe": self.key,
+            **result,
+        }
 
 
 def runs_of(
@@ -63,7 +81,7 @@ def runs_of(
 
 
 def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
-    """Train and measure one run; returns the figures of `evaluate`, and "seconds"."""
+    """Train and measure one run; returns its entry with the figures of `evaluate`."""
     torch.set_num_threads(1)
     context = RunContext(work, DistributedContext.here())
     dataset = open_dataset(data, work)
@@ -72,7 +90,7 @@ def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
     reports = Reports(corpus, dataset.descriptions, run.recipe, context)
     trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, context)
     figures = evaluate(TorchEmbedder(trained, context.distributed), task_of(dataset, run.fold))
-    return {**figures, "seconds": round(time.monotonic() - start, 1)}
+    return run.entry(seconds=round(time.monotonic() - start, 1), figures=figures)
 
 
 def run_all(
@@ -80,19 +98,24 @@ def run_all(
 ) -> dict[str, Any]:
     """Execute the runs that `results` does not have yet, and write each result when it is there.
 
-    The result of a run that fails is its error.
+    The result of a run that fails is its error. A result belongs to a run only if it is of the very
+    same recipe, seed and folds: a changed recipe is run again.
 
     Args:
         runs: the runs.
         data: PTB-XL's folder, or a manifest.
         work: folder of stages that are finished.
-        results: JSON file of figures by label.
+        results: JSON file of entries by label.
         jobs: number of processes.
 
+    Returns:
+        All entries of the file by label, also those of other runs.
+
     Raises:
+        ConfigurationError: if `results` is not a file of such entries.
         Stopped: if a run was interrupted.
     """
-    known: dict[str, Any] = json.loads(results.read_text()) if results.is_file() else {}
+    known = read_results(results)
     missing = [run for run in runs if run.label not in known]
     if not missing:
         return known
@@ -107,6 +130,27 @@ def run_all(
     return known
 
 
+def read_results(path: Path) -> dict[str, Any]:
+    """Read the entries of a file of results by label; none where the file is missing.
+
+    Raises:
+        ConfigurationError: if it is no such file, or its entries do not tell their recipe's key.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        known: dict[str, Any] = json.loads(path.read_text())
+        whole = all({"name", "seed", "fold", "recipe"} <= entry.keys() for entry in known.values())
+    except (ValueError, AttributeError) as error:
+        raise ConfigurationError(f"{path} is no file of results: {error}") from error
+    if not whole:
+        raise ConfigurationError(
+            f"{path} has results that do not tell which recipe they are of, so they cannot be shown"
+            " as those of any: remove the file, or name another with --results"
+        )
+    return known
+
+
 def _quiet() -> None:
     logging.basicConfig(level=logging.WARNING)
 
@@ -117,14 +161,15 @@ def _measured(task: tuple[Run, Path, Path]) -> tuple[str, dict[str, Any]]:
     except Stopped:  # not a result: the same command continues the run
         raise
     except CardexError as error:
-        return task[0].label, {"error": str(error)}
+        return task[0].label, task[0].entry(error=str(error))
 
 
 FIGURES = {
+    "abnormal RSUM": ("paper", "model", "RSUM"),
     "strict R@1": ("strict", "model", "R@1"),
     "R@5": ("strict", "model", "R@5"),
     "R@10": ("strict", "model", "R@10"),
-    "RSUM": ("RSUM", "model"),
+    "RSUM": ("strict", "model", "RSUM"),
     "distinct R@1": ("distinct", "model", "R@1"),
     "distinct R@10": ("distinct", "model", "R@10"),
     "Jaccard@5": ("clinical", "model", "jaccard@5"),
@@ -133,22 +178,40 @@ FIGURES = {
 }
 
 
-def table(known: dict[str, Any], names: Sequence[str]) -> list[list[str]]:
-    """Return a row for each recipe: mean and standard deviation over its runs of every figure."""
+def table(known: dict[str, Any], runs: Sequence[Run], ecgs: str = ALL) -> list[list[str]]:
+    """Return a row for each recipe: mean and standard deviation over its runs of every figure.
+
+    Args:
+        known: entries of the file of results by label.
+        runs: the runs to show.
+        ecgs: the subset of the ECGs whose figures are shown.
+
+    Raises:
+        InvalidQuestion: if no run was measured on that subset.
+    """
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        figures = known.get(run.label, {}).get("figures")
+        if figures is not None:
+            by_name.setdefault(run.name, []).append(figures)
     rows = [["recipe", *FIGURES, "runs"]]
-    for name in names:
-        runs = [v for k, v in known.items() if k.split("/")[0] == name and "error" not in v]
-        if runs:
-            cells = [_cell([_figure(run, path) for run in runs]) for path in FIGURES.values()]
-            rows.append([name, *cells, str(len(runs))])
+    for name, every in by_name.items():
+        of_subset = [figures[ecgs] for figures in every if ecgs in figures]
+        if not of_subset:
+            raise InvalidQuestion(
+                f"--ecgs {ecgs}: {name} was measured on {', '.join(every[0])} alone"
+            )
+        cells = [_cell([_figure(one, path) for one in of_subset]) for path in FIGURES.values()]
+        rows.append([name, *cells, str(len(of_subset))])
     return rows
 
 
-def _figure(run: dict[str, Any], path: Sequence[str]) -> float:
-    found: Any = run
+def _figure(figures: dict[str, Any], path: Sequence[str]) -> float:
+    """Return the middle of the figure at a path; NaN where there were too few ECGs."""
+    found: Any = figures
     for key in path:
-        found = found[key]
-    return float(found[0] if isinstance(found, list) else found)
+        found = found.get(key) if found else None
+    return float(found[0]) if found else float("nan")
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from cardex.cli.main import app
 from cardex.evaluation.commands import described
+from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.evaluate import Task
 from cardex.inference.repository import newest
 from cardex.reports.ptbxl import StatementKind
@@ -65,14 +66,18 @@ def test_everything_is_one_json_object(evaluate, manifest, root):
     result = evaluate("--manifest", manifest, "--fold", 9, "--rerank", 2, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert (found["fold"], found["ecgs"], found["gallery"]) == (9, 2, 2)
-    assert found["warnings"] == []
-    assert set(found["drafts"]) == {"draft", "nearest report", "commonest report"}
-    assert set(found["zero-shot"]) == {"all"}
-    assert "Brier score" in found["calibration"]
-    assert found["re-ranked"]["count"] == 2
-    assert found["re-ranked"]["ms_per_ecg"] > 0
-    (figures,) = found["re-ranked"]["by_weight"]
+    assert (found["fold"], found["data"], found["warnings"]) == (9, "manifest.csv", [])
+    assert set(found["figures"]) == {"all"}
+    every = found["figures"]["all"]
+    assert (every["ecgs"], every["gallery"]) == (2, 2)
+    assert (every["abnormal ecgs"], every["abnormal gallery"]) == (1, 1)
+    assert every["paper"]["model"]["R@1"] == [100.0, 100.0, 100.0]
+    assert set(every["drafts"]) == {"draft", "nearest report", "commonest report"}
+    assert set(every["zero-shot"]) == {"all"}
+    assert "Brier score" in every["probabilities"]
+    assert every["re-ranked"]["count"] == 2
+    assert every["re-ranked"]["ms_per_ecg"] > 0
+    (figures,) = every["re-ranked"]["by_weight"]
     statements = json.loads(newest(root / "model_repository").statements.read_bytes())
     assert figures["match_weight"] == statements["match_weight"]
 
@@ -99,7 +104,31 @@ def test_an_archive_without_codes_has_neither_detection_nor_calibration(evaluate
     (tmp_path / "bare.csv").write_text("file,report\na.csv,sinusrhythmus\n")
     result = evaluate("--manifest", tmp_path / "bare.csv", "--fold", 1, "--json")
     assert result.exit_code == 0, result.output
-    assert not {"zero-shot", "calibration", "drafts"} & set(json.loads(result.stdout))
+    (figures,) = json.loads(result.stdout)["figures"].values()
+    assert not {"paper", "zero-shot", "probabilities", "drafts"} & set(figures)
+
+
+def test_what_is_measured_can_be_limited(evaluate, manifest):
+    limits = ("--protocol", "distinct", "--protocol", "zero-shot", "--ecgs", "all")
+    result = evaluate("--manifest", manifest, *limits, "--json")
+    assert result.exit_code == 0, result.output
+    (figures,) = json.loads(result.stdout)["figures"].values()
+    assert {"distinct", "zero-shot", "statements"} < set(figures)
+    assert not {"paper", "strict", "clinical", "probabilities", "drafts"} & set(figures)
+
+
+def test_a_model_against_itself_differs_nowhere(evaluate, manifest, root):
+    models = root / "model_repository"
+    result = evaluate("--manifest", manifest, "--against", models, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["against"] == found["model_version"]
+    difference = found["figures"]["all"]["difference"]
+    assert {"paper", "strict", "distinct", "clinical", "probabilities"} <= set(difference)
+    values = [value for figures in difference.values() for value in figures.values()]
+    assert values == [[0.0, 0.0, 0.0]] * len(values)
+    shown = evaluate("--manifest", manifest, "--against", models, "--protocol", "distinct")
+    assert f"difference from {found['against']}" in shown.output
 
 
 @pytest.mark.parametrize("given", [(), ("--ptbxl", "a", "--manifest", "b")])
@@ -119,6 +148,12 @@ def test_there_is_one_source(evaluate, given):
         (("--manifest", "manifest.csv", "--fold", 7), "INVALID_REPORT", "folds 1, 2, 3, 9"),
         (("--manifest", "manifest.csv", "--rerank", 1), "RERANK", "0, or 2 to 128"),
         (("--manifest", "manifest.csv", "--match-weight", 1), "INVALID_QUESTION", "--rerank K"),
+        (("--manifest", "manifest.csv", "--protocol", "best"), "INVALID_QUESTION",
+         "--protocol 'best': must be one of paper, strict, distinct, clinical, zero-shot"),
+        (("--manifest", "manifest.csv", "--ecgs", "few"), "INVALID_QUESTION", "all, repre"),
+        (("--manifest", "manifest.csv", "--ecgs", "other"), "INVALID_REPORT", "not told apart"),
+        (("--manifest", "manifest.csv", "--rerank", 2, "--protocol", "paper"), "INVALID_QUESTION",
+         "strict, distinct, clinical: choose"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_on_is_named(
@@ -186,7 +221,8 @@ def test_re_ranking_needs_a_matcher_and_its_weight(evaluate, manifest, repositor
 def test_a_code_without_words_takes_those_that_the_model_knows():
     kinds = {code: StatementKind(code, "", "", False, False) for code in ("SR", "XX")}
     kinds["AFIB"] = StatementKind("own words", "", "", False, True)
-    task = Task([], np.zeros((0, 12, 1000), np.float32), [], [], kinds)
+    nothing = Ecgs([], np.zeros((0, 12, 1000), np.float32), np.zeros(0, dtype=bool))
+    task = Task(nothing, [], [], [], kinds)
     known = calibration("SR", "AFIB")
     found = described(task, known).kinds
     assert found["SR"].description == known.statements[0].prompt

@@ -1,6 +1,7 @@
 """Retrieval, zero-shot, calibration, drafts and re-ranking on encoders whose quality is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from cardex.evaluation.calibration import Curve, brier, calibration_error, fit
 from cardex.evaluation.dataset import Dataset, open_dataset
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embedder import OnnxEmbedder
-from cardex.evaluation.evaluate import evaluate, gallery_of, task_of
+from cardex.evaluation.evaluate import difference, evaluate, gallery_of, outcome_of, task_of
+from cardex.evaluation.intervals import Subset
+from cardex.evaluation.probabilities import Detector
+from cardex.evaluation.task import abnormal_gallery_of
 from cardex.inference.repository import newest
 from cardex.reports.ptbxl import Record, StatementKind
 from cardex.signals.image_spec import ImageSpec
@@ -51,6 +55,11 @@ class Told:
         )
 
 
+def figures_of(scores, gallery, task):
+    (every,) = task.subsets(["all"])
+    return retrieval.summary(retrieval.measure(scores, gallery, ("strict", "distinct")), every)
+
+
 def record(number, fold):
     code = CODES[number % 3]
     text = f"{WORDS[code]}. seen {'i' * (number // 3 % 20)}"
@@ -68,24 +77,79 @@ def dataset():
 
 
 def test_an_encoder_that_knows_finds_the_statements_and_chance_does_not(dataset):
-    found = evaluate(Told(), task_of(dataset, 9, size=60))
+    found = evaluate(Told(), task_of(dataset, 9, size=60))["all"]
     assert found["ecgs"] == 30
     assert found["gallery"] == 60
     assert found["clinical"]["model"]["jaccard@5"][0] == 1.0
     assert found["clinical"]["chance"]["jaccard@5"][0] < 0.6
     assert found["zero-shot"]["form"]["AUROC"] == [1.0, 1.0, 1.0]
-    assert found["statements"] == dict.fromkeys(CODES, 1.0)
+    perfect = [{"positive": 10, "AUROC": [1.0, 1.0, 1.0]}] * 3
+    assert found["statements"] == dict(zip(CODES, perfect, strict=True))
     for protocol in ("strict", "strict back", "distinct"):
         mean, low, high = found[protocol]["model"]["R@5"]
         assert low <= mean <= high
     json.dumps(found)
 
 
+def test_the_paper_s_protocol_leaves_normal_ecgs_and_reports_out(dataset):
+    task = task_of(dataset, 9, size=60)
+    found = evaluate(Told(), task)["all"]
+    assert found["abnormal ecgs"] == 20
+    assert found["abnormal gallery"] == 40  # all abnormal reports that folds 9 and 10 have
+    gallery = abnormal_gallery_of(task)
+    assert not any(WORDS["NORM"] in text for text in gallery.texts)
+    assert len(gallery.columns) == 40
+    chance = found["paper"]["chance"]["R@10"][0]
+    assert chance == pytest.approx(100 * 10 / 40, abs=0.01)
+    assert found["paper back"]["chance"]["R@10"][0] == pytest.approx(100 * 10 / 20, abs=0.01)
+    total, low, high = found["paper"]["model"]["RSUM"]
+    assert low <= total <= high
+
+
+def test_ecgs_are_told_apart_where_the_data_set_lists_the_representative_ones(dataset):
+    own = [each.ecg_id for each in dataset.ecgs.records if each.fold == 9]
+    apart = replace(dataset, representative=frozenset(own[:20]))
+    task = task_of(apart, 9, size=60)
+    found = evaluate(Told(), task)
+    assert {name: figures["ecgs"] for name, figures in found.items()} == {
+        "all": 30, "representative": 20, "other": 10,
+    }  # fmt: skip
+    assert {figures["gallery"] for figures in found.values()} == {60}
+    assert list(evaluate(Told(), task, ecgs=["other"])) == ["other"]
+    with pytest.raises(InvalidReport, match="representative are not told apart"):
+        task_of(dataset, 9).subsets(["representative"])
+
+
+def test_a_model_is_compared_with_another_on_the_same_ecgs(dataset):
+    task = task_of(dataset, 9, size=60)
+    (every,) = task.subsets()
+    sharp, flat = Curve(5.0, -2.5), Curve(0.0, 0.0)
+    one, other = (
+        outcome_of(model, task, {code: Detector(WORDS[code], curve) for code in CODES})
+        for model, curve in ((Told(), sharp), (Told(noise=2.0), flat))
+    )
+    found = difference(one, other, task, every)
+    assert list(found) == [
+        "paper", "paper back", "strict", "strict back", "distinct", "clinical", "zero-shot",
+        "probabilities",
+    ]  # fmt: skip
+    assert found["clinical"]["jaccard@5"][1] > 0.0
+    assert found["zero-shot"]["all"][1] > 0.0
+    assert found["probabilities"]["Brier score"][2] < 0.0
+
+
+def test_what_is_not_asked_for_is_not_measured(dataset):
+    outcome = outcome_of(Told(), task_of(dataset, 9), {}, ("distinct",))
+    assert list(outcome.answers) == ["distinct"]
+    assert not outcome.prompts
+    assert outcome.probabilities is None
+
+
 def test_only_the_own_entry_is_a_hit_where_it_is_strict(dataset):
     task = task_of(dataset, 9, size=30)
     gallery = gallery_of(task)
     own = np.eye(len(gallery.texts), dtype=np.float32)[gallery.columns[: len(task.records)]]
-    found = retrieval.measure(own, gallery, task.patients)
+    found = figures_of(own, gallery, task)
     copies = np.bincount(gallery.columns)[gallery.columns]
     assert found["strict"]["model"]["R@1"][0] == pytest.approx(100 * np.mean(1 / copies), abs=0.01)
     assert found["distinct"]["model"]["R@1"][0] == 100.0
@@ -100,7 +164,7 @@ def test_the_majority_answers_the_commonest_training_report(dataset):
     if "common" not in gallery.texts:
         pytest.fail("the gallery was to hold it")
     scores = np.zeros((len(task.records), len(gallery.texts)), dtype=np.float32)
-    found = retrieval.measure(scores, gallery, task.patients)
+    found = figures_of(scores, gallery, task)
     assert found["strict"]["majority"]["R@1"][0] == 0.0
     assert gallery.texts[int(gallery.commonness.argmax())] == "common"
 
@@ -120,12 +184,17 @@ def test_a_fold_without_ecgs_is_refused_with_the_folds_there_are(dataset):
 
 def test_a_reversed_scorer_and_few_positives(dataset):
     task = task_of(dataset, 9, size=30)
-    ecgs = -Told().images(np.zeros((30, 12, 100, 1), np.uint8)) * 0
     ecgs = np.array([[code in r.codes for code in CODES] for r in task.records], dtype=np.float32)
     prompts = {code: -np.eye(3, dtype=np.float32)[place] for place, code in enumerate(CODES)}
-    found = zero_shot.measure(ecgs, prompts, task.records, KINDS)
+    (every,) = task.subsets()
+    some = Subset.of("few", np.arange(6), task.patients)
+    found, few = (
+        zero_shot.summary(
+            zero_shot.measure(ecgs, prompts, task.records, zero_shot.levels(KINDS), subset)
+        )
+        for subset in (every, some)
+    )
     assert found["rhythm"]["AUROC"][0] == 0.0
-    few = zero_shot.measure(ecgs[:6], prompts, task.records[:6], KINDS)
     assert few["rhythm"]["AUROC"] is None
 
 

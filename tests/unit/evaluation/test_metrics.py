@@ -8,8 +8,8 @@ from cardex.evaluation.metrics import (
     RANKS,
     agreement,
     aurocs,
+    expected_ranks,
     mean_gain,
-    median_rank,
     ndcg,
     nearest,
     recalls,
@@ -33,9 +33,9 @@ def test_recall_is_the_mean_over_all_orders_of_equal_scores():
     np.testing.assert_allclose(recalls(scores, own), counts / len(every))
 
 
-def test_the_median_rank_counts_from_one_and_halves_ties():
+def test_expected_ranks_count_from_one_and_halve_ties():
     scores = np.array([[3.0, 2.0, 1.0], [1.0, 1.0, 1.0], [0.0, 5.0, 1.0]], dtype=np.float32)
-    assert median_rank(scores, np.array([0, 0, 0])) == 2.0  # of 1, 2 and 3
+    assert expected_ranks(scores, np.array([0, 0, 0])).tolist() == [1.0, 2.0, 3.0]
 
 
 def test_the_nearest_stand_first_and_equal_ones_in_any_order():

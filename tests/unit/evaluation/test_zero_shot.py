@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from cardex.evaluation.zero_shot import levels, measure, statements
+from cardex.evaluation import zero_shot
+from cardex.evaluation.intervals import Subset
+from cardex.evaluation.zero_shot import Areas, levels, statements, summary
 from cardex.reports.ptbxl import Record, StatementKind
 
 KINDS = {
@@ -16,6 +18,17 @@ CODES = list(KINDS)
 
 def record(number: int, *codes: str) -> Record:
     return Record(number, number, 9, "x", dict.fromkeys(codes, 100.0), "")
+
+
+def areas(ecgs, prompts, records) -> dict[str, Areas]:
+    rows = np.arange(len(records))
+    patients = np.array([each.patient_id for each in records])
+    every = Subset.of("all", rows, patients)
+    return zero_shot.measure(ecgs, prompts, records, levels(KINDS), every)
+
+
+def measure(ecgs, prompts, records):
+    return summary(areas(ecgs, prompts, records))
 
 
 @pytest.fixture
@@ -44,7 +57,7 @@ def test_statements_of_no_kind_have_the_last_level_only():
 
 def test_a_perfect_scorer_tells_every_class(fold):
     records, ecgs = fold
-    found = measure(ecgs, PROMPTS, records, KINDS)
+    found = measure(ecgs, PROMPTS, records)
     assert {level["AUROC"][0] for level in found.values()} == {1.0}
     assert found["superclass"]["classes"] == 3
     assert found["superclass"]["AUROC"] == [1.0, 1.0, 1.0]
@@ -52,7 +65,7 @@ def test_a_perfect_scorer_tells_every_class(fold):
 
 def test_a_reversed_scorer_is_below_chance(fold):
     records, ecgs = fold
-    found = measure(-ecgs, PROMPTS, records, KINDS)
+    found = measure(-ecgs, PROMPTS, records)
     assert found["rhythm"]["AUROC"] == [0.0, 0.0, 0.0]
     assert found["all"]["AUROC"][0] == 0.0
 
@@ -61,7 +74,7 @@ def test_a_class_of_several_statements_has_the_score_of_its_best(fold):
     records, ecgs = fold
     # Only the second statement of MI is told: that is enough for the half of its ECGs.
     deaf = {**PROMPTS, "IMI": -np.eye(5, dtype=np.float32)[0]}
-    found = measure(ecgs, deaf, records, KINDS)
+    found = measure(ecgs, deaf, records)
     assert 0.5 < found["superclass"]["AUROC"][0] < 1.0
 
 
@@ -69,12 +82,37 @@ def test_classes_with_too_few_ecgs_are_left_out(fold):
     records, ecgs = fold
     few = [each for each in records if "AFIB" not in each.codes or each.ecg_id < 20]
     rows = [each.ecg_id for each in few]
-    found = measure(ecgs[rows], PROMPTS, few, KINDS)
+    found = measure(ecgs[rows], PROMPTS, few)
     assert found["rhythm"] == {"AUROC": None, "classes": 0, "needs": 5}
     assert found["all"]["classes"] == 4
-    assert "AFIB" not in statements(ecgs[rows], PROMPTS, few)
+    assert "AFIB" not in statements(areas(ecgs[rows], PROMPTS, few)["all"])
 
 
 def test_each_statement_is_told_alone(fold):
     records, ecgs = fold
-    assert statements(ecgs, PROMPTS, records) == dict.fromkeys(sorted(CODES), 1.0)
+    found = statements(areas(ecgs, PROMPTS, records)["all"])
+    alone = {"positive": 10, "AUROC": [1.0, 1.0, 1.0]}
+    assert found == dict.fromkeys(sorted(CODES), alone)
+
+
+def test_a_subset_is_measured_alone(fold):
+    records, ecgs = fold
+    blind = np.where(np.arange(50)[:, None] < 25, ecgs, -ecgs)
+    half = Subset.of("half", np.arange(25), np.arange(50))
+    found = zero_shot.measure(blind, PROMPTS, records, levels(KINDS), half)
+    assert summary(found)["all"]["AUROC"] == [1.0, 1.0, 1.0]
+
+
+def test_differences_are_paired(fold):
+    records, ecgs = fold
+    random = np.random.default_rng(0)
+    noisy = ecgs + random.normal(0.0, 1.0, ecgs.shape).astype(np.float32)
+    one, other = areas(ecgs, PROMPTS, records)["all"], areas(noisy, PROMPTS, records)["all"]
+    same = other.difference(other)
+    assert same is not None
+    assert (same.mean, same.low, same.high) == (0.0, 0.0, 0.0)
+    gap, macro = one.difference(other), other.macro()
+    assert gap is not None
+    assert macro is not None
+    assert gap.mean == pytest.approx(1.0 - macro.mean)
+    assert gap.low < gap.mean < gap.high

@@ -1,0 +1,78 @@
+"""Means over ECGs with 95 % bootstrap intervals, in which whole patients are drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.evaluation.metrics import Values, resamples
+
+RESAMPLES = 1000
+BOUNDS = (0.025, 0.975)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with the bounds of its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def rounded(self, digits: int, factor: float = 1.0) -> list[float]:
+        """Return mean, low and high, times `factor`."""
+        return [round(factor * value, digits) for value in (self.mean, self.low, self.high)]
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """Some of the ECGs of a measurement, with the bootstrap samples that are drawn from them.
+
+    Attributes:
+        name: what the ECGs are called in the figures.
+        rows: (ECGs,) int64, their rows in the measurement.
+        samples: row numbers within `rows`, `RESAMPLES` times.
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    samples: Sequence[NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, name: str, rows: NDArray[np.int64], patients: NDArray[np.int64]) -> "Subset":
+        """Draw the samples.
+
+        Args:
+            name: of the subset.
+            rows: (ECGs,) its rows in the measurement.
+            patients: patient of each ECG of the measurement; all ECGs of a patient are drawn
+                together.
+        """
+        return cls(name, rows, resamples(patients[rows], RESAMPLES, 0))
+
+    def interval(self, values: Values) -> Interval | None:
+        """Return the mean of those ECGs of the subset that have a value, and its interval.
+
+        Args:
+            values: a value of each ECG of the measurement, NaN where it has none.
+
+        Returns:
+            None if no ECG of the subset has a value.
+        """
+        return interval(values[self.rows], self.samples)
+
+
+def interval(values: Values, samples: Sequence[NDArray[np.int64]]) -> Interval | None:
+    """Return the mean of (ECGs,) values that are not NaN, and its 95 % bootstrap interval.
+
+    Returns:
+        None if all values are NaN.
+    """
+    known = ~np.isnan(values)
+    if not known.any():
+        return None
+    filled = np.where(known, values, 0.0)
+    means = [filled[rows].sum() / count for rows in samples if (count := known[rows].sum())]
+    low, high = np.quantile(means, BOUNDS)
+    return Interval(float(filled.sum() / known.sum()), float(low), float(high))

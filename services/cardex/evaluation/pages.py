@@ -1,0 +1,35 @@
+"""Renews the blocks of figures in the pages that state them."""
+
+import re
+
+from cardex.domain.errors import ConfigurationError
+from cardex.evaluation.tables import BLOCKS, Found
+
+_BLOCK = re.compile(
+    r"(?P<begin><!-- figures:(?P<name>[a-z-]+) -->\n).*?(?P<end><!-- /figures:(?P=name) -->)",
+    re.DOTALL,
+)
+_MARK = re.compile(r"<!-- /?figures:")
+
+
+def written(page: str, found: Found) -> str:
+    """Return a page with every block `<!-- figures:NAME -->` to `<!-- /figures:NAME -->` renewed.
+
+    Args:
+        page: the page's Markdown.
+        found: what `cardex evaluate --json` printed.
+
+    Raises:
+        ConfigurationError: if a name is not one of `BLOCKS`, or a block has no begin or no end.
+    """
+
+    def renewed(block: re.Match[str]) -> str:
+        if block["name"] not in BLOCKS:
+            raise ConfigurationError(
+                f"figures:{block['name']}: there are the blocks {', '.join(BLOCKS)}"
+            )
+        return f"{block['begin']}{BLOCKS[block['name']](found)}\n{block['end']}"
+
+    if len(_MARK.findall(page)) != 2 * len(_BLOCK.findall(page)):
+        raise ConfigurationError("a block of figures has no begin or no end of the same name")
+    return _BLOCK.sub(renewed, page)
