@@ -57,7 +57,7 @@ CLINICAL = (
     Row("nDCG of the first 10 by that index", "clinical", "nDCG@10", 3),
 )
 SHORT = (
-    Row("abnormal ECGs and reports, RSUM of both ways", "paper", "RSUM"),
+    Row("abnormal ECGs, the own one of abnormal reports, R@10, per cent", "paper", "R@10"),
     Row("the same report text, R@1, per cent", "distinct", "R@1"),
     Row("Jaccard index of the first 5 reports' statements", "clinical", "jaccard@5", 3),
 )
