@@ -45,8 +45,11 @@ class ImageSpec:
         scaling: the amplitudes that become -1 and 1: "lead" for the extremes of each lead, "record"
             for those of all leads, "deviation" for 8 standard deviations about the mean of each
             lead, which hardly changes with a single spike, or "millivolt" for `full_scale_mv`.
-        full_scale_mv: amplitude at the end of the scale "millivolt".
+        full_scale_mv: amplitude at the end of the scale "millivolt", and of the channel that
+            `amplitude` adds.
         dtype: "uint8" for pixels of 0 to 255, "float32" for the values themselves.
+        amplitude: whether "raster" has a second channel with the amplitudes in mV over
+            `full_scale_mv`, beside the shape that another scaling shows.
     """
 
     layout: Layout = "all-grid"
@@ -64,6 +67,7 @@ class ImageSpec:
     scaling: Scaling = "lead"
     full_scale_mv: float = 2.0
     dtype: Dtype = "uint8"
+    amplitude: bool = False
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -99,6 +103,11 @@ class ImageSpec:
                 f"tile {self.tile}: {self._drawn} samples cannot fill the {self._needed} it needs; "
                 "make rate or window_s larger or tile smaller"
             )
+        if self.amplitude and (self.layout != "raster" or self.scaling == "millivolt"):
+            raise ValueError(
+                "amplitude: a second channel beside a raster of another scaling than millivolt; "
+                f"this is {self.layout} by {self.scaling}"
+            )
 
     @property
     def window(self) -> int:
@@ -114,7 +123,7 @@ class ImageSpec:
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of the image."""
         if self.layout == "raster":
-            return len(LEADS), self.window, 1
+            return len(LEADS), self.window, 1 + self.amplitude
         if self.layout == "all-concat":
             return self.tile, self.tile, len(self.encodings)
         rows = -(-len(LEADS) // self.columns)
@@ -124,7 +133,7 @@ class ImageSpec:
     @property
     def id(self) -> str:
         """Short id of this specification: equal specifications have equal ids, on every machine."""
-        canonical = msgspec.json.encode(asdict(self), order="sorted")
+        canonical = msgspec.json.encode(self._written(), order="sorted")
         return f"{self.layout}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 
     @property
@@ -136,19 +145,31 @@ class ImageSpec:
         return self.window * (len(LEADS) if self.layout == "all-concat" else 1)
 
     def to_json(self) -> str:
-        """Return the JSON form that stands in a model's configuration."""
-        return msgspec.json.encode(self).decode()
+        """Return the JSON form that stands in a model's configuration.
+
+        The fields of `_ADDED` stand in it only where they differ from their defaults, so a
+        specification without them keeps its JSON form and its id.
+        """
+        return msgspec.json.encode(self._written()).decode()
+
+    def _written(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in _ADDED or value != _ADDED[name]
+        }
 
     @classmethod
     def from_json(cls, text: str) -> "ImageSpec":
         """Read the JSON form.
 
         Raises:
-            msgspec.ValidationError: if a field is missing or unknown, or has another type or range.
+            msgspec.ValidationError: if a field is missing that is not in `_ADDED`, or a field is
+                unknown or has another type or range.
         """
         found = msgspec.json.decode(text, type=dict[str, Any])
         spec = cls.from_fields(found)
-        if lacking := _paths(msgspec.to_builtins(spec)) - _paths(found):
+        if lacking := _paths(msgspec.to_builtins(spec)) - _paths(found) - _ADDED.keys():
             raise msgspec.ValidationError(f"missing fields: {', '.join(sorted(lacking))}")
         return spec
 
@@ -182,6 +203,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "threshold": (0.0, 1.0),
     "full_scale_mv": (0.1, 50.0),
 }
+
+_ADDED: dict[str, Any] = {"amplitude": False}
+"""Fields, with their defaults, that models exported by earlier releases do not have."""
 
 
 def _paths(fields: Mapping[str, Any], prefix: str = "") -> set[str]:

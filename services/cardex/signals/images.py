@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cardex.domain.ecg import Image, Signal, Waveform
 from cardex.signals.beats import find_beats, median_beat
@@ -20,6 +21,8 @@ from cardex.signals.image_spec import ImageSpec, Layout
 from cardex.signals.windows import best_window
 
 _HALF = np.float32(0.5)
+_MIDDLE = 128
+"""The pixel that a value of 0 between -1 and 1 becomes."""
 DEVIATIONS = np.float32(8.0)
 """Standard deviations at the end of the scale "deviation": an R peak has about six."""
 MIN_DEVIATION = 1e-4
@@ -45,12 +48,15 @@ def window_of(cleaned: Signal, spec: ImageSpec) -> Signal:
     return best_window(cleaned, spec.window, spec.rate)
 
 
-def draw(windows: Signal, spec: ImageSpec) -> Image:
+def draw(windows: Signal, spec: ImageSpec, calibrated: NDArray[np.bool_] | None = None) -> Image:
     """Draw a batch of windows.
 
     Args:
-        windows: (B, 12, window) float32, mV; any unit where the scaling is not "millivolt".
+        windows: (B, 12, window) float32, mV; any unit where the scaling is not "millivolt" and
+            there is no amplitude channel.
         spec: the image to make.
+        calibrated: (B,) bool, False for an ECG whose unit is unknown: every pixel of its amplitude
+            channel shows 0 mV. None if all are in mV.
 
     Returns:
         (B, height, width, channels) of the specification's dtype. As float32, GAF and raster are in
@@ -61,6 +67,8 @@ def draw(windows: Signal, spec: ImageSpec) -> Image:
     paint = _PAINTERS[spec.layout]
     for window, image in zip(windows, images, strict=True):  # one at a time fits the CPU's cache
         paint(window, image, spec)
+    if spec.amplitude and calibrated is not None:
+        images[~calibrated, ..., 1] = _MIDDLE if spec.dtype == "uint8" else 0.0
     return images
 
 
@@ -91,6 +99,8 @@ def _paint_plot(window: Signal, image: Image, spec: ImageSpec) -> None:
 
 def _paint_raster(window: Signal, image: Image, spec: ImageSpec) -> None:
     _store(image[..., 0], _scaled(window, spec), lowest=-1.0)
+    if spec.amplitude:
+        _store(image[..., 1], _millivolts(window, spec), lowest=-1.0)
 
 
 _PAINTERS: Mapping[Layout, Callable[[Signal, Image, ImageSpec], None]] = {
@@ -121,14 +131,18 @@ def _fields(series: Signal, spec: ImageSpec) -> Iterator[tuple[Signal, float]]:
 def _scaled(series: Signal, spec: ImageSpec) -> Signal:
     """Scale (series, n) to [-1, 1] as the specification says."""
     if spec.scaling == "millivolt":
-        level: Signal = series / np.float32(spec.full_scale_mv)
-        return np.clip(level, -1.0, 1.0)
+        return _millivolts(series, spec)
     if spec.scaling == "deviation":
         centred: Signal = series - series.mean(axis=-1, keepdims=True)
         deviation = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True))
         centred /= DEVIATIONS * np.maximum(deviation, np.float32(MIN_DEVIATION))
         return np.clip(centred, -1.0, 1.0)
     return rescale(series, axis=-1 if spec.scaling == "lead" else (-2, -1))
+
+
+def _millivolts(series: Signal, spec: ImageSpec) -> Signal:
+    level: Signal = series / np.float32(spec.full_scale_mv)
+    return np.clip(level, -1.0, 1.0)
 
 
 def _tiles(image: Image, spec: ImageSpec) -> Image:

@@ -10,6 +10,39 @@ def test_the_id_is_the_same_in_every_process_and_release():
     assert spec.id == "all-grid-c137201ce882"
 
 
+SHIPPED = (
+    '{"layout":"raster","source":"rhythm","encodings":["gasf","rp","mtf"],"rate":100.0,'
+    '"window_s":10.0,"filter":{"band_hz":[0.5,40.0],"notch_hz":0.0,"points":1},"tile":64,'
+    '"columns":4,"bins":8,"dimension":1,"delay":1,"threshold":0.0,"scaling":"deviation",'
+    '"full_scale_mv":2.0,"dtype":"uint8"}'
+)
+
+
+def test_a_model_of_an_earlier_release_keeps_its_specification():
+    spec = ImageSpec.from_json(SHIPPED)
+    assert spec == ImageSpec(layout="raster", scaling="deviation")
+    assert spec.id == "raster-50414529aa99"
+    assert spec.to_json() == SHIPPED
+
+
+def test_an_added_field_is_written_only_where_it_is_used():
+    spec = ImageSpec(layout="raster", scaling="deviation", amplitude=True)
+    assert spec.to_json() == SHIPPED[:-1] + ',"amplitude":true}'
+    assert ImageSpec.from_json(spec.to_json()) == spec
+    assert spec.id != ImageSpec.from_json(SHIPPED).id
+    assert ImageSpec.from_json(SHIPPED[:-1] + ',"amplitude":false}').id == (
+        ImageSpec.from_json(SHIPPED).id
+    )
+
+
+@pytest.mark.parametrize(
+    "fields", [{"layout": "all-grid"}, {"layout": "raster", "scaling": "millivolt"}]
+)
+def test_amplitudes_stand_beside_a_raster_of_another_scaling(fields):
+    with pytest.raises(ValueError, match="amplitude: a second channel"):
+        ImageSpec(amplitude=True, **fields)
+
+
 @pytest.mark.parametrize(
     "same",
     [

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -196,6 +198,34 @@ def test_a_fixed_scale_keeps_amplitudes_and_clips_beyond():
     signal[0], signal[1], signal[2] = 0.5, 5.0, -5.0
     found = draw(signal[None], spec)[0, :4, 0, 0].tolist()
     assert found == [191, 255, 0, 128]
+
+
+AMPLITUDE = ImageSpec(layout="raster", scaling="deviation", amplitude=True, full_scale_mv=2.0)
+
+
+def test_the_amplitude_is_a_channel_beside_the_shape():
+    signal = window()
+    signal[0], signal[1], signal[2], signal[3] = 0.0, 1.0, 5.0, -5.0
+    images = draw(signal[None], AMPLITUDE)
+    assert images.shape == (1, *AMPLITUDE.shape) == (1, 12, 1000, 2)
+    assert images[0, :4, 0, 1].tolist() == [128, 191, 255, 0]
+    shape = draw(signal[None], replace(AMPLITUDE, amplitude=False))
+    np.testing.assert_array_equal(images[..., :1], shape)
+    values = draw(signal[None], replace(AMPLITUDE, dtype="float32"))[0, ..., 1]
+    np.testing.assert_allclose(values, np.clip(signal / 2.0, -1.0, 1.0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "middle"), [("uint8", 128), ("float32", 0.0)])
+def test_an_unknown_amplitude_shows_nothing(dtype, middle):
+    spec = replace(AMPLITUDE, dtype=dtype)
+    windows = np.stack([window()] * 3)
+    all_known = draw(windows, spec)
+    images = draw(windows, spec, calibrated=np.array([True, False, True]))
+    np.testing.assert_array_equal(images[[0, 2]], all_known[[0, 2]])
+    np.testing.assert_array_equal(images[1, ..., 0], all_known[1, ..., 0])
+    assert (images[1, ..., 1] == middle).all()
+    flat = draw(np.zeros_like(windows), spec)
+    assert (flat[..., 1] == middle).all()
 
 
 def test_the_scale_of_deviations_is_not_squeezed_by_a_spike():
