@@ -9,9 +9,9 @@ import torch
 from cardex.evaluation.ecgs import Ecgs
 from cardex.reports.ptbxl import Record
 from cardex.signals.image_spec import ImageSpec
+from cardex.training.blocks import TowerConfig
 from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
-from cardex.training.models import TowerConfig
 from cardex.training.recipe import Augmentation, ImageRecipe, MatcherRecipe, Recipe, TextRecipe
 from cardex.training.stage import RunContext
 from cardex.training.text_stage import Reports

@@ -27,12 +27,12 @@ from cardex.training.stage import RunContext
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
 corpus, ecgs, recipe, descriptions = pickle.loads((folder / "task").read_bytes())
-distributed = DistributedContext.here()
+distributed = DistributedContext.here(bf16=False)
 context = RunContext(folder / "work", distributed)
 reports = Reports(corpus, descriptions, recipe, context)
 trained = train(reports, ecgs, recipe, context)
 states = {name: getattr(trained, name).state_dict() for name in ("text", "image", "matcher")}
-states["calibration"] = train_calibration_model(reports, ecgs, recipe, context).state_dict()
+states["calibration"] = train_calibration_model(reports, ecgs, recipe, context)[0].state_dict()
 torch.save(states, folder / f"{distributed.rank}.pt")
 distributed.leave()
 """

@@ -30,9 +30,10 @@ from cardex.training.card import Card
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.export import export
+from cardex.training.image_encoder import ImageEncoder, Vit
 from cardex.training.matcher import Matcher
-from cardex.training.models import ImageEncoder, TextEncoder
 from cardex.training.run import Trained
+from cardex.training.text_encoder import TextEncoder
 from cardex.training.tokens import LENGTH, token_ids, train_tokenizer
 from tests.training.conftest import RASTER, SMALL
 
@@ -60,9 +61,10 @@ def repository(root, tmp_path):
 @pytest.fixture
 def trained(recipe):
     tokenizer = train_tokenizer(TEXTS, 60)
-    text = TextEncoder(SMALL, tokenizer.get_vocab_size(), LENGTH, len(CODES)).eval()
-    image = ImageEncoder(SMALL, RASTER.shape, 0, torch.zeros(len(CODES))).eval()
-    matcher = Matcher(image, text, SMALL).eval()
+    text = TextEncoder(SMALL, tokenizer.get_vocab_size(), LENGTH, len(CODES), prototypes=3).eval()
+    members = [Vit(SMALL, RASTER.shape, 0, len(CODES)) for _ in range(2)]
+    image = ImageEncoder(members, torch.zeros(len(CODES)), prototypes=4).eval()
+    matcher = Matcher(image, text).eval()
     for block in matcher.blocks:
         torch.nn.init.normal_(block.out.weight, std=0.1)  # else no image could matter
     return Trained(recipe, tokenizer, text, image, matcher, CODES)
@@ -201,7 +203,7 @@ def test_the_card_tells_use_data_figures_and_recipe(trained, repository, card):
 def test_another_training_is_another_version(trained, repository, card):
     before = export(trained, repository, card)
     with torch.no_grad():
-        trained.image.cls += 1.0
+        trained.image.members[1].cls += 1.0
     assert export(trained, repository, card) != before
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from cardex.signals.image_spec import ImageSpec
 from cardex.training.augment import augment
-from cardex.training.image import prepare_images
+from cardex.training.image import Recordings, prepare_images
 from cardex.training.recipe import Augmentation
 from cardex.training.trainer import Batch
 from tests.training.conftest import RASTER
@@ -16,7 +16,7 @@ def random():
 
 
 def test_nothing_is_changed_where_nothing_is_asked(signals):
-    np.testing.assert_array_equal(augment(signals, RASTER, NOTHING, random()), signals)
+    np.testing.assert_allclose(augment(signals, RASTER, NOTHING, random()), signals, atol=1e-7)
 
 
 def test_every_ecg_varies_and_the_originals_stay(signals):
@@ -70,13 +70,59 @@ def test_a_longer_record_gives_windows_from_everywhere(signals):
 @pytest.mark.parametrize(("mix", "mixed"), [(0.0, 0), (0.4, 100)])
 def test_as_many_batches_are_mixed_as_asked(mix, mixed, signals):
     how = Augmentation(mix=mix, mix_share=0.5)
+    own = Recordings(signals, np.ones(len(signals), dtype=bool))
     shares = [
-        float(
-            prepare_images(signals, RASTER, how, Batch(np.arange(8), np.random.default_rng(seed)))[
-                3
-            ]
-        )
+        float(prepare_images(own, RASTER, how, Batch(np.arange(8), np.random.default_rng(seed)))[3])
         for seed in range(200)
     ]
     assert abs(sum(share < 1.0 for share in shares) - mixed) < 25
     assert all(0.0 <= share <= 1.0 for share in shares)
+
+
+CHANGES = {
+    "filtered": Augmentation(shift_s=0.0, noise=0.0, drop=0.0, filtered=1.0),
+    "quantised": Augmentation(shift_s=0.0, noise=0.0, drop=0.0, quantised=1.0),
+    "printed": Augmentation(shift_s=0.0, noise=0.0, drop=0.0, printed=1.0),
+    "gain": Augmentation(shift_s=0.0, noise=0.0, drop=0.0, gain=0.3),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_of_a_cart_changes_every_ecg_a_little(name, signals):
+    found = augment(signals, RASTER, CHANGES[name], random())
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    changed = np.abs(found - signals).max(axis=(1, 2))
+    assert (changed > 0).all()
+    alike = [
+        np.corrcoef(one.ravel(), other.ravel())[0, 1]
+        for one, other in zip(found, signals, strict=True)
+    ]
+    assert min(alike) > 0.3
+
+
+def test_a_cart_of_coarse_steps_gives_few_values(signals):
+    found = augment(signals, RASTER, CHANGES["quantised"], random())
+    assert len(np.unique(found[0])) < len(np.unique(signals[0])) / 2
+
+
+def test_a_printed_page_shows_a_quarter_of_each_lead_and_all_of_lead_ii(signals):
+    ones = np.ones_like(signals)
+    shown = augment(ones, RASTER, CHANGES["printed"], random()).mean(axis=-1)
+    np.testing.assert_allclose(shown[:, 1], 1.0)
+    np.testing.assert_allclose(np.delete(shown, 1, axis=1), 0.25)
+
+
+def test_a_band_takes_the_level_off(signals):
+    found = augment(signals + 5.0, RASTER, CHANGES["filtered"], random())
+    assert np.abs(found.mean(axis=-1)).max() < 0.1
+
+
+@pytest.mark.parametrize("hidden", [0.0, 1.0])
+def test_millivolts_are_hidden_as_often_as_asked_and_where_they_are_unknown(hidden, signals):
+    spec = ImageSpec(layout="raster", scaling="deviation", window_s=2.0, amplitude=True)
+    how = Augmentation(shift_s=0.0, noise=0.0, drop=0.0, uncalibrated=hidden)
+    own = Recordings(signals, np.arange(len(signals)) % 2 == 0)
+    images = prepare_images(own, spec, how, Batch(np.arange(20), random()))[0].numpy()
+    told = images[..., 1].reshape(20, -1).std(axis=1) > 0
+    assert told.tolist() == [row % 2 == 0 and not hidden for row in range(20)]

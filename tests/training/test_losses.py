@@ -10,7 +10,6 @@ from torch import nn
 
 from cardex.training.losses import (
     IGNORED,
-    Queue,
     contrast,
     hard_negatives,
     label_aware,
@@ -79,47 +78,6 @@ def test_label_aware_rows_sum_to_one():
     statements, bank = torch.rand(20, 3) > 0.5, torch.rand(40, 3) > 0.5
     spread = label_aware(rows_of_one(20, 40), statements, bank, share=0.3)
     torch.testing.assert_close(spread.sum(dim=1), torch.ones(20))
-
-
-def test_a_queue_holds_the_last_ones():
-    queue = Queue(size=5, embedding=2)
-    assert queue.filled()[0].shape == (0, 2)
-    for first in range(0, 12, 3):
-        tags = torch.arange(first, first + 3)
-        queue.push(tags[:, None].expand(3, 2).float(), tags)
-        vectors, held = queue.filled()
-        assert sorted(held.tolist()) == list(range(max(0, first - 2), first + 3))
-        assert torch.equal(vectors[:, 0], held.float())
-
-
-def test_a_batch_larger_than_the_queue_leaves_its_last_ones():
-    queue = Queue(size=3, embedding=1)
-    queue.push(torch.zeros(1, 1), torch.tensor([99]))
-    queue.push(torch.arange(7.0)[:, None], torch.arange(7))
-    vectors, held = queue.filled()
-    assert sorted(held.tolist()) == [4, 5, 6]
-    assert torch.equal(vectors[:, 0], held.float())
-
-
-def test_a_checkpoint_holds_the_queue():
-    queue, other = Queue(4, 2), Queue(4, 2)
-    queue.push(torch.randn(3, 2), torch.arange(3))
-    other.load_state_dict(queue.state_dict())
-    for mine, theirs in zip(queue.filled(), other.filled(), strict=True):
-        assert torch.equal(mine, theirs)
-    for each in (queue, other):
-        each.push(torch.ones(2, 2), torch.tensor([7, 8]))
-    assert torch.equal(queue.tags, other.tags)
-
-
-def test_a_push_between_forward_and_backward_does_no_harm():
-    queue = Queue(4, 2)
-    queue.push(torch.randn(4, 2), torch.arange(4))
-    query = torch.randn(3, 2, requires_grad=True)
-    loss = (query @ queue.filled()[0].T).square().sum()
-    queue.push(torch.randn(2, 2, requires_grad=True), torch.arange(2))
-    loss.backward()
-    assert not queue.representations.requires_grad
 
 
 def test_momentum_follows_slowly_and_copies_buffers():

@@ -6,9 +6,10 @@ import torch
 from cardex.evaluation.metrics import aurocs
 from cardex.signals.images import draw
 from cardex.training.image import windows_of
+from cardex.training.image_encoder import ImageEncoder
 from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower, fused_losses, trimmed
-from cardex.training.run import DistillationStage
+from cardex.training.run import ImageStage
 from cardex.training.trainer import Plan
 from tests.training.conftest import RASTER
 
@@ -16,18 +17,16 @@ from tests.training.conftest import RASTER
 @pytest.fixture
 def stage(reports, ecgs, recipe, context):
     matcher = msgspec.structs.replace(recipe.matcher, plan=Plan(epochs=12, batch=16))
-    return DistillationStage(
-        reports, ecgs, msgspec.structs.replace(recipe, matcher=matcher), context
-    )
+    return ImageStage(reports, ecgs, msgspec.structs.replace(recipe, matcher=matcher), context)
 
 
 @pytest.fixture
 def untrained(stage, reports) -> Matcher:
-    return Matcher(stage.new_encoder(0), reports.encoder, reports.encoder.config)
+    return Matcher(ImageEncoder([stage.new_vit(0)], stage.prior), reports.encoder)
 
 
 def test_it_learns_to_tell_true_pairs_from_false(stage, reports, ecgs):
-    matcher = stage.train_matcher(*stage.train_encoder("image", 0))
+    matcher = stage.train_matcher(*stage.train_encoder())
     unseen = [row for row, record in enumerate(ecgs.records) if record.fold == 9]
     images = torch.from_numpy(draw(windows_of(ecgs.signals[unseen], RASTER), RASTER))
     ids = torch.from_numpy(reports.ids)

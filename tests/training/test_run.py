@@ -13,7 +13,8 @@ from cardex.training.embedder import TorchEmbedder
 from cardex.training.image import windows_of
 from cardex.training.recipe import Losses
 from cardex.training.run import (
-    DistillationStage,
+    ImageStage,
+    member_seed,
     teacher_seed,
     train,
     train_calibration_model,
@@ -59,7 +60,7 @@ def test_the_whole_recipe_tells_fast_from_slow(reports, ecgs, recipe, context):
     [
         {"words": 0.3},
         {"soft": 0.4},
-        {"reverse": 0.02},
+        {"score": 0.02, "reverse": 0.02, "contrast": 0.0},
         {"label_aware": 0.3},
         {"transport": 0.1},
         {"matching": 0.02, "language": 0.02},
@@ -72,23 +73,22 @@ def test_every_loss_trains_and_repeats(weights, reports, ecgs, recipe, context):
     results = []
     for number in range(2):
         own = replace(context, work=context.work / str(number))
-        encoder, _ = DistillationStage(reports, ecgs, recipe, own).train_encoder("image", 3)
+        encoder, _ = ImageStage(reports, ecgs, recipe, own).train_vit("image", 3)
         results.append(weights_of(encoder))
     assert torch.isfinite(results[0]).all()
     torch.testing.assert_close(*results, atol=0, rtol=0)
-    other, _ = DistillationStage(reports, ecgs, recipe, context).train_encoder("image", 4)
+    other, _ = ImageStage(reports, ecgs, recipe, context).train_vit("image", 4)
     assert not torch.equal(weights_of(other), results[0])
 
 
 @pytest.mark.parametrize(("silent", "statements"), [("statements", True), ("contrast", False)])
 def test_axes_without_a_loss_stay_silent(silent, statements, reports, ecgs, recipe, context):
-    encoder, _ = DistillationStage(
-        reports, ecgs, with_losses(recipe, **{silent: 0.0}), context
-    ).train_encoder("x", 0)
-    embeddings = embeddings_of(encoder, ecgs.signals[:4])
-    codes = len(reports.corpus.codes)
-    part = embeddings[:, :codes] if statements else embeddings[:, codes:-2]
-    assert not part.any()
+    vit, _ = ImageStage(reports, ecgs, with_losses(recipe, **{silent: 0.0}), context).train_vit(
+        "x", 0
+    )
+    images = torch.from_numpy(draw(windows_of(ecgs.signals[:4], RASTER), RASTER))
+    log_odds, wording = vit.cpu().eval().read(images)
+    assert not (log_odds if statements else wording).any()
 
 
 @pytest.mark.parametrize("teachers", [0, 1])
@@ -131,18 +131,19 @@ def test_a_damaged_stage_is_named_with_the_remedy(corpus, recipe, context, repor
 
 
 def test_the_calibration_model_has_not_seen_the_calibration_fold(reports, ecgs, recipe, context):
-    encoder = train_calibration_model(reports, ecgs, recipe, context)
+    encoder, _ = train_calibration_model(reports, ecgs, recipe, context)
     others = replace(
         ecgs, signals=np.where(
             np.array([r.fold == 8 for r in ecgs.records])[:, None, None], 0.0, ecgs.signals
         ).astype(np.float32),
     )  # fmt: skip
-    again = train_calibration_model(
+    again, _ = train_calibration_model(
         reports, others, recipe, replace(context, work=context.work / "again")
     )
     torch.testing.assert_close(weights_of(encoder), weights_of(again), atol=0, rtol=0)
 
 
-def test_no_two_students_share_a_teacher():
-    seeds = [teacher_seed(seed, number) for seed in range(20) for number in range(10)]
-    assert len(set(seeds)) == len(seeds)
+def test_no_two_members_share_a_teacher_and_no_two_encoders_a_member():
+    members = [member_seed(seed, place) for seed in range(9) for place in range(10)]
+    teachers = [teacher_seed(member, number) for member in members for number in range(10)]
+    assert len({*members, *teachers}) == len(members) + len(teachers)

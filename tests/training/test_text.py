@@ -98,7 +98,7 @@ def test_terms_are_words_and_pairs():
 
 
 def test_an_encoder_learns_what_reports_state(reports):
-    embeddings, wordings = read_texts(reports.encoder, reports.ids, DistributedContext())
+    embeddings, _, wordings = read_texts(reports.encoder, reports.ids, DistributedContext())
     torch.testing.assert_close(embeddings.norm(dim=-1), torch.ones(len(embeddings)))
     torch.testing.assert_close(wordings.norm(dim=-1), torch.ones(len(wordings)))
     fast = np.array(["tachy" in text for text in reports.corpus.texts])

@@ -183,15 +183,23 @@ def train(
     repository: Annotated[Path, typer.Option(help="Model repository to write.")] = Path(
         "model_repository"
     ),
-    bf16: Annotated[bool, typer.Option(help="Matrix products in bfloat16.")] = False,
+    bf16: Annotated[
+        bool | None,
+        typer.Option(
+            help="Matrix products in bfloat16; by default where the CPU has units for it."
+        ),
+    ] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard's files.")] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Encoders that are trained side by side, on a CPU.")
+    ] = 1,
 ) -> None:
     """Train the models on folds 1-8, measure them on fold 9 and export them. Needs torch."""
     from cardex.training.commands import Options, run_train
 
     with error_messages():
-        run_train(ptbxl, work, repository, recipe, Options(bf16, compiled, tensorboard))
+        run_train(ptbxl, work, repository, recipe, Options(bf16, compiled, tensorboard, jobs))
 
 
 @app.command()

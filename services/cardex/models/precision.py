@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from cardex.domain.errors import ConfigurationError
+from cardex.models.storage import expand
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -60,7 +61,7 @@ def convert(graph: Path, precision: Precision, examples: Iterable[Inputs] = ()) 
 
 
 def read(graph: Path | bytes) -> "ModelProto":
-    """Parse an ONNX graph.
+    """Parse an ONNX graph; weights that are stored in half precision become fp32.
 
     Raises:
         ConfigurationError: if it is not an ONNX graph, or onnx is not installed.
@@ -70,10 +71,12 @@ def read(graph: Path | bytes) -> "ModelProto":
     except ModuleNotFoundError as error:
         raise ConfigurationError("onnx is not installed: pip install '.[engines]'") from error
     try:
-        return load_from_string(graph) if isinstance(graph, bytes) else load(graph)
+        model: ModelProto = load_from_string(graph) if isinstance(graph, bytes) else load(graph)
     except Exception as error:  # protobuf's own, which it shares with no other
         name = "the graph" if isinstance(graph, bytes) else graph
         raise ConfigurationError(f"cannot read {name} as ONNX: {error}") from error
+    expand(model)
+    return model
 
 
 def head(model: "ModelProto") -> "list[NodeProto]":

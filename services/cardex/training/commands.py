@@ -19,14 +19,15 @@ from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.experiments import run_all, runs_of, table
 from cardex.training.export import export
-from cardex.training.models import ImageEncoder
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
     CALIBRATION_FOLD,
+    Part,
     Trained,
     train,
     train_calibration_model,
 )
+from cardex.training.side_by_side import Training, train_members
 from cardex.training.stage import RunContext
 from cardex.training.text_stage import Reports
 
@@ -42,14 +43,17 @@ class Options:
     """Options of `cardex train`.
 
     Attributes:
-        bf16: whether matrix products are computed in bfloat16.
+        bf16: whether matrix products are computed in bfloat16; None for where the CPU has units
+            for it.
         compiled: whether models go through `torch.compile`.
         tensorboard: whether TensorBoard's event files are written.
+        jobs: number of processes that train the members of an encoder side by side.
     """
 
-    bf16: bool = False
+    bf16: bool | None = None
     compiled: bool = False
     tensorboard: bool = False
+    jobs: int = 1
 
 
 def run_train(
@@ -72,12 +76,15 @@ def run_train(
         raise InvalidReport(f"{data} has no waveform in folds 1 to 8, which train the models")
     logger.info("%d reports and %d waveforms to train on", len(corpus.records), len(ecgs.records))
     reports = Reports(corpus, dataset.descriptions, recipe, context)
+    if options.jobs > 1:
+        train_members(Training(data, recipe, context), list(Part), options.jobs)
     trained = train(reports, ecgs, recipe, context)
-    calibration_model = train_calibration_model(reports, ecgs, recipe, context)
+    image, text = train_calibration_model(reports, ecgs, recipe, context)
+    calibration_model = replace(trained, image=image, text=text)
     distributed.leave()
     if not distributed.first:
         return
-    curves = calibrate(trained, calibration_model, dataset, distributed)
+    curves = calibrate(calibration_model, dataset, distributed)
     task = task_of(dataset, TEST_FOLD)
     embedder = TorchEmbedder(trained, distributed)
     detectors = {
@@ -92,12 +99,9 @@ def run_train(
 
 
 def calibrate(
-    trained: Trained,
-    calibration_model: ImageEncoder,
-    dataset: Dataset,
-    distributed: DistributedContext,
+    model: Trained, dataset: Dataset, distributed: DistributedContext
 ) -> dict[str, Curve]:
-    """Fit each statement's curve on the calibration fold, with an encoder that has not seen it.
+    """Fit each statement's curve on the calibration fold, with a model that has not seen it.
 
     Raises:
         InvalidReport: if that fold has no waveform.
@@ -105,8 +109,8 @@ def calibrate(
     fold = dataset.ecgs.of_folds([CALIBRATION_FOLD])
     if not fold.records:
         raise InvalidReport(f"fold {CALIBRATION_FOLD}, which calibrates, has no waveform")
-    codes = [code for code in trained.codes if code in dataset.kinds]
-    embedder = TorchEmbedder(replace(trained, image=calibration_model), distributed)
+    codes = [code for code in model.codes if code in dataset.kinds]
+    embedder = TorchEmbedder(model, distributed)
     prompts = {code: dataset.kinds[code].description for code in codes}
     similarity = similarity_with(embedder, fold.signals, prompts)
     return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +37,14 @@ class DistributedContext:
     compiled: bool = False
 
     @classmethod
-    def here(cls, *, bf16: bool = False, compiled: bool = False) -> "DistributedContext":
-        """Use a GPU if there is one, and join the other processes of `torchrun`."""
+    def here(cls, *, bf16: bool | None = None, compiled: bool = False) -> "DistributedContext":
+        """Use a GPU if there is one, and join the other processes of `torchrun`.
+
+        Args:
+            bf16: whether matrix products are computed in bfloat16; None for where a CPU has units
+                for it (AMX), with which a training is twice as fast. On other CPUs it is slower.
+            compiled: whether the model goes through `torch.compile`.
+        """
         rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         cuda = torch.cuda.is_available()
         device = torch.device("cpu")
@@ -48,7 +55,8 @@ class DistributedContext:
             torch.backends.cudnn.allow_tf32 = True
         if world > 1 and not is_initialized():
             init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
-        return cls(device, rank, world, bf16, compiled)
+        fast = not cuda and _has_bf16_units() if bf16 is None else bf16
+        return cls(device, rank, world, fast, compiled)
 
     @property
     def first(self) -> bool:
@@ -107,3 +115,11 @@ class DistributedContext:
     @property
     def _cuda(self) -> bool:
         return self.device.type == "cuda"
+
+
+def _has_bf16_units() -> bool:
+    """Return whether this CPU multiplies matrices of bfloat16 in hardware."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False

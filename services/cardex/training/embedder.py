@@ -37,4 +37,5 @@ class TorchEmbedder:
         if self._trained.recipe.text.clean:
             texts = [clean_report(text) for text in texts]
         ids = token_ids(self._trained.tokenizer, texts)
-        return np.asarray(read_texts(self._trained.text, ids, self._distributed)[0].numpy())
+        embeddings, _, _ = read_texts(self._trained.text, ids, self._distributed)
+        return np.asarray(embeddings.numpy())

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from cardex.inference.repository import (
 )
 from cardex.models.config import config_files, set_image_shape, set_parameters
 from cardex.models.install import lay_out
+from cardex.models.storage import SMALLEST, compact
 from cardex.training.card import Card, write_card, write_statements
 from cardex.training.run import Trained
 from cardex.training.tokens import LENGTH
@@ -100,10 +102,13 @@ def _write_graph(
 ) -> list[float]:
     """Export one model, compare it with torch, and return its answer to the known input.
 
+    Its weights are rounded to half precision, in place, in which they are stored.
+
     The first axis of every tensor is the batch; the matcher's "token_ids" and "match" have the
     candidate reports as second axis.
     """
     model.cpu().eval()
+    _round_weights(model)
     batch = tuple(tensor.repeat(3, *[1] * (tensor.dim() - 1)) for tensor in example.values())
     axes = {name: {0: "batch"} for name in (*example, output)}
     if output == "match":
@@ -119,6 +124,9 @@ def _write_graph(
         opset_version=OPSET,
         dynamo=False,
     )
+    graph = onnx.load(path)
+    compact(graph)
+    onnx.save(graph, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {name: tensor.numpy() for name, tensor in example.items()})
     with torch.no_grad():
@@ -129,6 +137,13 @@ def _write_graph(
             f"{path.parent.parent.name}: ONNX Runtime differs from torch by {difference:.2g}"
         )
     return [round(float(value), 5) for value in found[0, :SHOWN]]
+
+
+@torch.no_grad()
+def _round_weights(model: nn.Module) -> None:
+    for weight in [*model.parameters(), *model.buffers()]:
+        if weight.is_floating_point() and weight.numel() >= SMALLEST:
+            weight.copy_(weight.half().float())
 
 
 def _version(*files: Path) -> str:

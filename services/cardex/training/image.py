@@ -1,11 +1,13 @@
 """Trains image encoders: towards reports by the losses of a recipe, or towards teachers."""
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cardex.domain.ecg import Signal
@@ -13,16 +15,15 @@ from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
 from cardex.training import losses
 from cardex.training.augment import augment
-from cardex.training.losses import Queue
+from cardex.training.image_encoder import Vit, mean_of, pooled
 from cardex.training.matcher import Matcher
 from cardex.training.matching import fused_losses
-from cardex.training.models import ImageEncoder, ReportEncoder, TextEncoder, pooled
 from cardex.training.recipe import Augmentation, ImageRecipe, Losses
+from cardex.training.space import PRIOR_SHARE, content_of_ecgs
+from cardex.training.text_encoder import ReportEncoder, TextEncoder
 from cardex.training.trainer import Batch, Prepared
 
 SMOOTHING = 0.1
-QUEUE = 1024
-"""A longer queue would hold each of a few thousand ECGs several times."""
 MOMENTUM = 0.995
 STUDENT_WORDING = 0.05
 """Weight of the wording's distance, at which it is about as large as the cross-entropy."""
@@ -38,7 +39,9 @@ class ReportTargets:
         statements: (ECGs, S) float32, probability of each statement by the record.
         words: (ECGs, T) float32, 1 where the ECG's report has the term, else 0.
         own: (ECGs,) int64, row of the ECG's own report in the bank.
+        prior: (S,) float32 log-odds of each statement among the ECGs.
         bank: (reports, W) float32 wording vectors of the report encoder.
+        bank_content: (reports, S + W) float32, what the reports are scored by.
         bank_statements: (reports, S) float32, mean statements of the records with that report.
         bank_ids: (reports, length) int32 token ids.
     """
@@ -46,7 +49,9 @@ class ReportTargets:
     statements: Tensor
     words: Tensor
     own: Tensor
+    prior: Tensor
     bank: Tensor
+    bank_content: Tensor
     bank_statements: Tensor
     bank_ids: Tensor
 
@@ -55,7 +60,7 @@ class ImageTower(nn.Module):
     """An image encoder with the targets, heads and momentum copies that only training needs."""
 
     def __init__(
-        self, encoder: ImageEncoder, targets: ReportTargets, weights: Losses, text: ReportEncoder
+        self, encoder: Vit, targets: ReportTargets, weights: Losses, text: ReportEncoder
     ) -> None:
         """Prepare the training of an encoder.
 
@@ -68,18 +73,19 @@ class ImageTower(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.weights = weights
-        for name in ("statements", "words", "own", "bank", "bank_statements", "bank_ids"):
-            self.register_buffer(f"target_{name}", getattr(targets, name), persistent=False)
+        for field in fields(targets):
+            self.register_buffer(
+                f"target_{field.name}", getattr(targets, field.name), persistent=False
+            )
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         width = encoder.cls.shape[-1]
         if self._reads_words:
             self.words = nn.Linear(width, targets.words.shape[1])
-        if weights.soft or weights.reverse:
+        if weights.soft:
             self.momentum = copy.deepcopy(encoder).requires_grad_(False)
-            self.queue = Queue(QUEUE, targets.bank.shape[1])
         if weights.transport or weights.matching or weights.language:
             assert isinstance(text, TextEncoder)
-            self.matcher = Matcher(encoder, text, text.config)
+            self.matcher = Matcher(encoder, text)
             self.text = copy.deepcopy(text).requires_grad_(False)
 
     def forward(
@@ -108,8 +114,12 @@ class ImageTower(nn.Module):
             )
         if self.weights.contrast:
             found["contrast"] = self._contrast(images, wording, mixed)
-        if self.weights.reverse:
-            found["reverse"] = self._reverse(wording, rows)
+        if self.weights.score or self.weights.reverse:
+            content = content_of_ecgs(log_odds - PRIOR_SHARE * self.target_prior, wording)
+            found["score"] = losses.contrast(
+                content @ self.target_bank_content.T, self._own_reports(mixed)
+            )
+            found["reverse"] = self._reverse(content, mixed)
         if self.weights.transport:
             found["transport"] = self._transport(tokens, rows)
         if self.weights.matching or self.weights.language:
@@ -135,9 +145,12 @@ class ImageTower(nn.Module):
     def _scale(self) -> Tensor:
         return self.log_scale.exp().clamp(max=100.0)
 
-    def _contrast(self, images: Tensor, wording: Tensor, mixed: "_Mixed") -> Tensor:
+    def _own_reports(self, mixed: "_Mixed") -> Tensor:
         count = len(self.target_bank)
-        targets = mixed.blend(losses.one_hot(self.target_own[mixed.rows], count, SMOOTHING))
+        return mixed.blend(losses.one_hot(self.target_own[mixed.rows], count, SMOOTHING))
+
+    def _contrast(self, images: Tensor, wording: Tensor, mixed: "_Mixed") -> Tensor:
+        targets = self._own_reports(mixed)
         if self.weights.label_aware:
             targets = losses.label_aware(
                 targets,
@@ -153,15 +166,13 @@ class ImageTower(nn.Module):
             )
         return losses.contrast(wording @ self.target_bank.T * self._scale, targets)
 
-    def _reverse(self, wording: Tensor, rows: Tensor) -> Tensor:
-        """Contrast each report with the ECGs of the batch and of the queue."""
-        own = self.target_own[rows]
-        vectors, tags = self.queue.filled()
-        candidates = torch.cat([wording, vectors])
-        same = (own[:, None] == torch.cat([own, tags])[None]).float()
-        logits = self.target_bank[own] @ candidates.T * self._scale
-        self._pushed = (wording.detach(), own)
-        return losses.contrast(logits, same / same.sum(dim=1, keepdim=True))
+    def _reverse(self, content: Tensor, mixed: "_Mixed") -> Tensor:
+        """Contrast each report of the batch with the batch's ECGs."""
+        own = self.target_own[mixed.rows]
+        logits = self.target_bank_content[own] @ content.T  # (B reports, B ECGs)
+        same = (own[:, None] == own[None]).float()
+        targets = mixed.blend(same).T  # an ECG that is mixed belongs to two reports, in parts
+        return losses.contrast(logits, targets / targets.sum(dim=1, keepdim=True).clamp(min=1e-6))
 
     def _transport(self, tokens: Tensor, rows: Tensor) -> Tensor:
         ids = self.target_bank_ids[self.target_own[rows]]
@@ -170,17 +181,15 @@ class ImageTower(nn.Module):
         return losses.transport(seen, words, ids != 0).mean()
 
     def after_step(self) -> None:
-        """Update the momentum copy and the queue; called after each step of the optimiser."""
-        if self.weights.soft or self.weights.reverse:
+        """Update the momentum copy; called after each step of the optimiser."""
+        if self.weights.soft:
             losses.momentum_update(self.encoder, self.momentum, MOMENTUM)
-        if self.weights.reverse:
-            self.queue.push(*self._pushed)
 
 
 class StudentTower(nn.Module):
     """An image encoder that is trained towards the mean of its teachers' outputs."""
 
-    def __init__(self, encoder: ImageEncoder, teachers: list[ImageEncoder]) -> None:
+    def __init__(self, encoder: Vit, teachers: Sequence[Vit]) -> None:
         """Prepare the training of `encoder`; the `teachers` are not changed."""
         super().__init__()
         self.encoder = encoder
@@ -202,10 +211,10 @@ class StudentTower(nn.Module):
     @torch.no_grad()
     def _teacher_targets(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the teachers' mean: (B, S) probabilities and (B, W) unit wording vectors."""
-        outputs = [teacher.to(images.device).read(images) for teacher in self.teachers]
-        log_odds = torch.stack([log_odds for log_odds, _ in outputs]).mean(dim=0)
-        words = torch.stack([wording for _, wording in outputs]).mean(dim=0)
-        return torch.sigmoid(log_odds), F.normalize(words, dim=-1)
+        log_odds, words = mean_of(
+            [teacher.to(images.device).read(images) for teacher in self.teachers]
+        )
+        return torch.sigmoid(log_odds), words
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +232,30 @@ class _Mixed:
         return self.share * targets + (1.0 - self.share) * targets[self.partner]
 
 
-def prepare_images(signals: Signal, spec: ImageSpec, how: Augmentation, batch: Batch) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """The waveforms that training images are drawn from.
+
+    Attributes:
+        signals: (ECGs, 12, samples) float32, mV.
+        calibrated: (ECGs,) bool, False where the unit of the amplitudes is unknown.
+    """
+
+    signals: Signal
+    calibrated: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return the number of ECGs."""
+        return len(self.signals)
+
+
+def prepare_images(
+    recordings: Recordings, spec: ImageSpec, how: Augmentation, batch: Batch
+) -> Prepared:
     """Augment and draw a batch, and choose the partners for mixup.
 
     Args:
-        signals: (ECGs, 12, samples) float32, mV, of all ECGs.
+        recordings: waveforms of all ECGs.
         spec: the image to draw.
         how: strength of the augmentation and of mixup.
         batch: which ECGs, and the random generator.
@@ -235,9 +263,10 @@ def prepare_images(signals: Signal, spec: ImageSpec, how: Augmentation, batch: B
     Returns:
         Images, rows, partners and share, as `ImageTower.forward` takes them.
     """
-    random = batch.random
-    images = draw(augment(signals[batch.samples], spec, how, random), spec)
-    count = len(batch.samples)
+    random, count = batch.random, len(batch.samples)
+    windows = augment(recordings.signals[batch.samples], spec, how, random)
+    known = recordings.calibrated[batch.samples] & (random.random(count) >= how.uncalibrated)
+    images = draw(windows, spec, known)
     share = 1.0
     if how.mix and random.random() < how.mix_share:
         share = float(random.beta(how.mix, how.mix))
@@ -262,13 +291,19 @@ def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
     return np.stack([window_of(signal, spec) for signal in signals])
 
 
-def new_encoder(recipe: ImageRecipe, spec: ImageSpec, prior: Tensor) -> ImageEncoder:
-    """Make a recipe's encoder with random weights; axes that no loss trains are always 0."""
-    encoder = ImageEncoder(recipe.size, spec.shape, recipe.patch, prior)
-    if not recipe.losses.statements:
+def new_vit(recipe: ImageRecipe, spec: ImageSpec, prior: Tensor) -> Vit:
+    """Make a recipe's ViT with random weights; axes that no loss trains are always 0.
+
+    Args:
+        recipe: sizes and losses.
+        spec: the image.
+        prior: (S,) log-odds of each statement among the training ECGs, where log-odds begin.
+    """
+    encoder = Vit(recipe.size, spec.shape, recipe.patch, len(prior))
+    weights = recipe.losses
+    if not (weights.statements or weights.score or weights.reverse):
         _silence(encoder.space.statements)
-        encoder.offset.zero_()
-    if not (recipe.losses.contrast or recipe.losses.reverse):
+    if not (weights.contrast or weights.score or weights.reverse):
         _silence(encoder.space.wording)
     return encoder
 

@@ -1,6 +1,6 @@
 """Losses of the encoders: contrast, matching, masked words, optimal transport.
 
-Every function is pure, except `Queue.push` and `momentum_update`, which write in place. The losses
+Every function is pure, except `momentum_update`, which writes in place. The losses
 are those of ALBEF (Li et al. 2021, arXiv 2107.07651), which Qiu et al. (ML4H 2023, called P1 below)
 use too, and the transport loss of Qiu et al. (EACL 2023, called P2 below).
 """
@@ -80,43 +80,6 @@ def label_aware(
     count = like.sum(dim=1, keepdim=True)
     spread = torch.where(count > 0, like / count.clamp(min=1.0), targets)
     return (1.0 - share) * targets + share * spread
-
-
-class Queue(nn.Module):
-    """The last `size` representations, each with the tag of its report (MoCo, He 2020).
-
-    They are buffers, so that checkpoints contain them and `to` moves them.
-    """
-
-    representations: Tensor
-    tags: Tensor
-    pushed: Tensor
-
-    def __init__(self, size: int, embedding: int) -> None:
-        """Make room for `size` float32 vectors of `embedding`."""
-        super().__init__()
-        self.register_buffer("representations", torch.zeros(size, embedding))
-        self.register_buffer("tags", torch.zeros(size, dtype=torch.int64))
-        self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
-
-    @torch.no_grad()
-    def push(self, vectors: Tensor, tags: Tensor) -> None:
-        """Store (B, E) vectors and their (B,) int64 tags over the oldest ones."""
-        size = len(self.tags)
-        kept = slice(max(0, len(vectors) - size), None)
-        places = torch.arange(len(vectors), device=self.tags.device)[kept]
-        places = (places + self.pushed) % size
-        self.representations[places] = vectors[kept].to(self.representations.dtype)
-        self.tags[places] = tags[kept]
-        self.pushed += len(vectors)
-
-    def filled(self) -> tuple[Tensor, Tensor]:
-        """Return the stored (F, E) vectors and (F,) tags, F at most `size`, in no order.
-
-        They are copies, because a later `push` would change tensors that a gradient still needs.
-        """
-        count = min(int(self.pushed), len(self.tags))
-        return self.representations[:count].clone(), self.tags[:count].clone()
 
 
 @torch.no_grad()

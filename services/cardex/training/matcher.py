@@ -1,19 +1,21 @@
 """The matcher: a cross-encoder that scores whether a report belongs to an ECG's image."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cardex.training.models import Block, ImageEncoder, TextEncoder, TowerConfig
+from cardex.training.blocks import Block, TowerConfig, attention
+from cardex.training.image_encoder import ImageEncoder, Vit
+from cardex.training.text_encoder import TextEncoder
 
 
 class Matcher(nn.Module):
     """The report encoder's blocks with cross-attention to the image's tokens (Qiu et al. 2023)."""
 
-    def __init__(self, image: ImageEncoder, text: TextEncoder, config: TowerConfig) -> None:
+    def __init__(self, image: ImageEncoder | Vit, text: TextEncoder) -> None:
         """Build over an image encoder; weights start as those of the report encoder `text`."""
         super().__init__()
+        config = text.config
         self.image = image
-        self.bridge = nn.Linear(image.cls.shape[-1], config.width)
+        self.bridge = nn.Linear(image.width, config.width)
         self.embed = nn.Embedding.from_pretrained(text.embed.weight.detach().clone(), freeze=False)
         self.position = nn.Parameter(text.position.detach().clone())
         self.blocks = nn.ModuleList(CrossBlock(config) for _ in range(config.depth))
@@ -69,6 +71,6 @@ class CrossBlock(nn.Module):
         key, value = (
             part.reshape(split).transpose(1, 2) for part in self.key_value(seen).chunk(2, dim=-1)
         )
-        found = F.scaled_dot_product_attention(query, key, value)
+        found = attention(query, key, value)
         tokens = tokens + self.out(found.transpose(1, 2).reshape(batch, count, width))
         return self.block.feed(tokens)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from cardex.training import losses
+from cardex.training.image_encoder import ImageEncoder
 from cardex.training.matcher import Matcher
-from cardex.training.models import ImageEncoder
 from cardex.training.tokens import PIECES
 
 
@@ -67,7 +67,8 @@ class MatcherTower(nn.Module):
         self, images: Tensor, rows: Tensor, partner: Tensor, share: Tensor
     ) -> dict[str, Tensor]:
         """Return the losses by name; arguments as for `ImageTower.forward`, without mixup."""
-        encoder: ImageEncoder = self.matcher.image.eval()
+        encoder = self.matcher.image.eval()
+        assert isinstance(encoder, ImageEncoder)
         with torch.no_grad():
             tokens = encoder.tokens(images)
             similarity = encoder(images) @ self.bank.T  # (B, reports)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from cardex.domain.errors import CardexError
-from cardex.training.models import ReportEncoder, StatementSpace, TowerConfig
+from cardex.training.blocks import TowerConfig
+from cardex.training.text_encoder import ReportEncoder
 
 PADDING = 0
 """Id of the padding, in the tokenizer's file, the graph, and Triton's warm-up."""
@@ -86,26 +87,27 @@ def _mismatch_of_sizes(ids: int, backbone: nn.Module, length: int) -> str:
 class PretrainedTextEncoder(ReportEncoder):
     """A pretrained backbone whose first token's state is projected to the shared space."""
 
-    def __init__(self, backbone: nn.Module, embedding: int, statements: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, embedding: int, statements: int, prototypes: int = 0
+    ) -> None:
         """Build over a backbone of `load_pretrained`.
 
         Args:
             backbone: maps `input_ids` and `attention_mask` to a `last_hidden_state`.
             embedding: dimension of the shared space.
             statements: number of statement axes of the space.
+            prototypes: number of ECGs that stand for all training ECGs in the popularity.
         """
         super().__init__()
         self.backbone = backbone
         config = backbone.config
-        self.space = StatementSpace(
-            TowerConfig(
-                width=config.hidden_size,
-                depth=config.num_hidden_layers,
-                heads=config.num_attention_heads,
-                embedding=embedding,
-            ),
-            statements,
+        tower = TowerConfig(
+            width=config.hidden_size,
+            depth=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            embedding=embedding,
         )
+        self._make_space(tower, statements, prototypes)
 
     def tokens(self, token_ids: Tensor) -> Tensor:
         """Map (B, length) int32 to the last hidden states (B, length, D)."""

@@ -8,7 +8,7 @@ import msgspec
 
 from cardex.domain.errors import ConfigurationError
 from cardex.signals.image_spec import ImageSpec
-from cardex.training.models import PRESETS, TowerConfig
+from cardex.training.blocks import PRESETS, TowerConfig
 from cardex.training.trainer import Plan
 
 
@@ -19,8 +19,10 @@ class Losses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         statements: SCP statements, binary cross-entropy.
         words: frequent words and word pairs of the report, binary cross-entropy; an auxiliary
             target that only training has.
-        contrast: contrast of an ECG with all training reports (LiT, Zhai 2022).
-        reverse: contrast of a report with a queue of momentum embeddings of ECGs (ITC, Qiu 2023).
+        contrast: contrast of an ECG with all training reports by the wording (LiT, Zhai 2022).
+        score: contrast of an ECG with all training reports by the whole score, statements and
+            wording together, as it is used in retrieval.
+        reverse: contrast of a report with the ECGs of the batch by the whole score.
         soft: share of the contrast's target that the momentum encoder gives (ALBEF's alpha).
         label_aware: share of the contrast's target that goes to reports with the same statements.
         transport: optimal transport between image and report tokens (Qiu, EACL 2023).
@@ -31,6 +33,7 @@ class Losses(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     statements: float = 1.0
     words: float = 0.0
     contrast: float = 0.02
+    score: float = 0.0
     reverse: float = 0.0
     soft: float = 0.0
     label_aware: float = 0.0
@@ -48,6 +51,11 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         noise: largest standard deviation of added noise, in standard deviations of the lead.
         wander: largest amplitude of baseline wander, in standard deviations of the lead.
         drop: share of leads that are set to 0.
+        filtered: share of the ECGs that pass the band of another cart, 0.05-1 to 15-50 Hz.
+        quantised: share of the ECGs that are rounded to steps of 1 to 20 uV.
+        printed: share of the ECGs of which 2.5 s of each lead are left, as on a printed page.
+        gain: largest relative change of the amplitude.
+        uncalibrated: share of the ECGs whose millivolts are hidden from the amplitude channel.
         mix: alpha of mixup's Beta distribution (Zhang 2018); 0 for no mixup.
         mix_share: share of the batches that are mixed.
     """
@@ -57,6 +65,11 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     noise: float = 0.05
     wander: float = 0.0
     drop: float = 0.05
+    filtered: float = 0.0
+    quantised: float = 0.0
+    printed: float = 0.0
+    gain: float = 0.0
+    uncalibrated: float = 0.0
     mix: float = 0.0
     mix_share: float = 0.5
 
@@ -97,9 +110,12 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         plan: length and rate of a training by the losses.
         losses: weights of the losses.
         augmentation: random changes of the training ECGs.
+        members: number of ViTs whose outputs are averaged; they differ in their seeds.
         teachers: number of encoders that are trained by the losses with other seeds; the encoder is
             then trained towards their mean (born-again ensembles, Furlanello 2018). 0 for none.
         study: length and rate of the training towards teachers.
+        prototypes: number of reports, and of ECGs, that stand for all of them in what is taken off
+            the scores (`cardex.training.space`).
     """
 
     preset: str = "cpu"
@@ -109,8 +125,10 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: Plan = Plan(epochs=25)
     losses: Losses = Losses()
     augmentation: Augmentation = Augmentation()
+    members: int = 1
     teachers: int = 0
     study: Plan = Plan(epochs=40)
+    prototypes: int = 512
 
     @property
     def size(self) -> TowerConfig:

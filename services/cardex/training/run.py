@@ -6,6 +6,7 @@ again, and experiments share the stages that they have in common.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 
 import msgspec
@@ -21,24 +22,27 @@ from cardex.signals.image_spec import ImageSpec
 from cardex.training.corpora import statement_matrix
 from cardex.training.image import (
     ImageTower,
+    Recordings,
     ReportTargets,
     StudentTower,
-    new_encoder,
+    new_vit,
     prepare_images,
     windows_of,
 )
+from cardex.training.image_encoder import ImageEncoder, Vit
+from cardex.training.margins import fit_margins
 from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower
-from cardex.training.models import ImageEncoder, ReportEncoder, TextEncoder
 from cardex.training.recipe import Recipe
 from cardex.training.stage import RunContext, Stage, hash_parts, run_stage
+from cardex.training.text_encoder import ReportEncoder, TextEncoder
 from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan
 from cardex.training.words import frequent_terms, term_matrix
 
 CALIBRATION_FOLD = 8
-CALIBRATION_OFFSET = 50
-"""Seed offset of the model that is trained without the calibration fold; teachers have 0, 1, ..."""
+CALIBRATION_OFFSET = 500
+"""Added to the seed of the model that is trained without the calibration fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,13 @@ class Trained:
     codes: list[str]
 
 
+class Part(Enum):
+    """Which of the training ECGs an encoder learns from."""
+
+    ALL = "all"
+    WITHOUT_CALIBRATION = "without the calibration fold"
+
+
 def train(reports: Reports, ecgs: Ecgs, recipe: Recipe, context: RunContext) -> Trained:
     """Train the image encoder, and the recipe's matcher, over a trained report encoder.
 
@@ -74,38 +85,52 @@ def train(reports: Reports, ecgs: Ecgs, recipe: Recipe, context: RunContext) -> 
     Raises:
         CardexError: if a stage cannot begin, its loss is not finite, or it was interrupted.
     """
-    stage = DistillationStage(reports, ecgs, recipe, context)
-    image, key = _train_image_encoder(stage)
+    stage = image_stage(Part.ALL, reports, ecgs, recipe, context)
+    image, key = stage.train_encoder()
+    text = stage.fit_margins(image)
     matcher = stage.train_matcher(image, key) if recipe.matcher else None
-    codes = reports.corpus.codes
-    return Trained(recipe, reports.tokenizer, reports.encoder, image, matcher, codes)
+    return Trained(recipe, reports.tokenizer, text, image, matcher, reports.corpus.codes)
 
 
 def train_calibration_model(
     reports: Reports, ecgs: Ecgs, recipe: Recipe, context: RunContext
-) -> ImageEncoder:
-    """Train an image encoder like a teacher, but without the ECGs of the calibration fold.
+) -> tuple[ImageEncoder, ReportEncoder]:
+    """Train encoders like those that are served, but without the ECGs of the calibration fold.
 
     Probabilities are calibrated on that fold, by a model that has not seen it.
+
+    Returns:
+        The image encoder, and the report encoder with the margins that belong to it.
     """
+    stage = image_stage(Part.WITHOUT_CALIBRATION, reports, ecgs, recipe, context)
+    image, _ = stage.train_encoder()
+    return image, stage.fit_margins(image)
+
+
+def image_stage(
+    part: Part, reports: Reports, ecgs: Ecgs, recipe: Recipe, context: RunContext
+) -> "ImageStage":
+    """Return the image stage of a recipe on a part of the training ECGs; arguments as `train`."""
+    if part is Part.ALL:
+        return ImageStage(reports, ecgs, recipe, context)
     others = ecgs.of_folds([fold for fold in TRAINING_FOLDS if fold != CALIBRATION_FOLD])
-    stage = DistillationStage(reports, others, recipe, context)
-    seed = teacher_seed(recipe.seed, CALIBRATION_OFFSET)
-    encoder, _ = stage.train_encoder("calibration", seed)
-    return encoder
+    seeded = msgspec.structs.replace(recipe, seed=recipe.seed + CALIBRATION_OFFSET)
+    return ImageStage(reports, others, seeded, context, prefix="calibration-")
 
 
-class DistillationStage:
-    """Trains image encoders on one set of ECGs: teachers, a student of theirs, and the matcher.
+class ImageStage:
+    """Trains an image encoder on one set of ECGs: its members, their teachers, and the matcher.
 
     Attributes:
-        signals: (ECGs, 12, samples) float32, mV, what windows are cut from.
+        recordings: what windows are cut from.
         own: (ECGs,) int64, each ECG's report in the bank.
         prior: (S,) logit of each statement's share among the ECGs.
         targets: what the ECGs' embeddings are trained towards.
     """
 
-    def __init__(self, text: Reports, ecgs: Ecgs, recipe: Recipe, context: RunContext) -> None:
+    def __init__(
+        self, text: Reports, ecgs: Ecgs, recipe: Recipe, context: RunContext, prefix: str = ""
+    ) -> None:
         """Gather the targets of those ECGs that have a report in the corpus.
 
         Args:
@@ -113,40 +138,55 @@ class DistillationStage:
             ecgs: waveforms and records.
             recipe: sizes, losses and plans.
             context: work folder and device.
+            prefix: of the names of the stages' files.
         """
         corpus = text.corpus
         place_of = {record.ecg_id: row for row, record in enumerate(corpus.records)}
         keep = [i for i, record in enumerate(ecgs.records) if record.ecg_id in place_of]
         rows = np.array([place_of[ecgs.records[i].ecg_id] for i in keep], dtype=np.int64)
         records = [ecgs.records[i] for i in keep]
-        self.signals = _drawn_from(ecgs.signals[keep], recipe.spec)
+        self.recordings = Recordings(
+            _drawn_from(ecgs.signals[keep], recipe.spec), ecgs.calibrated[keep]
+        )
         self.own = torch.from_numpy(corpus.own[rows])
         statements = torch.from_numpy(statement_matrix(records, corpus.codes))
-        shares = statements.mean(dim=0).clamp(1e-4, 1 - 1e-4)
-        self.prior = shares.logit()
+        self.prior = statements.mean(dim=0).clamp(1e-4, 1 - 1e-4).logit()
         terms = frequent_terms([record.text for record in corpus.records])
         self.targets = ReportTargets(
             statements=statements,
             words=torch.from_numpy(term_matrix([record.text for record in records], terms)),
             own=self.own,
+            prior=self.prior,
             bank=text.bank_wording,
+            bank_content=text.bank_content,
             bank_statements=torch.from_numpy(corpus.statements_of_texts()),
             bank_ids=torch.from_numpy(text.ids),
         )
-        self.text, self.recipe, self.context = text, recipe, context
+        self.text, self.recipe, self.context, self.prefix = text, recipe, context, prefix
 
-    def new_encoder(self, seed: int) -> ImageEncoder:
-        """Make an encoder with random weights."""
-        torch.manual_seed(seed)
-        return new_encoder(self.recipe.image, self.recipe.spec, self.prior)
+    def train_encoder(self) -> tuple[ImageEncoder, str]:
+        """Train the recipe's image encoder, all its members; returns it with the key of it all."""
+        seed, how = self.recipe.seed, self.recipe.image
+        trained = [self.train_member(member_seed(seed, place)) for place in range(how.members)]
+        encoder = ImageEncoder([vit for vit, _ in trained], self.prior, how.prototypes)
+        return encoder, hash_parts(*(key for _, key in trained))
 
-    def train_encoder(self, name: str, seed: int) -> tuple[ImageEncoder, str]:
-        """Train an encoder by the recipe's losses; returns it with the key of its stage."""
-        encoder, how = self.new_encoder(seed), self.recipe.image
+    def train_member(self, seed: int) -> tuple[Vit, str]:
+        """Train one ViT: by the losses, or as the student of its teachers."""
+        count = self.recipe.image.teachers
+        if not count:
+            return self.train_vit("image", seed)
+        offsets = range(1, count + 1)
+        teachers = [self.train_vit("teacher", teacher_seed(seed, offset)) for offset in offsets]
+        return self.distill("image", seed, teachers)
+
+    def train_vit(self, name: str, seed: int) -> tuple[Vit, str]:
+        """Train a ViT by the recipe's losses; returns it with the key of its stage."""
+        encoder, how = self.new_vit(seed), self.recipe.image
         parts = msgspec.json.encode(
             (how.size, how.patch, how.plan, how.losses, how.augmentation, self.recipe.spec)
         )
-        key = hash_parts(self.text.key, parts, seed, len(self.signals))
+        key = hash_parts(self.text.key, parts, seed, len(self.recordings))
 
         def build() -> nn.Module:
             return ImageTower(encoder, self.targets, how.losses, self.text.encoder)
@@ -154,17 +194,15 @@ class DistillationStage:
         self._stage(name, key, encoder, build, how.plan, seed)
         return encoder, key
 
-    def distill(
-        self, name: str, seed: int, teachers: Sequence[tuple[ImageEncoder, str]]
-    ) -> tuple[ImageEncoder, str]:
+    def distill(self, name: str, seed: int, teachers: Sequence[tuple[Vit, str]]) -> tuple[Vit, str]:
         """Train a student towards the mean of its teachers; returns it with the key of its stage.
 
         Args:
             name: of the stage.
             seed: of the student's weights and batches.
-            teachers: trained encoders, each with the key of its stage.
+            teachers: trained ViTs, each with the key of its stage.
         """
-        encoder, how = self.new_encoder(seed), self.recipe.image
+        encoder, how = self.new_vit(seed), self.recipe.image
         key = hash_parts(*(key for _, key in teachers), msgspec.json.encode(how.study), seed)
 
         def build() -> nn.Module:
@@ -173,13 +211,23 @@ class DistillationStage:
         self._stage(name, key, encoder, build, how.study, seed)
         return encoder, key
 
+    def fit_margins(self, image: ImageEncoder) -> ReportEncoder:
+        """Fit partition and popularity to the training ECGs and reports.
+
+        Returns:
+            The report encoder with its popularity; the image encoder is changed in place.
+        """
+        return fit_margins(
+            image, self.text, self.recordings, self.recipe.spec, self.context.distributed
+        )
+
     def train_matcher(self, image: ImageEncoder, image_key: str) -> Matcher:
         """Train the matcher over an image encoder that is not changed."""
         how, text = self.recipe.matcher, self.text.encoder
         assert how is not None
         assert isinstance(text, TextEncoder)
         torch.manual_seed(self.recipe.seed)
-        matcher = Matcher(image, text, text.config)
+        matcher = Matcher(image, text)
         key = hash_parts(image_key, msgspec.json.encode(how))
 
         def build() -> nn.Module:
@@ -190,6 +238,11 @@ class DistillationStage:
         self._stage("matcher", key, matcher, build, how.plan, self.recipe.seed, mix=0.0)
         return matcher
 
+    def new_vit(self, seed: int) -> Vit:
+        """Make a ViT with random weights."""
+        torch.manual_seed(seed)
+        return new_vit(self.recipe.image, self.recipe.spec, self.prior)
+
     def _stage(
         self, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
         seed: int, mix: float | None = None,
@@ -197,25 +250,20 @@ class DistillationStage:
         how = self.recipe.image.augmentation
         if mix is not None:
             how = msgspec.structs.replace(how, mix=mix)
-        prepare = partial(prepare_images, self.signals, self.recipe.spec, how)
-        count = len(self.signals)
-        run_stage(self.context, Stage(name, key, model, build, plan, seed, prepare, count))
+        prepare = partial(prepare_images, self.recordings, self.recipe.spec, how)
+        count = len(self.recordings)
+        stage = Stage(f"{self.prefix}{name}", key, model, build, plan, seed, prepare, count)
+        run_stage(self.context, stage)
 
 
-def _train_image_encoder(stage: DistillationStage) -> tuple[ImageEncoder, str]:
-    """Train the recipe's image encoder: by the losses, or as the student of its teachers."""
-    seed, count = stage.recipe.seed, stage.recipe.image.teachers
-    if not count:
-        return stage.train_encoder("image", seed)
-    teachers = [
-        stage.train_encoder("teacher", teacher_seed(seed, offset)) for offset in range(count)
-    ]
-    return stage.distill("image", seed, teachers)
+def member_seed(seed: int, place: int) -> int:
+    """Return the seed of a member of the encoder with `seed`; no two encoders share a member."""
+    return 1000 * seed + place
 
 
 def teacher_seed(seed: int, offset: int) -> int:
-    """Return the seed of a teacher of the student with `seed`; no two students share a teacher."""
-    return 100 * (seed + 1) + offset
+    """Return the seed of a teacher of the member with `seed`; no two members share a teacher."""
+    return 1_000_000 + 100 * seed + offset
 
 
 def _drawn_from(signals: Signal, spec: ImageSpec) -> Signal:

@@ -1,10 +1,11 @@
 """Trains the report encoder to predict a report's statements and its wording vector.
 
 It is trained on the reports of the training folds alone. Afterwards it is frozen, and the image
-encoder is aligned to it (LiT, Zhai 2022), since there are 17,000 reports but only 3,000 waveforms.
+encoder is aligned to it (LiT, Zhai 2022), since there are 17,000 reports but only 4,500 waveforms.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,61 +14,83 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cardex.training.distributed import DistributedContext
-from cardex.training.models import ReportEncoder
+from cardex.training.space import content_of_reports
+from cardex.training.text_encoder import ReportEncoder
 from cardex.training.tokens import PIECES
-from cardex.training.trainer import Batch, Prepared
+from cardex.training.trainer import Prepared
+
+WHOLE = 0.1
+"""Weight of the loss that tells reports from names; it is learned in the first hundred steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTargets:
+    """What texts are trained towards.
+
+    Attributes:
+        statements: (texts, S) float32 probabilities.
+        words: (texts, W) float32 unit wording vectors.
+        whole: (texts,) float32, 1 for a whole report, 0 for the name of a statement.
+    """
+
+    statements: Tensor
+    words: Tensor
+    whole: Tensor
 
 
 class TextTower(nn.Module):
     """A report encoder with the targets that only training needs."""
 
-    def __init__(
-        self, encoder: ReportEncoder, statements: Tensor, words: Tensor, weight: float
-    ) -> None:
+    def __init__(self, encoder: ReportEncoder, targets: TextTargets, weight: float) -> None:
         """Prepare the training of an encoder.
 
         Args:
             encoder: the model that is trained.
-            statements: (reports, S) float32 probabilities.
-            words: (reports, W) float32 unit wording vectors.
+            targets: what its texts are trained towards.
             weight: of the statements' loss; the wording's is 1.
         """
         super().__init__()
         self.encoder = encoder
         self.weight = weight
-        self.register_buffer("statements", statements, persistent=False)
-        self.register_buffer("words", words, persistent=False)
+        self.register_buffer("statements", targets.statements, persistent=False)
+        self.register_buffer("words", targets.words, persistent=False)
+        self.register_buffer("whole", targets.whole, persistent=False)
 
     def forward(self, ids: Tensor, rows: Tensor) -> dict[str, Tensor]:
         """Return the losses by name of (B, n) int32 token ids, the rows (B,) of the targets."""
-        log_odds, found = self.encoder.read(ids)
+        log_odds, found, whole = self.encoder.read(ids)
         return {
             "statements": self.weight
             * F.binary_cross_entropy_with_logits(log_odds, self.statements[rows]),
             "wording": (1.0 - (found * self.words[rows]).sum(dim=-1)).mean(),
+            "whole": WHOLE * F.binary_cross_entropy_with_logits(whole, self.whole[rows]),
         }
 
 
-def prepare_text(ids: NDArray[np.int32], batch: Batch) -> Prepared:
-    """Return a batch's token ids, cut to its longest report, and their rows."""
-    own = ids[batch.samples]
-    longest = max(1, int((own != PIECES.pad).sum(axis=1).max()))
-    return torch.from_numpy(own[:, :longest].copy()), torch.from_numpy(batch.samples)
+def prepare_text(ids: NDArray[np.int32], rows: NDArray[np.int64]) -> Prepared:
+    """Return a batch's (B, length) token ids, cut to its longest report, and its targets' rows."""
+    longest = max(1, int((ids != PIECES.pad).sum(axis=1).max()))
+    return torch.from_numpy(ids[:, :longest].copy()), torch.from_numpy(rows)
 
 
 @torch.no_grad()
 def read_texts(
     encoder: ReportEncoder, ids: NDArray[np.int32], distributed: DistributedContext
-) -> tuple[Tensor, Tensor]:
-    """Return embeddings (reports, E) and wording vectors (reports, W) of (reports, length) ids."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what an encoder says of (reports, length) token ids.
+
+    Returns:
+        (reports, E) embeddings, (reports, S + W) contents, and (reports, W) wording vectors.
+    """
     encoder.to(distributed.device).eval()
-    embeddings, wordings = [], []
+    embeddings, contents, wordings = [], [], []
     for first in range(0, len(ids), 256):
         part = torch.from_numpy(ids[first : first + 256]).to(distributed.device)
-        log_odds, wording = encoder.read(part)
-        embeddings.append(encoder.join(log_odds, wording).cpu())
+        log_odds, wording, whole = encoder.read(part)
+        embeddings.append(encoder.join(log_odds, wording, whole).cpu())
+        contents.append(content_of_reports(torch.sigmoid(log_odds), wording).cpu())
         wordings.append(wording.cpu())
-    return torch.cat(embeddings), torch.cat(wordings)
+    return torch.cat(embeddings), torch.cat(contents), torch.cat(wordings)
 
 
 def sizes(ids: NDArray[np.int32]) -> Sequence[int]:

@@ -125,7 +125,7 @@ class Trainer:
             )
         wrapped = self._distributed.wrap(model)
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=self._plan.rate, weight_decay=self._plan.decay
+            model.parameters(), lr=self._plan.rate, weight_decay=self._plan.decay, fused=True
         )
         fingerprint = self._fingerprint(len(sizes))
         begun = self._restore(model, optimizer, fingerprint)

@@ -1,0 +1,96 @@
+"""Fits what an ECG's scores, and a report's, have in common with the whole training set.
+
+Formulas: `cardex.training.space`. The populations, thousands of reports and of ECGs, are stood for
+by the centres of clusters with their shares, so that both graphs carry a small table each.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from cardex.signals.image_spec import ImageSpec
+from cardex.signals.images import draw
+from cardex.training.distributed import DistributedContext
+from cardex.training.image import Recordings, windows_of
+from cardex.training.image_encoder import ImageEncoder
+from cardex.training.space import Margin, content_of_ecgs
+from cardex.training.text_encoder import ReportEncoder
+from cardex.training.text_stage import Reports
+
+BATCH = 64
+
+
+def fit_margins(
+    image: ImageEncoder,
+    text: Reports,
+    recordings: Recordings,
+    spec: ImageSpec,
+    distributed: DistributedContext,
+) -> ReportEncoder:
+    """Fit the partition of `image`, in place, and the popularity of a copy of the report encoder.
+
+    Args:
+        image: the trained image encoder.
+        text: the report encoder with the training reports.
+        recordings: the training ECGs.
+        spec: the image.
+        distributed: device that computes.
+
+    Returns:
+        The report encoder that belongs to `image`. `text` is not changed, since other image
+        encoders are fitted to it too.
+    """
+    _set(image.partition, text.bank_content)
+    ecgs = read_ecgs(image, recordings, spec, distributed)
+    encoder = copy.deepcopy(text.encoder)
+    partition = image.partition(ecgs)
+    joined = torch.cat([ecgs, -partition[:, None]], dim=1)
+    _set(encoder.popularity, joined[:, :-1], joined[:, -1])
+    encoder.usual.copy_(image.offset)
+    return encoder.eval()
+
+
+@torch.no_grad()
+def read_ecgs(
+    image: ImageEncoder, recordings: Recordings, spec: ImageSpec, distributed: DistributedContext
+) -> Tensor:
+    """Return the contents of the ECGs' embeddings, as the service reads them: (ECGs, S + W)."""
+    image.to(distributed.device).eval()
+    windows = windows_of(recordings.signals, spec)
+    found = []
+    for first in range(0, len(windows), BATCH):
+        some = slice(first, first + BATCH)
+        pixels = torch.from_numpy(draw(windows[some], spec, recordings.calibrated[some]))
+        log_odds, wording = image.read(distributed.put(pixels))
+        found.append(content_of_ecgs(log_odds - image.offset, wording).cpu())
+    image.cpu()
+    return torch.cat(found)
+
+
+def _set(margin: Margin, population: Tensor, offsets: Tensor | None = None) -> None:
+    """Let a margin's prototypes stand for a population.
+
+    Args:
+        margin: the margin, of which the number of prototypes stays.
+        population: (N, S + W) contents.
+        offsets: (N,) added to the scores with each; a prototype has the log of the mean exponential
+            of its members'. None for 0.
+    """
+    count = len(margin.offsets)
+    if not count:
+        return
+    data = population.double().numpy()
+    clusters = min(count, len(np.unique(data.round(4), axis=0)))
+    found = KMeans(clusters, n_init=1, random_state=0).fit(data)
+    labels = torch.from_numpy(found.labels_.astype(np.int64))
+    added = torch.zeros(len(data)) if offsets is None else offsets
+    weights = torch.full((count,), -torch.inf)
+    for place in range(clusters):
+        weights[place] = added[labels == place].logsumexp(dim=0) - np.log(len(data))
+    centres = torch.zeros_like(margin.prototypes)
+    centres[:clusters] = torch.from_numpy(found.cluster_centers_).float()
+    margin.prototypes.copy_(centres)
+    margin.offsets.copy_(weights.clamp(min=-1e4))

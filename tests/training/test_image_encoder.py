@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from cardex.domain.errors import CardexError
+from cardex.signals.image_spec import ImageSpec
+from cardex.training.blocks import PRESETS
+from cardex.training.image_encoder import ImageEncoder, Vit
+from cardex.training.space import PRIOR_SHARE, ecg_embedding
+from tests.training.conftest import RASTER, SMALL
+
+CODES = 5
+
+
+def pixels(count, spec=RASTER):
+    return torch.randint(0, 256, (count, *spec.shape), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize(
+    ("spec", "patch"),
+    [
+        (RASTER, 0),
+        (ImageSpec(layout="raster", window_s=1.37), 0),
+        (ImageSpec(layout="raster", window_s=10.0), 0),
+        (ImageSpec(layout="raster", scaling="deviation", window_s=2.0, amplitude=True), 0),
+        (ImageSpec(tile=16, window_s=2.0), 16),
+        (ImageSpec(layout="all-concat", tile=32, encodings=("gadf", "rp")), 8),
+    ],
+)
+def test_every_image_becomes_unit_vectors(spec, patch):
+    vit = Vit(SMALL, spec.shape, patch, CODES)
+    encoder = ImageEncoder([vit], torch.zeros(CODES), prototypes=3).eval()
+    images = pixels(2, spec)
+    embedding = encoder(images)
+    assert embedding.shape == (2, SMALL.embedding)
+    torch.testing.assert_close(embedding.norm(dim=-1), torch.ones(2))
+    torch.testing.assert_close(embedding[1:], encoder(images[1:]), atol=1e-5, rtol=0)
+
+
+def test_both_channels_of_a_raster_are_seen():
+    spec = ImageSpec(layout="raster", scaling="deviation", window_s=2.0, amplitude=True)
+    vit = Vit(SMALL, spec.shape, 0, CODES).eval()
+    images = pixels(1, spec)
+    for channel in range(2):
+        other = images.clone()
+        other[..., channel] = 128
+        assert not torch.allclose(vit.tokens(other), vit.tokens(images))
+
+
+def test_a_share_of_what_is_usual_is_taken_off():
+    prior = torch.tensor([2.0, -2.0, 0.0, 0.0, 0.0])
+    encoder = ImageEncoder([Vit(SMALL, RASTER.shape, 0, CODES)], prior).eval()
+    images = pixels(2)
+    log_odds, wording = encoder.read(images)
+    torch.testing.assert_close(
+        encoder(images), ecg_embedding(log_odds - PRIOR_SHARE * prior, wording, torch.zeros(2))
+    )
+
+
+def test_members_are_averaged():
+    members = [Vit(SMALL, RASTER.shape, 0, CODES).eval() for _ in range(3)]
+    images = pixels(2)
+    log_odds, wording = ImageEncoder(members, torch.zeros(CODES)).read(images)
+    found = [member.read(images) for member in members]
+    torch.testing.assert_close(log_odds, sum(odds for odds, _ in found) / 3)
+    mean = sum(words for _, words in found)
+    torch.testing.assert_close(wording, mean / mean.norm(dim=-1, keepdim=True))
+
+
+def test_patches_that_do_not_fill_the_image_are_refused():
+    with pytest.raises(CardexError, match=r"patch 16 does not fill an image of 12 x 200"):
+        Vit(SMALL, RASTER.shape, 16, CODES)
+
+
+def test_the_largest_preset_is_the_papers():
+    with torch.device("meta"):
+        encoder = Vit(PRESETS["base"], (384, 384, 3), 16, CODES)
+    blocks = sum(p.numel() for p in encoder.blocks.parameters())
+    assert round(blocks / 1e6) == 85  # ViT-B (Dosovitskiy 2021) has 86 M with stem and head
+    assert encoder.position.shape == (1, 24 * 24 + 1, 768)
