@@ -1,21 +1,24 @@
 """Torch computes what the shipped graphs compute, on real ECGs and real reports."""
 
 import copy
+import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
-import onnx
 import pytest
 import torch
-from msgspec import structs
 from onnx import numpy_helper
 from torch import Tensor, nn
 
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, newest
 from cardex.inference.tokenizer import ReportTokenizer
+from cardex.models.precision import read
+from cardex.training.image_encoder import ImageEncoder, Vit
 from cardex.training.matcher import Matcher
-from cardex.training.models import PRESETS, ImageEncoder, TextEncoder
+from cardex.training.recipe import Recipe
+from cardex.training.text_encoder import TextEncoder
 from cardex.training.tokens import LENGTH
 from tests.helpers.real import ROOT, cpsc_images, reports
 
@@ -30,7 +33,7 @@ def weights(path: Path) -> dict[str, Tensor]:
     The exporter keeps names of biases, transposes the matrices of linear layers, and merges batch
     normalisation into the convolution before it.
     """
-    graph = onnx.load(path).graph
+    graph = read(path).graph
     found = {
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in graph.initializer
@@ -45,14 +48,14 @@ def weights(path: Path) -> dict[str, Tensor]:
 
 def convolutions(path: Path) -> list[tuple[Tensor, Tensor]]:
     """Return weight and bias of each convolution of a graph, in order."""
-    graph, found = onnx.load(path).graph, weights(path)
+    graph, found = read(path).graph, weights(path)
     convolutions = (node for node in graph.node if node.op_type == "Conv")
     return [(found[node.input[1]], found[node.input[2]]) for node in convolutions]
 
 
 @torch.no_grad()
-def fill_stem(stem: nn.Module, path: Path) -> None:
-    layers = [layer for layer in stem.modules() if isinstance(layer, nn.Conv1d | nn.BatchNorm1d)]
+def fill_stems(model: nn.Module, path: Path) -> None:
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv1d | nn.BatchNorm1d)]
     joined = convolutions(path)
     for convolution, norm, (weight, bias) in zip(layers[::2], layers[1::2], joined, strict=True):
         convolution.weight.copy_(weight)
@@ -79,23 +82,30 @@ def graphs():
 
 
 @pytest.fixture(scope="module")
-def image(release):
-    path = release.graph(IMAGE_ENCODER)
-    prior = torch.zeros(len(weights(path)["offset"]))
-    encoder = ImageEncoder(PRESETS["cpu"], release.spec().shape, 0, prior)
-    fill_stem(encoder.stem, path)
+def recipe(release):
+    found = json.loads(release.card.read_text())["recipe"]
+    found.pop("spec")
+    return msgspec.convert(found, Recipe)
+
+
+@pytest.fixture(scope="module")
+def image(release, recipe):
+    path, how = release.graph(IMAGE_ENCODER), recipe.image
+    statements = len(weights(path)["offset"])
+    members = [
+        Vit(how.size, release.spec().shape, how.patch, statements) for _ in range(how.members)
+    ]
+    encoder = ImageEncoder(members, torch.zeros(statements), how.prototypes)
+    fill_stems(encoder, path)
     return fill(encoder, path)
 
 
 @pytest.fixture(scope="module")
-def text(release):
+def text(release, recipe):
     path = release.graph(TEXT_ENCODER)
     found = weights(path)
-    config = structs.replace(
-        PRESETS["cpu"], depth=sum(name.endswith(".qkv.bias") for name in found)
-    )
     sizes = len(found["embed.weight"]), LENGTH, len(found["space.statements.bias"])
-    return fill(TextEncoder(config, *sizes), path)
+    return fill(TextEncoder(recipe.text.tower, *sizes, recipe.image.prototypes), path)
 
 
 @pytest.fixture(scope="module")
@@ -127,12 +137,15 @@ def test_reports(text, graphs, texts, ids):
 
 def test_matches(release, image, text, graphs, images, texts, ids):
     path = release.graph(MATCHER)
-    matcher = Matcher(copy.deepcopy(image), text, text.config)
-    fill_stem(matcher.image.stem, path)
-    space = [
-        name for name in matcher.state_dict() if name.startswith(("image.space", "image.offset"))
+    matcher = Matcher(copy.deepcopy(image), text)
+    fill_stems(matcher.image.members[0], path)
+    tokens = ("image.members.0.stem", "image.members.0.blocks", "image.members.0.pos")
+    elsewhere = [
+        name
+        for name in matcher.state_dict()
+        if name.startswith("image.") and not name.startswith((*tokens, "image.members.0.cls"))
     ]
-    fill(matcher, path, ("language.weight", "language.bias", *space))
+    fill(matcher, path, ("language.weight", "language.bias", *elsewhere))
     with torch.no_grad():
         found = matcher(torch.from_numpy(images[:2]), ids[:24].expand(2, -1, -1)).numpy()
     for one, log_odds in zip(images, found, strict=False):

@@ -69,11 +69,11 @@ def _cut(
     window = spec.window
     slack = max(0, samples - window)
     reach = min(how.shift_s, MAX_SHIFT * spec.window_s) * spec.rate
-    starts: NDArray[np.float64] = random.uniform(0, slack, count)
-    starts += random.uniform(-reach, reach, count)
+    starts: NDArray[np.float64] = random.uniform(0, slack, (count,))
+    starts += random.uniform(-reach, reach, (count,))
     if not how.warp:
         starts = np.rint(starts)  # without a warp, samples stay samples
-    paces = 1.0 + random.uniform(-how.warp, how.warp, count)
+    paces = 1.0 + random.uniform(-how.warp, how.warp, (count,))
     ticks = np.arange(window) - window / 2
     places: NDArray[np.float64] = (
         starts[:, None] + window / 2 + paces[:, None] * ticks
