@@ -108,7 +108,7 @@ def calibrate(
     codes = [code for code in trained.codes if code in dataset.kinds]
     embedder = TorchEmbedder(replace(trained, image=calibration_model), distributed)
     prompts = {code: dataset.kinds[code].description for code in codes}
-    similarity = similarity_with(embedder, fold.signals, prompts)
+    similarity = similarity_with(embedder, fold, prompts)
     return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
 
 
