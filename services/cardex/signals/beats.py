@@ -1,6 +1,6 @@
 """The beats of a cleaned ECG: finding the QRS complexes, and the median beat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ MIN_SLOPE = 0.2
 SEARCH_S = 0.08
 """The R peak is looked for up to this far from the peak of the energy."""
 BEFORE_R = 0.4
-"""Share of a beat's window that lies before the R peak: P wave and PQ time."""
+"""Share of a median beat that lies before the R peak: P wave and PQ time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,14 @@ class Beats:
         if len(self.peaks) < 2:
             return None
         return float(60.0 * self.rate * (len(self.peaks) - 1) / np.ptp(self.peaks))
+
+    def whole(self, length: int, samples: int, before_r: float) -> "Beats":
+        """Return the beats whose `samples` lie within a record of `length` samples.
+
+        `before_r` is the share of `samples` that lies before the R peak.
+        """
+        first = self.peaks - round(before_r * samples)
+        return replace(self, peaks=self.peaks[(first >= 0) & (first + samples <= length)])
 
 
 def find_beats(signal: Signal, rate: float) -> Beats:
@@ -92,11 +100,20 @@ def median_beat(signal: Signal, beats: Beats, samples: int) -> Signal | None:
     return median(cut)
 
 
-def beat_windows(signal: Signal, beats: Beats, samples: int) -> Signal:
-    """Cut every whole beat out of (leads, n): (leads, beats, samples) float32."""
-    first = beats.peaks - round(BEFORE_R * samples)
-    whole = first[(first >= 0) & (first + samples <= signal.shape[1])]
-    places = whole[:, None] + np.arange(samples)  # (beats, samples)
+def beat_windows(signal: Signal, beats: Beats, samples: int, before_r: float = BEFORE_R) -> Signal:
+    """Cut every whole beat out of a record.
+
+    Args:
+        signal: (leads, n) float32, the signal that `beats` were found in.
+        beats: its QRS complexes.
+        samples: length of each beat.
+        before_r: share of `samples` that lies before the R peak.
+
+    Returns:
+        (leads, beats, samples) float32, without the beats that the record cuts off.
+    """
+    peaks = beats.whole(signal.shape[1], samples, before_r).peaks
+    places = peaks[:, None] + np.arange(samples) - round(before_r * samples)  # (beats, samples)
     cut: Signal = signal[:, places]
     return cut
 

@@ -12,8 +12,6 @@ from scipy import signal as dsp
 
 from cardex.domain.ecg import Signal, Waveform
 
-ORDER = 3
-"""Order of the Butterworth band-pass, whose slopes are twice as steep forwards and backwards."""
 NOTCH_Q = 30.0
 """Quality factor of the notch: its frequency over its width."""
 PADDING_S = 4.0
@@ -21,6 +19,7 @@ PADDING_S = 4.0
 passes. It is not turned upside down too, as scipy does by default, since that would make a step of
 an R peak with which a record begins."""
 LOWEST_HZ, HIGHEST_HZ = 0.01, 500.0
+MAX_ORDER = 8
 MAX_POINTS = 101
 AT_ONCE = 1_000_000
 """Samples that are transformed in one call: all leads of a short record, one lead of a long one."""
@@ -36,11 +35,14 @@ class Filter:
         notch_hz: mains frequency that is removed with Q = 30, Hz; 0 for none (Qiu et al. 2023).
         points: length of a centred moving average at the model's rate, in samples; 1 for none (Qiu
             et al. 2023).
+        order: order of the Butterworth band-pass, whose slopes are twice as steep since it acts
+            forwards and backwards.
     """
 
     band_hz: tuple[float, float] = (0.5, 40.0)
     notch_hz: float = 0.0
     points: int = 1
+    order: int = 3
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -60,6 +62,8 @@ class Filter:
             raise ValueError(f"notch_hz {self.notch_hz}: must be 40 to 70 Hz, or 0 for none")
         if not 1 <= self.points <= MAX_POINTS or self.points % 2 == 0:
             raise ValueError(f"points {self.points}: must be odd, 1 to {MAX_POINTS}")
+        if not 1 <= self.order <= MAX_ORDER:
+            raise ValueError(f"order {self.order}: must be 1 to {MAX_ORDER}")
         # Equal filters must have the same JSON form, since an id is computed from it.
         object.__setattr__(self, "band_hz", (low + 0.0, high + 0.0))
         object.__setattr__(self, "notch_hz", float(self.notch_hz) + 0.0)
@@ -142,27 +146,25 @@ def _response(length: int, at_rate: int, rate: float, wanted: Filter) -> NDArray
     """Return the gain of each frequency that both rates hold, times the resampling's factor."""
     bins = min(length, at_rate) // 2 + 1
     hertz = np.arange(bins) * rate / at_rate
-    gain = _band_pass(wanted.band_hz, rate, hertz) * _moving_average(wanted.points, rate, hertz)
+    gain = _band_pass(wanted, rate, hertz) * _moving_average(wanted.points, rate, hertz)
     gain *= _notch(wanted.notch_hz, hertz) * at_rate / length
     if length != at_rate:
         gain[-1] = 0.0  # of the Nyquist frequency a spectrum holds only one phase
     return gain.astype(np.float32)
 
 
-def _band_pass(
-    band_hz: tuple[float, float], rate: float, hertz: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    low, high = band_hz
-    if max(band_hz) >= rate / 2:
-        raise ValueError(f"a rate of {rate:g} Hz cannot hold the band {band_hz} Hz")
+def _band_pass(wanted: Filter, rate: float, hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    low, high = wanted.band_hz
+    if max(wanted.band_hz) >= rate / 2:
+        raise ValueError(f"a rate of {rate:g} Hz cannot hold the band {wanted.band_hz} Hz")
     if not high and not low:
         return np.ones_like(hertz)
     if high and low:
-        sections = dsp.butter(ORDER, band_hz, btype="bandpass", output="sos", fs=rate)
+        sections = dsp.butter(wanted.order, wanted.band_hz, btype="bandpass", output="sos", fs=rate)
     elif high:
-        sections = dsp.butter(ORDER, high, btype="lowpass", output="sos", fs=rate)
+        sections = dsp.butter(wanted.order, high, btype="lowpass", output="sos", fs=rate)
     else:
-        sections = dsp.butter(ORDER, low, btype="highpass", output="sos", fs=rate)
+        sections = dsp.butter(wanted.order, low, btype="highpass", output="sos", fs=rate)
     _, response = dsp.freqz_sos(sections, worN=hertz, fs=rate)
     return np.abs(response) ** 2
 

@@ -11,9 +11,10 @@ from cardex.domain.ecg import LEADS
 from cardex.signals.cleaning import MONITORING, Filter, seconds_to_samples
 
 Layout = Literal["all-grid", "all-concat", "simple-plot", "raster"]
-Source = Literal["rhythm", "median-beat"]
-Encoding = Literal["gasf", "gadf", "rp", "mtf"]
-Scaling = Literal["lead", "record", "deviation", "millivolt"]
+Source = Literal["rhythm", "median-beat", "beat"]
+Encoding = Literal["gasf", "gadf", "rp", "mtf", "black"]
+Scaling = Literal["lead", "record", "deviation", "millivolt", "peak"]
+Fill = Literal["rows", "columns"]
 Dtype = Literal["uint8", "float32"]
 
 MAX_PIXELS = 4096
@@ -30,8 +31,9 @@ class ImageSpec:
             "all-concat": the leads joined end to end are one tile. "simple-plot": each lead is
             drawn as a curve in its tile. "raster": one row of pixels for each lead, one column for
             each sample.
-        source: "rhythm" for the best window of the record, "median-beat" for its median beat.
-        encodings: one to three channels of "all-grid" and "all-concat".
+        source: "rhythm" for the best window of the record, "median-beat" for its median beat,
+            "beat" for one beat with its R peak in the middle.
+        encodings: one to three channels of "all-grid" and "all-concat"; "black" is an empty one.
         rate: Hz to which the record is resampled.
         window_s: length of the window or the beat, s.
         filter: the filter that the record passes before.
@@ -44,12 +46,17 @@ class ImageSpec:
             themselves.
         scaling: the amplitudes that become -1 and 1: "lead" for the extremes of each lead, "record"
             for those of all leads, "deviation" for 8 standard deviations about the mean of each
-            lead, which hardly changes with a single spike, or "millivolt" for `full_scale_mv`.
+            lead, which hardly changes with a single spike, "millivolt" for `full_scale_mv`, or
+            "peak" for the largest absolute value of each lead. With "peak", 0 mV stays 0, and the
+            RP shows distances of up to this value, larger ones as 1.
         full_scale_mv: amplitude at the end of the scale "millivolt", and of the channel that
             `amplitude` adds.
         dtype: "uint8" for pixels of 0 to 255, "float32" for the values themselves.
         amplitude: whether "raster" has a second channel with the amplitudes in mV over
             `full_scale_mv`, beside the shape that another scaling shows.
+        fill: whether the leads fill the tiles row by row ("rows") or column by column ("columns").
+        size: side in pixels of the square to which the whole image is resized at last; 0 to leave
+            it as it is drawn.
     """
 
     layout: Layout = "all-grid"
@@ -68,6 +75,8 @@ class ImageSpec:
     full_scale_mv: float = 2.0
     dtype: Dtype = "uint8"
     amplitude: bool = False
+    fill: Fill = "rows"
+    size: int = 0
 
     def __post_init__(self) -> None:
         """Check the fields.
@@ -75,28 +84,36 @@ class ImageSpec:
         Raises:
             ValueError: naming the field and what it may be.
         """
-        for field, allowed in _CHOICES.items():
-            if getattr(self, field) not in allowed:
-                raise ValueError(
-                    f"{field} {getattr(self, field)!r}: must be {' or '.join(allowed)}"
-                )
-        known = get_args(Encoding)
-        distinct = set(self.encodings)
-        if not 1 <= len(distinct) == len(self.encodings) <= 3 or not distinct <= set(known):
-            raise ValueError(
-                f"encodings {self.encodings}: must be one to three of {', '.join(known)}"
-            )
+        self._check_choices()
         for field, (low, high) in _RANGES.items():
             if not low <= getattr(self, field) <= high:
                 raise ValueError(f"{field} {getattr(self, field)}: must be {low} to {high}")
         for field in ("rate", "window_s", "threshold", "full_scale_mv"):
             # Equal specifications must have the same JSON form, since their id is computed from it.
             object.__setattr__(self, field, float(getattr(self, field)) + 0.0)
+        self._check_together()
+
+    def _check_choices(self) -> None:
+        for field, allowed in _CHOICES.items():
+            if getattr(self, field) not in allowed:
+                raise ValueError(
+                    f"{field} {getattr(self, field)!r}: must be {' or '.join(allowed)}"
+                )
+        shown = [encoding for encoding in self.encodings if encoding != "black"]
+        known = get_args(Encoding)
+        if not 1 <= len(set(shown)) == len(shown) <= len(self.encodings) <= 3 or not set(
+            shown
+        ) <= set(known):
+            raise ValueError(
+                f"encodings {self.encodings}: must be one to three of {', '.join(known)}"
+            )
+
+    def _check_together(self) -> None:
         if self.rate <= 2 * max(self.filter.band_hz):
             raise ValueError(
                 f"rate {self.rate:g}: must be over twice the band's {self.filter.band_hz}"
             )
-        if self.source == "median-beat" and self.window_s > MAX_BEAT_S:
+        if self.source != "rhythm" and self.window_s > MAX_BEAT_S:
             raise ValueError(f"window_s {self.window_s:g}: a beat has at most {MAX_BEAT_S:g} s")
         if self.layout != "raster" and self._needed > self._drawn:
             raise ValueError(
@@ -122,6 +139,12 @@ class ImageSpec:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of the image."""
+        height, width, channels = self.canvas
+        return (self.size or height), (self.size or width), channels
+
+    @property
+    def canvas(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the image before it is resized to `size`."""
         if self.layout == "raster":
             return len(LEADS), self.window, 1 + self.amplitude
         if self.layout == "all-concat":
@@ -153,11 +176,13 @@ class ImageSpec:
         return msgspec.json.encode(self._written()).decode()
 
     def _written(self) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in _ADDED or value != _ADDED[name]
-        }
+        fields = asdict(self)
+        for path, default in _ADDED.items():
+            outer, _, name = path.rpartition(".")
+            holder = fields[outer] if outer else fields
+            if holder[name] == default:
+                del holder[name]
+        return fields
 
     @classmethod
     def from_json(cls, text: str) -> "ImageSpec":
@@ -191,6 +216,7 @@ _CHOICES = {
     "source": get_args(Source),
     "scaling": get_args(Scaling),
     "dtype": get_args(Dtype),
+    "fill": get_args(Fill),
 }
 _RANGES: dict[str, tuple[float, float]] = {
     "rate": (50.0, 1000.0),
@@ -202,9 +228,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "delay": (1, 100),
     "threshold": (0.0, 1.0),
     "full_scale_mv": (0.1, 50.0),
+    "size": (0, 1024),
 }
 
-_ADDED: dict[str, Any] = {"amplitude": False}
+_ADDED: dict[str, Any] = {"amplitude": False, "fill": "rows", "size": 0, "filter.order": 3}
 """Fields, with their defaults, that models exported by earlier releases do not have."""
 
 

@@ -1,13 +1,15 @@
 """Drawing images of cleaned ECGs as an `ImageSpec` says."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as Picture
 
 from cardex.domain.ecg import Image, Signal, Waveform
-from cardex.signals.beats import find_beats, median_beat
-from cardex.signals.cleaning import clean
+from cardex.signals.beats import BEFORE_R, Beats, beat_windows, find_beats, median
+from cardex.signals.cleaning import clean, seconds_to_samples
 from cardex.signals.encodings import (
     gadf,
     gasf,
@@ -18,7 +20,7 @@ from cardex.signals.encodings import (
     segment_bounds,
 )
 from cardex.signals.image_spec import ImageSpec, Layout
-from cardex.signals.windows import best_window
+from cardex.signals.windows import best_start, best_window
 
 _HALF = np.float32(0.5)
 _MIDDLE = 128
@@ -27,6 +29,10 @@ DEVIATIONS = np.float32(8.0)
 """Standard deviations at the end of the scale "deviation": an R peak has about six."""
 MIN_DEVIATION = 1e-4
 """A smaller deviation counts as this one, so that a flat lead is not scaled up."""
+CENTRED = 0.5
+"""Share of a single beat that lies before its R peak."""
+STRETCH_S = 4.0
+"""Length of the stretch whose middle beat is drawn: it holds two whole beats at 30 a minute."""
 
 
 def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
@@ -39,13 +45,38 @@ def image_of(waveform: Waveform, spec: ImageSpec) -> Image:
 def window_of(cleaned: Signal, spec: ImageSpec) -> Signal:
     """Return the part of a cleaned record that is drawn: (12, window) float32, mV.
 
-    If the specification asks for the median beat and no beat is found, it is the best window.
+    Of the source "beat" it is the beat whose R peak is nearest to the middle of the best
+    `STRETCH_S` seconds. If the specification asks for a beat and none is found, it is the best
+    window.
     """
+    beats = _whole_beats(cleaned, spec)
+    if not beats.peaks.size:
+        return best_window(cleaned, spec.window, spec.rate)
     if spec.source == "median-beat":
-        beat = median_beat(cleaned, find_beats(cleaned, spec.rate), spec.window)
-        if beat is not None:
-            return beat
-    return best_window(cleaned, spec.window, spec.rate)
+        return median(beat_windows(cleaned, beats, spec.window))
+    stretch = min(seconds_to_samples(STRETCH_S, spec.rate), cleaned.shape[1])
+    middle = best_start(cleaned, stretch, spec.rate) + stretch / 2
+    nearest = np.abs(beats.peaks - middle).argmin()
+    only = replace(beats, peaks=beats.peaks[nearest : nearest + 1])
+    return beat_windows(cleaned, only, spec.window, CENTRED)[:, 0]
+
+
+def beats_of(cleaned: Signal, spec: ImageSpec) -> Signal:
+    """Return each whole beat of a cleaned record, to draw any of them.
+
+    Args:
+        cleaned: (12, samples) float32, mV, at the rate of `spec`.
+        spec: the image; its source is "beat" or "median-beat".
+
+    Returns:
+        (beats, 12, window) float32, mV, in their order in the record; at least one, since a record
+        without a beat gives what `window_of` returns.
+    """
+    beats = _whole_beats(cleaned, spec)
+    if not beats.peaks.size:
+        return window_of(cleaned, spec)[None]
+    cut = beat_windows(cleaned, beats, spec.window, _before_r(spec))
+    return np.ascontiguousarray(cut.transpose(1, 0, 2))
 
 
 def draw(windows: Signal, spec: ImageSpec, calibrated: NDArray[np.bool_] | None = None) -> Image:
@@ -61,12 +92,17 @@ def draw(windows: Signal, spec: ImageSpec, calibrated: NDArray[np.bool_] | None 
     Returns:
         (B, height, width, channels) of the specification's dtype. As float32, GAF and raster are in
         [-1, 1]; RP (as a share of the largest possible distance), MTF and curves are in [0, 1]. As
-        uint8 the same ranges become 0 to 255. Unused tiles of a grid are 0.
+        uint8 the same ranges become 0 to 255. Unused tiles of a grid and black channels are 0.
     """
     images = np.zeros((len(windows), *spec.shape), dtype=spec.dtype)
+    canvas = np.zeros(spec.canvas, dtype=spec.dtype) if spec.size else None
     paint = _PAINTERS[spec.layout]
     for window, image in zip(windows, images, strict=True):  # one at a time fits the CPU's cache
-        paint(window, image, spec)
+        if canvas is None:
+            paint(window, image, spec)
+        else:
+            paint(window, canvas, spec)  # the painter writes the same pixels each time
+            _resize(canvas, image)
     if spec.amplitude and calibrated is not None:
         images[~calibrated, ..., 1] = _MIDDLE if spec.dtype == "uint8" else 0.0
     return images
@@ -74,13 +110,13 @@ def draw(windows: Signal, spec: ImageSpec, calibrated: NDArray[np.bool_] | None 
 
 def _paint_grid(window: Signal, image: Image, spec: ImageSpec) -> None:
     tiles = _tiles(image, spec)
-    for channel, (field, lowest) in enumerate(_fields(window, spec)):
+    for channel, field, lowest in _fields(window, spec):
         _lay(tiles[..., channel], field, lowest=lowest)
 
 
 def _paint_concat(window: Signal, image: Image, spec: ImageSpec) -> None:
     joined = window.reshape(1, -1)  # (1, 12 * window)
-    for channel, (field, lowest) in enumerate(_fields(joined, spec)):
+    for channel, field, lowest in _fields(joined, spec):
         _store(image[..., channel], field[0], lowest=lowest)
 
 
@@ -111,21 +147,43 @@ _PAINTERS: Mapping[Layout, Callable[[Signal, Image, ImageSpec], None]] = {
 }
 
 
-def _fields(series: Signal, spec: ImageSpec) -> Iterator[tuple[Signal, float]]:
-    """Yield each encoding of (series, n) as (series, tile, tile), and its lowest value."""
+def _whole_beats(cleaned: Signal, spec: ImageSpec) -> Beats:
+    """Find the beats that can be cut as the specification says; none for the source "rhythm"."""
+    if spec.source == "rhythm":
+        return Beats(np.empty(0, dtype=np.int64), spec.rate)
+    found = find_beats(cleaned, spec.rate)
+    return found.whole(cleaned.shape[1], spec.window, _before_r(spec))
+
+
+def _before_r(spec: ImageSpec) -> float:
+    return CENTRED if spec.source == "beat" else BEFORE_R
+
+
+def _fields(series: Signal, spec: ImageSpec) -> Iterator[tuple[int, Signal, float]]:
+    """Yield each channel's number, its encoding of (series, n), and its lowest value.
+
+    The encoding is (series, tile, tile); a black channel has none.
+    """
     pixels = _scaled(paa(series, spec.tile), spec)
-    for encoding in spec.encodings:
+    for channel, encoding in enumerate(spec.encodings):
         if encoding == "gasf":
-            yield gasf(pixels), -1.0
+            yield channel, gasf(pixels), -1.0
         elif encoding == "gadf":
-            yield gadf(pixels), -1.0
+            yield channel, gadf(pixels), -1.0
         elif encoding == "rp":
             points = pixels if spec.dimension == 1 else _scaled(paa(series, spec.points), spec)
-            # the largest distance, from -1 to 1 in every dimension, becomes 1
-            share = points * np.float32(0.5 / spec.dimension**0.5)
-            yield recurrence(share, spec.dimension, spec.delay, spec.threshold or None), 0.0
-        else:
-            yield markov_transition_field(series, spec.tile, spec.bins), 0.0
+            yield channel, _distances(points, spec), 0.0
+        elif encoding == "mtf":
+            yield channel, markov_transition_field(series, spec.tile, spec.bins), 0.0
+
+
+def _distances(points: Signal, spec: ImageSpec) -> Signal:
+    """Return the RP of points in [-1, 1], with distances from 0 to 1."""
+    # the distance that becomes 1: from 0 to the peak, or the largest, from -1 to 1
+    longest = 1.0 if spec.scaling == "peak" else 2.0
+    share = points * np.float32(1.0 / longest / spec.dimension**0.5)
+    plot = recurrence(share, spec.dimension, spec.delay, spec.threshold or None)
+    return np.minimum(plot, np.float32(1.0), out=plot)
 
 
 def _scaled(series: Signal, spec: ImageSpec) -> Signal:
@@ -137,6 +195,10 @@ def _scaled(series: Signal, spec: ImageSpec) -> Signal:
         deviation = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True))
         centred /= DEVIATIONS * np.maximum(deviation, np.float32(MIN_DEVIATION))
         return np.clip(centred, -1.0, 1.0)
+    if spec.scaling == "peak":
+        largest = np.abs(series).max(axis=-1, keepdims=True)
+        over_peak: Signal = series / np.maximum(largest, np.finfo(np.float32).tiny)
+        return over_peak
     return rescale(series, axis=-1 if spec.scaling == "lead" else (-2, -1))
 
 
@@ -146,18 +208,31 @@ def _millivolts(series: Signal, spec: ImageSpec) -> Signal:
 
 
 def _tiles(image: Image, spec: ImageSpec) -> Image:
-    """Return a view of a grid image as its tiles: (rows, columns, tile, tile, channels)."""
+    """Return a view of a grid image as its tiles, in lines that the leads fill one by one.
+
+    (rows, columns, tile, tile, channels), or (columns, rows, ..) where they fill columns.
+    """
     rows, channels = image.shape[0] // spec.tile, image.shape[2]
     split = image.reshape(rows, spec.tile, spec.columns, spec.tile, channels)
-    return split.transpose(0, 2, 1, 3, 4)
+    lines = split.transpose(0, 2, 1, 3, 4)
+    return lines if spec.fill == "rows" else lines.swapaxes(0, 1)
 
 
 def _lay(tiles: Image, fields: Signal, *, lowest: float) -> None:
-    """Write the fields (leads, tile, tile) into (rows, columns, tile, tile), row by row."""
-    columns = tiles.shape[1]
-    for row, target in enumerate(tiles):
-        some = fields[row * columns : (row + 1) * columns]
+    """Write the fields (leads, tile, tile) into (lines, tiles of a line, tile, tile)."""
+    length = tiles.shape[1]
+    for line, target in enumerate(tiles):
+        some = fields[line * length : (line + 1) * length]
         _store(target[: len(some)], some, lowest=lowest)
+
+
+def _resize(canvas: Image, image: Image) -> None:
+    """Resize one image by Pillow's bilinear filter, which averages where it makes smaller."""
+    height, width, channels = image.shape
+    for channel in range(channels):
+        picture = Picture.fromarray(np.ascontiguousarray(canvas[..., channel]))
+        resized = picture.resize((width, height), Picture.Resampling.BILINEAR)
+        image[..., channel] = np.asarray(resized)
 
 
 def _store(target: Image, field: Signal, *, lowest: float) -> None:

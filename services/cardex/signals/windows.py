@@ -31,9 +31,17 @@ def best_window(signal: Signal, samples: int, rate: float) -> Signal:
     Returns:
         (leads, samples) float32. A shorter record is put in the middle of zeros.
     """
+    if signal.shape[-1] <= samples:
+        return centre_window(signal, samples)
+    start = best_start(signal, samples, rate)
+    return np.ascontiguousarray(signal[:, start : start + samples])
+
+
+def best_start(signal: Signal, samples: int, rate: float) -> int:
+    """Return the first sample of the best window; 0 where the record is not longer than it."""
     spare = signal.shape[-1] - samples
     if spare <= 0:
-        return centre_window(signal, samples)
+        return 0
     block = seconds_to_samples(BLOCK_S, rate)
     bad = _bad_leads(signal, block)
     starts = np.unique(np.append(np.arange(0, spare, max(1, block // 2)), (spare // 2, spare)))
@@ -43,8 +51,7 @@ def best_window(signal: Signal, samples: int, rate: float) -> Signal:
     totals = np.append(0, np.cumsum(bad))
     found = totals[last] - totals[first]
     order = np.lexsort((np.abs(starts - spare // 2), found))
-    start = int(starts[order[0]])
-    return np.ascontiguousarray(signal[:, start : start + samples])
+    return int(starts[order[0]])
 
 
 def centre_window(signal: Signal, samples: int) -> Signal:

@@ -106,6 +106,18 @@ def test_a_constant_stays_constant_up_to_the_ends():
     np.testing.assert_allclose(clean(flat, TARGET, OPEN), 3.0, atol=1e-5)
 
 
+def test_second_order_is_a_high_pass_and_a_low_pass_of_second_order(ptbxl):
+    high = butter(2, 0.5, btype="highpass", fs=TARGET, output="sos")
+    low = butter(2, 15.0, btype="lowpass", fs=TARGET, output="sos")
+    wanted = Filter(band_hz=(0.5, 15.0), order=2)
+    for waveform in ptbxl("records100", 4):
+        level = sosfiltfilt(high, waveform.signal, axis=-1, padtype="even", padlen=999)
+        expected = sosfiltfilt(low, level, axis=-1)[:, 100:-100]
+        found = clean(waveform, TARGET, wanted)[:, 100:-100]
+        apart = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
+        assert apart < 0.05
+
+
 def test_at_the_models_rate_cleaning_equals_scipys_zero_phase_filter(ptbxl):
     sections = butter(3, (0.5, 40.0), btype="bandpass", fs=TARGET, output="sos")
     for waveform in ptbxl("records100", 10):
@@ -175,6 +187,8 @@ def test_the_moving_average_is_a_centred_mean():
         {"notch_hz": float("nan")},
         {"notch_hz": 1e200},
         {"notch_hz": 1e-200},
+        {"order": 0},
+        {"order": 9},
         {"band_hz": (float("nan"), 40.0)},
         {"band_hz": (0.5, float("inf"))},
         {"band_hz": (1e-9, 40.0)},

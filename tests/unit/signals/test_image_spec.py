@@ -36,6 +36,20 @@ def test_an_added_field_is_written_only_where_it_is_used():
 
 
 @pytest.mark.parametrize(
+    "spec",
+    [
+        ImageSpec(fill="columns"),
+        ImageSpec(size=224),
+        ImageSpec(filter=Filter(order=2)),
+        ImageSpec(source="beat", window_s=1.0, scaling="peak", encodings=("gasf", "black")),
+    ],
+)
+def test_what_was_added_survives_its_json_and_has_an_id_of_its_own(spec):
+    assert ImageSpec.from_json(spec.to_json()) == spec
+    assert spec.id != ImageSpec().id
+
+
+@pytest.mark.parametrize(
     "fields", [{"layout": "all-grid"}, {"layout": "raster", "scaling": "millivolt"}]
 )
 def test_amplitudes_stand_beside_a_raster_of_another_scaling(fields):
@@ -138,6 +152,11 @@ def test_some_fields_make_a_specification_with_the_defaults_of_the_others():
         ("encodings", ("gasf", "gasf")),
         ("encodings", ("gasf", "gadf", "rp", "mtf")),
         ("encodings", ("fft",)),
+        ("encodings", ("black",)),
+        ("encodings", ("black", "rp", "black", "black")),
+        ("fill", "diagonal"),
+        ("size", -1),
+        ("size", 5000),
         ("rate", 10.0),
         ("rate", 80.0),
         ("window_s", 0.0),
@@ -169,6 +188,7 @@ def test_a_plot_needs_no_trajectories():
     ImageSpec(layout="simple-plot", dimension=32, delay=100)
 
 
-def test_a_beat_does_not_last_ten_seconds():
+@pytest.mark.parametrize("source", ["median-beat", "beat"])
+def test_a_beat_does_not_last_ten_seconds(source):
     with pytest.raises(ValueError, match="window_s"):
-        ImageSpec(source="median-beat")
+        ImageSpec(source=source)

@@ -5,10 +5,10 @@ import pytest
 
 from cardex.domain.ecg import LEADS, Waveform
 from cardex.signals.beats import find_beats, median_beat
-from cardex.signals.cleaning import clean
+from cardex.signals.cleaning import Filter, clean
 from cardex.signals.encodings import gasf, markov_transition_field, paa, recurrence, rescale
 from cardex.signals.image_spec import ImageSpec
-from cardex.signals.images import draw, image_of, window_of
+from cardex.signals.images import beats_of, draw, image_of, window_of
 from cardex.signals.windows import best_window
 from tests.helpers.ecgs import ecg
 
@@ -269,3 +269,121 @@ def test_a_record_without_a_beat_falls_back_to_its_window():
     spec = ImageSpec(layout="raster", source="median-beat", window_s=0.8)
     cleaned = np.zeros((12, 1000), dtype=np.float32)
     assert window_of(cleaned, spec).shape == (12, 80)
+
+
+# The image of Qiu et al. 2023 as their public code makes it: one second at an R peak.
+
+ONE_SECOND = ImageSpec(
+    source="beat",
+    window_s=1.0,
+    filter=Filter(band_hz=(0.5, 15.0), order=2),
+    tile=100,
+    bins=4,
+    scaling="peak",
+    fill="columns",
+    size=224,
+)
+
+
+def by_columns(image: np.ndarray, lead: int) -> np.ndarray:
+    """The tile of a lead where I, II and III stand in the first column."""
+    column, row = divmod(lead, 3)
+    return image[100 * row : 100 * row + 100, 100 * column : 100 * column + 100]
+
+
+def test_one_second_at_an_r_peak_equals_pyts_in_every_tile(pyts_image, ptbxl):
+    spec = replace(ONE_SECOND, size=0, dtype="float32")
+    gaf = pyts_image.GramianAngularField(sample_range=None)
+    plot = pyts_image.RecurrencePlot(threshold=None)
+    field = pyts_image.MarkovTransitionField(n_bins=4)
+    for waveform in ptbxl("records100", 4):
+        second = window_of(clean(waveform, 100.0, spec.filter), spec)
+        image = draw(second[None], spec)[0]
+        assert image.shape == (300, 400, 3)
+        scaled = second.astype(np.float64)
+        scaled /= np.abs(scaled).max(axis=1, keepdims=True)
+        expected = np.stack(
+            [
+                gaf.fit_transform(scaled),
+                np.clip(plot.fit_transform(scaled), 0.0, 1.0),
+                field.fit_transform(scaled),
+            ],
+            axis=-1,
+        )
+        for lead in range(12):
+            np.testing.assert_allclose(by_columns(image, lead), expected[lead], atol=8e-4)
+            np.testing.assert_allclose(
+                by_columns(image, lead)[..., 1:], expected[lead][..., 1:], atol=1e-6
+            )
+
+
+def test_the_whole_image_is_resized_at_last():
+    second = window()[:, 300:400]
+    image = draw(np.stack([second, -second]), ONE_SECOND)
+    assert image.shape == (2, *ONE_SECOND.shape) == (2, 224, 224, 3)
+    drawn = draw(second[None], replace(ONE_SECOND, size=0))[0].astype(float)
+    means = drawn.reshape(3, 100, 4, 100, 3).mean(axis=(1, 3))  # of each tile
+    tiles = image[0].astype(float)
+    for row, column in np.ndindex(3, 4):
+        inside = tiles[round(row * 224 / 3) :, 56 * column : 56 * column + 56]
+        found = inside[: round(224 / 3)].mean(axis=(0, 1))
+        np.testing.assert_allclose(found, means[row, column], atol=3.0)
+    values = draw(second[None], replace(ONE_SECOND, dtype="float32"))[0]
+    np.testing.assert_allclose(values[..., 0] * 127.5 + 127.5, tiles[..., 0], atol=1.6)
+    np.testing.assert_allclose(values[..., 1:] * 255.0, tiles[..., 1:], atol=1.6)
+
+
+def test_an_encoding_that_is_left_out_is_a_black_channel():
+    second = window()[None, :, 300:400]
+    whole = draw(second, ONE_SECOND)
+    only = draw(second, replace(ONE_SECOND, encodings=("black", "rp", "black")))
+    np.testing.assert_array_equal(only[..., 1], whole[..., 1])
+    assert not only[..., [0, 2]].any()
+
+
+def test_over_its_peak_a_lead_keeps_its_baseline():
+    spec = ImageSpec(layout="raster", scaling="peak", dtype="float32")
+    signal = window()
+    signal[6] = 0.0
+    found = draw(signal[None], spec)[0, ..., 0]
+    largest = np.abs(signal).max(axis=1, keepdims=True)
+    np.testing.assert_allclose(found, signal / np.where(largest, largest, 1.0), atol=1e-6)
+
+
+def test_a_plot_of_one_second_reaches_to_its_largest_value():
+    spec = replace(ONE_SECOND, layout="simple-plot", size=0)
+    signal = np.zeros((12, 100), dtype=np.float32)
+    signal[1, 50] = 0.7
+    tile = by_columns(draw(signal[None], spec)[0], 1)[..., 0]
+    assert np.flatnonzero(tile.any(axis=1))[[0, -1]].tolist() == [0, 50]
+    assert draw(signal[None], replace(spec, size=224)).shape == (1, 224, 224, 1)
+
+
+def test_the_beat_nearest_to_the_middle_of_the_best_stretch_is_drawn():
+    cleaned = clean(Waveform(ecg(bpm=60.0), 500.0), 100.0, ONE_SECOND.filter)
+    peaks = find_beats(cleaned, 100.0).peaks
+    nearest = peaks[np.abs(peaks - 500).argmin()]
+    np.testing.assert_array_equal(
+        window_of(cleaned, ONE_SECOND), cleaned[:, nearest - 50 : nearest + 50]
+    )
+    cleaned[:, 450:550] *= 8.0  # an artefact in the middle of the record
+    place = window_of(cleaned, ONE_SECOND)
+    assert np.abs(place).max() < 0.5 * np.abs(cleaned).max()
+
+
+def test_all_whole_beats_can_be_drawn():
+    cleaned = clean(Waveform(ecg(bpm=60.0), 500.0), 100.0, ONE_SECOND.filter)
+    found = find_beats(cleaned, 100.0).peaks
+    whole = [peak for peak in found if 50 <= peak <= len(cleaned[0]) - 50]
+    beats = beats_of(cleaned, ONE_SECOND)
+    assert beats.shape == (len(whole), 12, 100) and len(whole) < len(found)
+    for peak, beat in zip(whole, beats, strict=True):
+        np.testing.assert_array_equal(beat, cleaned[:, peak - 50 : peak + 50])
+    assert any(np.array_equal(beat, window_of(cleaned, ONE_SECOND)) for beat in beats)
+
+
+def test_a_record_without_a_beat_gives_one_second_of_itself():
+    flat = np.zeros((12, 1000), dtype=np.float32)
+    assert beats_of(flat, ONE_SECOND).shape == (1, 12, 100)
+    short = np.ones((12, 40), dtype=np.float32)
+    assert window_of(short, ONE_SECOND).shape == (12, 100)
