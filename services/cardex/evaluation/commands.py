@@ -221,7 +221,7 @@ class _Measured:
         gallery = gallery_of(self.task)
         scores = self.outcome.ecgs @ self.caching.texts(gallery.texts).T
         match_logits, cost = reranking.ask(
-            self.embedder, self.task.signals, gallery.texts, scores, count, self.track
+            self.embedder, self.task.ecgs, gallery.texts, scores, count, self.track
         )
         wanted = [name for name in reranking.PROTOCOLS if name in protocols]
         answers = reranking.compare(scores, match_logits, gallery, weights, wanted)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cardex.domain.ecg import Embedding, Signal
+from cardex.domain.ecg import Embedding
+from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embedder import Embedder
 from cardex.reports.ptbxl import StatementKind
 from cardex.signals.images import draw, window_of
@@ -12,13 +13,13 @@ from cardex.signals.images import draw, window_of
 AT_ONCE = 64
 
 
-def embed_ecgs(embedder: Embedder, signals: Signal) -> Embedding:
-    """Cut windows from cleaned (ECGs, 12, samples) signals, draw and embed them: (ECGs, E)."""
-    windows = np.stack([window_of(signal, embedder.spec) for signal in signals])
-    parts = [
-        embedder.images(draw(windows[first : first + AT_ONCE], embedder.spec))
-        for first in range(0, len(windows), AT_ONCE)
-    ]
+def embed_ecgs(embedder: Embedder, ecgs: Ecgs) -> Embedding:
+    """Draw the ECGs' windows and embed them: (ECGs, E)."""
+    parts = []
+    for first in range(0, len(ecgs.records), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        windows = np.stack([window_of(signal, embedder.spec) for signal in ecgs.signals[some]])
+        parts.append(embedder.images(draw(windows, embedder.spec, ecgs.calibrated[some])))
     return np.concatenate(parts)
 
 

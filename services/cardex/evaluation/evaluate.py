@@ -70,7 +70,7 @@ def outcome_of(
     protocols: Sequence[str] = PROTOCOLS,
 ) -> Outcome:
     """Ask a model about every ECG, as the protocols need it."""
-    ecgs = embed_ecgs(embedder, task.signals)
+    ecgs = embed_ecgs(embedder, task.ecgs)
     measured = PROBABILITIES in protocols and detectors
     return Outcome(
         ecgs=ecgs,

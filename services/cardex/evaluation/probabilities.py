@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import Embedding, Signal
+from cardex.domain.ecg import Embedding
 from cardex.evaluation.calibration import Curve, calibration_error
 from cardex.evaluation.dataset import carried
+from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embedder import Embedder
 from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.intervals import Interval, Subset
@@ -148,8 +149,8 @@ def _rounded(found: Interval | None) -> list[float] | None:
 
 
 def similarity_with(
-    embedder: Embedder, signals: Signal, prompts: Mapping[str, str]
+    embedder: Embedder, ecgs: Ecgs, prompts: Mapping[str, str]
 ) -> NDArray[np.float32]:
     """Return the cosine similarity of each ECG with each prompt: (ECGs, prompts) float32."""
     vectors = embedder.texts(list(prompts.values()))
-    return np.asarray(embed_ecgs(embedder, signals) @ vectors.T, dtype=np.float32)
+    return np.asarray(embed_ecgs(embedder, ecgs) @ vectors.T, dtype=np.float32)

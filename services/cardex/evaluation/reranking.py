@@ -7,9 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import Image, Signal
+from cardex.domain.ecg import Image
 from cardex.evaluation import retrieval
 from cardex.evaluation.caching_embedder import Track, untracked
+from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.metrics import Scores
 from cardex.evaluation.retrieval import Answers, Gallery
 from cardex.signals.image_spec import ImageSpec
@@ -29,14 +30,14 @@ class Matcher(Protocol):
 
 
 def ask(
-    matcher: Matcher, signals: Signal, texts: Sequence[str], scores: Scores, count: int,
+    matcher: Matcher, ecgs: Ecgs, texts: Sequence[str], scores: Scores, count: int,
     track: Track = untracked,
 ) -> tuple[Scores, float]:  # fmt: skip
     """Ask the matcher about each ECG's `count` nearest texts.
 
     Args:
         matcher: the model.
-        signals: (ECGs, 12, samples) float32, mV, cleaned.
+        ecgs: the ECGs.
         texts: the gallery's distinct texts.
         scores: (ECGs, texts) cosine similarities.
         count: number of texts that are matched with each ECG.
@@ -49,12 +50,13 @@ def ask(
     nearest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     found = np.full(scores.shape, np.nan, dtype=np.float32)
     spent = 0.0
-    for row in track(range(len(signals)), f"matching {count} reports with each ECG"):
-        (image,) = draw(window_of(signals[row], matcher.spec)[None], matcher.spec)
+    for row in track(range(len(ecgs.records)), f"matching {count} reports with each ECG"):
+        window = window_of(ecgs.signals[row], matcher.spec)
+        (image,) = draw(window[None], matcher.spec, ecgs.calibrated[row : row + 1])
         start = time.perf_counter()
         found[row, nearest[row]] = matcher.match(image, [texts[place] for place in nearest[row]])
         spent += time.perf_counter() - start
-    return found, 1e3 * spent / max(1, len(signals))
+    return found, 1e3 * spent / max(1, len(ecgs.records))
 
 
 def combined(scores: Scores, match_logits: Scores, weight: float) -> Scores:

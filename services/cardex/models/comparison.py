@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import Image, Signal
+from cardex.domain.ecg import Image
 from cardex.domain.errors import InvalidReport
 from cardex.evaluation.dataset import Dataset
+from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.evaluate import gallery_of, task_of
 from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
@@ -54,7 +55,7 @@ class Sample:
 def sample_of(release: ModelVersion, dataset: Dataset, fold: int) -> Sample:
     """Return a fold's ECGs and the distinct reports of its gallery; raises InvalidReport."""
     task = task_of(dataset, fold)
-    return _sample(release, task.signals, gallery_of(task).texts)
+    return _sample(release, task.ecgs, gallery_of(task).texts)
 
 
 def examples_of(release: ModelVersion, dataset: Dataset) -> Sample:
@@ -63,7 +64,9 @@ def examples_of(release: ModelVersion, dataset: Dataset) -> Sample:
     if not ecgs.records:
         raise InvalidReport(f"fold {EXAMPLE_FOLD}, which calibrates int8, has no waveform")
     texts = sorted({record.text for record in dataset.records if record.fold == EXAMPLE_FOLD})
-    return _sample(release, ecgs.signals[:EXAMPLES], texts[: 2 * EXAMPLES])
+    return _sample(
+        release, ecgs.rows(range(min(EXAMPLES, len(ecgs.records)))), texts[: 2 * EXAMPLES]
+    )
 
 
 def compare(
@@ -125,7 +128,9 @@ def _examples(examples: Sample | None, model: str) -> Iterator[Inputs]:
     return examples.calls(model) if examples else iter(())
 
 
-def _sample(release: ModelVersion, signals: Signal, texts: Sequence[str]) -> Sample:
+def _sample(release: ModelVersion, ecgs: Ecgs, texts: Sequence[str]) -> Sample:
     spec = release.spec()
-    windows = np.stack([window_of(signal, spec) for signal in signals])
-    return Sample(draw(windows, spec), ReportTokenizer(release.tokenizer).encode(texts))
+    windows = np.stack([window_of(signal, spec) for signal in ecgs.signals])
+    return Sample(
+        draw(windows, spec, ecgs.calibrated), ReportTokenizer(release.tokenizer).encode(texts)
+    )

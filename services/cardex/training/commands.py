@@ -112,7 +112,7 @@ def calibrate(
     codes = [code for code in model.codes if code in dataset.kinds]
     embedder = TorchEmbedder(model, distributed)
     prompts = {code: dataset.kinds[code].description for code in codes}
-    similarity = similarity_with(embedder, fold.signals, prompts)
+    similarity = similarity_with(embedder, fold, prompts)
     return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
 
 

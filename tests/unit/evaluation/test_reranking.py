@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.reranking import ask, combined, compare
 from cardex.evaluation.retrieval import Gallery
+from cardex.reports.ptbxl import Record
 from cardex.signals.image_spec import ImageSpec
 
 TEXTS = ["none", "one i", "two ii", "three iii"]
@@ -28,20 +30,22 @@ def scores():
 
 
 @pytest.fixture
-def signals():
-    return np.random.default_rng(0).standard_normal((2, 12, 100)).astype(np.float32)
+def ecgs():
+    signals = np.random.default_rng(0).standard_normal((2, 12, 100)).astype(np.float32)
+    records = [Record(number, number, 9, "x", {}, "") for number in range(2)]
+    return Ecgs(records, signals, np.ones(2, dtype=bool))
 
 
-def test_only_the_nearest_are_matched_the_nearest_first(scores, signals):
+def test_only_the_nearest_are_matched_the_nearest_first(scores, ecgs):
     matcher = Counting()
-    match_logits, cost = ask(matcher, signals, TEXTS, scores, 2)
+    match_logits, cost = ask(matcher, ecgs, TEXTS, scores, 2)
     assert matcher.asked == [["none", "one i"], ["three iii", "two ii"]]
     np.testing.assert_array_equal(match_logits, [[4, 5, np.nan, np.nan], [np.nan, np.nan, 6, 9]])
     assert cost >= 0.0
 
 
-def test_more_than_there_are_is_all(scores, signals):
-    match_logits, _ = ask(Counting(), signals, TEXTS, scores, 99)
+def test_more_than_there_are_is_all(scores, ecgs):
+    match_logits, _ = ask(Counting(), ecgs, TEXTS, scores, 99)
     assert np.isfinite(match_logits).all()
 
 

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from cardex.evaluation.ecgs import Ecgs
+from cardex.evaluation.embeddings import AT_ONCE, embed_ecgs, embed_prompts
+from cardex.reports.ptbxl import Record, StatementKind
+from cardex.signals.image_spec import ImageSpec
+from tests.helpers.fakes import text_vector
+
+
+class Seeing:
+    """Embeds an image as the spread of each of its channels."""
+
+    def __init__(self, spec: ImageSpec) -> None:
+        self.spec = spec
+
+    def images(self, images):
+        return images.std(axis=(1, 2)).astype(np.float32)
+
+    def texts(self, texts):
+        return np.stack([text_vector(text) for text in texts])
+
+
+@pytest.fixture
+def ecgs():
+    count = AT_ONCE + 6
+    signals = np.random.default_rng(0).standard_normal((count, 12, 100)).astype(np.float32)
+    records = [Record(number, number, 9, "x", {}, "") for number in range(count)]
+    return Ecgs(records, signals, np.arange(count) % 2 == 0)
+
+
+def test_every_ecg_is_embedded_in_its_place(ecgs):
+    spec = ImageSpec(layout="raster", scaling="deviation", window_s=1.0)
+    found = embed_ecgs(Seeing(spec), ecgs)
+    assert found.shape == (AT_ONCE + 6, 1)
+    alone = embed_ecgs(Seeing(spec), ecgs.rows([AT_ONCE + 2]))
+    np.testing.assert_array_equal(found[AT_ONCE + 2], alone[0])
+
+
+def test_amplitudes_that_are_not_known_are_not_shown(ecgs):
+    spec = ImageSpec(layout="raster", scaling="deviation", window_s=1.0, amplitude=True)
+    shown = embed_ecgs(Seeing(spec), ecgs)[:, 1] > 0.0
+    np.testing.assert_array_equal(shown, ecgs.calibrated)
+
+
+def test_a_statement_is_embedded_by_its_description():
+    kinds = {"AFIB": StatementKind("atrial fibrillation", "", "", False, True)}
+    embedder = Seeing(ImageSpec())
+    found = embed_prompts(embedder, kinds)
+    np.testing.assert_array_equal(found["AFIB"], text_vector("atrial fibrillation"))
+    assert embed_prompts(embedder, {}) == {}
