@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cardex.domain.ecg import Signal
+from cardex.domain.ecg import Image, Signal
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
 from cardex.training import losses
@@ -20,6 +21,7 @@ from cardex.training.matcher import Matcher
 from cardex.training.matching import fused_losses
 from cardex.training.recipe import Augmentation, ImageRecipe, Losses
 from cardex.training.space import PRIOR_SHARE, content_of_ecgs
+from cardex.training.stage import hash_parts
 from cardex.training.text_encoder import ReportEncoder, TextEncoder
 from cardex.training.trainer import Batch, Prepared
 
@@ -232,7 +234,7 @@ class _Mixed:
         return self.share * targets + (1.0 - self.share) * targets[self.partner]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recordings:
     """The waveforms that training images are drawn from.
 
@@ -247,6 +249,11 @@ class Recordings:
     def __len__(self) -> int:
         """Return the number of ECGs."""
         return len(self.signals)
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of the waveforms, part of the keys of all stages that learn from them."""
+        return hash_parts(self.signals.tobytes(), self.calibrated.tobytes())
 
 
 def prepare_images(
@@ -264,9 +271,7 @@ def prepare_images(
         Images, rows, partners and share, as `ImageTower.forward` takes them.
     """
     random, count = batch.random, len(batch.samples)
-    windows = augment(recordings.signals[batch.samples], spec, how, random)
-    known = recordings.calibrated[batch.samples] & (random.random(count) >= how.uncalibrated)
-    images = draw(windows, spec, known)
+    images = draw_augmented(recordings, spec, how, batch)
     share = 1.0
     if how.mix and random.random() < how.mix_share:
         share = float(random.beta(how.mix, how.mix))
@@ -276,6 +281,16 @@ def prepare_images(
         torch.from_numpy(random.permutation(count)),
         torch.tensor([share], dtype=torch.float32),
     )
+
+
+def draw_augmented(
+    recordings: Recordings, spec: ImageSpec, how: Augmentation, batch: Batch
+) -> Image:
+    """Augment and draw a batch: (B, H, W, C) uint8; arguments as for `prepare_images`."""
+    random, rows = batch.random, batch.samples
+    windows = augment(recordings.signals[rows], spec, how, random)
+    known = recordings.calibrated[rows] & (random.random(len(rows)) >= how.uncalibrated)
+    return draw(windows, spec, known)
 
 
 def windows_of(signals: Signal, spec: ImageSpec) -> Signal:

@@ -110,6 +110,9 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         plan: length and rate of a training by the losses.
         losses: weights of the losses.
         augmentation: random changes of the training ECGs.
+        pretraining: length and rate of a self-supervised training before it, on pairs of views;
+            None for none.
+        views: random changes of the ECGs in that pretraining.
         members: number of ViTs whose outputs are averaged; they differ in their seeds.
         teachers: number of encoders that are trained by the losses with other seeds; the encoder is
             then trained towards their mean (born-again ensembles, Furlanello 2018). 0 for none.
@@ -125,6 +128,8 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: Plan = Plan(epochs=25)
     losses: Losses = Losses()
     augmentation: Augmentation = Augmentation()
+    pretraining: Plan | None = None
+    views: Augmentation = Augmentation()
     members: int = 1
     teachers: int = 0
     study: Plan = Plan(epochs=40)

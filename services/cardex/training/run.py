@@ -33,11 +33,12 @@ from cardex.training.image_encoder import ImageEncoder, Vit
 from cardex.training.margins import fit_margins
 from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower
+from cardex.training.pretraining import ViewsTower, prepare_views
 from cardex.training.recipe import Recipe
 from cardex.training.stage import RunContext, Stage, hash_parts, run_stage
 from cardex.training.text_encoder import ReportEncoder, TextEncoder
 from cardex.training.text_stage import Reports
-from cardex.training.trainer import Plan
+from cardex.training.trainer import Batch, Plan, Prepared
 from cardex.training.words import frequent_terms, term_matrix
 
 CALIBRATION_FOLD = 8
@@ -182,11 +183,12 @@ class ImageStage:
 
     def train_vit(self, name: str, seed: int) -> tuple[Vit, str]:
         """Train a ViT by the recipe's losses; returns it with the key of its stage."""
-        encoder, how = self.new_vit(seed), self.recipe.image
+        how = self.recipe.image
+        encoder, begun = self._pretrained_vit(seed)
         parts = msgspec.json.encode(
             (how.size, how.patch, how.plan, how.losses, how.augmentation, self.recipe.spec)
         )
-        key = hash_parts(self.text.key, parts, seed, len(self.recordings))
+        key = hash_parts(self.text.key, parts, seed, self.recordings.key, *begun)
 
         def build() -> nn.Module:
             return ImageTower(encoder, self.targets, how.losses, self.text.encoder)
@@ -238,6 +240,21 @@ class ImageStage:
         self._stage("matcher", key, matcher, build, how.plan, self.recipe.seed, mix=0.0)
         return matcher
 
+    def _pretrained_vit(self, seed: int) -> tuple[Vit, tuple[str, ...]]:
+        """Return a new ViT, and the key of its pretraining where the recipe has one."""
+        encoder, how = self.new_vit(seed), self.recipe.image
+        if how.pretraining is None:
+            return encoder, ()
+        parts = msgspec.json.encode(
+            (how.size, how.patch, how.pretraining, how.views, self.recipe.spec)
+        )
+        key = hash_parts("views", parts, seed, self.recordings.key)
+        prepare = partial(prepare_views, self.recordings, self.recipe.spec, how.views)
+        self._run(
+            "pretrained", key, encoder, lambda: ViewsTower(encoder), how.pretraining, seed, prepare
+        )
+        return encoder, (key,)
+
     def new_vit(self, seed: int) -> Vit:
         """Make a ViT with random weights."""
         torch.manual_seed(seed)
@@ -251,6 +268,12 @@ class ImageStage:
         if mix is not None:
             how = msgspec.structs.replace(how, mix=mix)
         prepare = partial(prepare_images, self.recordings, self.recipe.spec, how)
+        self._run(name, key, model, build, plan, seed, prepare)
+
+    def _run(
+        self, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
+        seed: int, prepare: Callable[[Batch], Prepared],
+    ) -> None:  # fmt: skip
         count = len(self.recordings)
         stage = Stage(f"{self.prefix}{name}", key, model, build, plan, seed, prepare, count)
         run_stage(self.context, stage)
