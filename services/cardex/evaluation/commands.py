@@ -99,7 +99,7 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
         "fold": what.fold,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores ({platform.machine()}), no GPU",
-        "warnings": _warnings(what),
+        "warnings": _warnings(what, embedder, task),
         "figures": {},
     }
     for subset in subsets:
@@ -228,11 +228,20 @@ class _Measured:
         return _Reranked(count, cost, dict(zip(weights, answers, strict=True)))
 
 
-def _warnings(what: Measurement) -> list[str]:
-    if what.fold not in TRAINING_FOLDS:
-        return []
-    data = "the model was" if what.data.is_dir() else "a model of this manifest was"
-    return [f"{data} trained on this fold ({what.fold}): its figures do not hold for other ECGs"]
+def _warnings(what: Measurement, embedder: OnnxEmbedder, task: Task) -> list[str]:
+    found = []
+    if what.fold in TRAINING_FOLDS:
+        data = "the model was" if what.data.is_dir() else "a model of this manifest was"
+        found.append(
+            f"{data} trained on this fold ({what.fold}): its figures do not hold for other ECGs"
+        )
+    lost = int((~task.ecgs.calibrated).sum())
+    if lost and embedder.spec.scaling == "millivolt":
+        found.append(
+            f"{lost} ECGs are z-scores, and the model's image has the scale of millivolts: its"
+            " figures are too low; --ecgs representative has none of them"
+        )
+    return found
 
 
 def _tracker(console: Console) -> Track:

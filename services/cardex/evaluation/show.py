@@ -131,7 +131,7 @@ def _pairs(figures: Figures) -> Table:
 
 
 def _sites(sites: Figures) -> Table:
-    table = _table("site", "ECGs", "Brier score", "of the site's base rates", "difference")
+    table = _table("site", "ECGs", "Brier score", "its base rates", "difference")
     for site, found in sites.items():
         score, base, gap = (found[name] for name in SCORES)
         table.add_row(

@@ -169,19 +169,6 @@ def test_the_majority_answers_the_commonest_training_report(dataset):
     assert gallery.texts[int(gallery.commonness.argmax())] == "common"
 
 
-def test_no_training_record_of_the_fold_is_in_the_majority_or_the_index(dataset):
-    task = task_of(dataset, 4, size=40)
-    assert {r.fold for r in task.training} == {1, 2, 3, 5, 6, 7, 8}
-    assert {r.fold for r in task.others} <= {4, 9, 10}
-    own = {r.ecg_id for r in task.records}
-    assert not own & {r.ecg_id for r in task.others}
-
-
-def test_a_fold_without_ecgs_is_refused_with_the_folds_there_are(dataset):
-    with pytest.raises(InvalidReport, match=r"fold 12 has no waveform.* 2, 4, 6"):
-        task_of(dataset, 12)
-
-
 def test_a_reversed_scorer_and_few_positives(dataset):
     task = task_of(dataset, 9, size=30)
     ecgs = np.array([[code in r.codes for code in CODES] for r in task.records], dtype=np.float32)

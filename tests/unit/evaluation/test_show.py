@@ -1,0 +1,60 @@
+import io
+
+from rich.console import Console
+
+from cardex.evaluation.show import show
+
+AREA = {"positive": 7, "AUROC": [0.81, 0.72, 0.93]}
+GAP = [-0.01, -0.02, 0.005]
+FIGURES = {
+    "ecgs": 613, "gallery": 1269, "distinct texts": 803, "abnormal ecgs": 315,
+    "abnormal gallery": 1200,
+    "zero-shot": {"rhythm": {"AUROC": None, "classes": 0}},
+    "statements": {"LVH": AREA},
+    "statements of calibrated ecgs": {"ecgs": 500, "statements": {}},
+    "probabilities by site": {
+        "2": {
+            "ecgs": 104, "Brier score": [0.02, 0.01, 0.03],
+            "Brier score of the base rates": [0.03, 0.02, 0.04], "difference": GAP,
+        }
+    },
+    "difference": {"strict": {"R@1": [1.5, -0.5, 3.5]}, "probabilities": {"Brier score": GAP}},
+}  # fmt: skip
+
+
+def shown(**figures: object) -> str:
+    console = Console(file=io.StringIO(), width=80, highlight=False)
+    found = {
+        "model_version": "cardex-1", "against": "cardex-0", "fold": 9, "warnings": ["beware"],
+        "figures": {"other": FIGURES | figures},
+    }  # fmt: skip
+    show(console, found)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_every_subset_is_told_with_its_numbers():
+    text = shown()
+    assert "warning   beware" in text
+    assert "other: 613 ECGs, gallery 1269 reports, 803 distinct; 315 abnormal ECGs" in text
+
+
+def test_statements_of_interest_are_shown_where_they_are_known():
+    (line,) = [line for line in shown().splitlines() if line.strip().startswith("LVH")]
+    assert line.split() == ["LVH", "7", "0.810", "(0.720-0.930)", "too", "few", "ECGs"]
+    assert "VCLVH" not in shown()
+    assert "LVH" not in shown(statements={})
+
+
+def test_differences_have_a_sign_and_sites_a_line():
+    text = shown()
+    assert "difference from cardex-0" in text
+    assert "+1.50 (-0.50 to +3.50)" in text
+    (line,) = [line for line in text.splitlines() if line.strip().startswith("2 ")]
+    assert "104" in line
+    assert "-0.0100 (-0.0200 to +0.0050)" in line
+
+
+def test_what_was_not_measured_has_no_table():
+    assert "retrieval" not in shown()
+    assert "drafts" not in shown()
