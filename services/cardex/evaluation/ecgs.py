@@ -15,7 +15,7 @@ from cardex.domain.ecg import EcgInput, FilePart, Signal, Waveform
 from cardex.domain.errors import ConfigurationError, InvalidReport
 from cardex.reports.ptbxl import Record
 from cardex.signals import calibration_pulse, checks, cleaning, leads, readers, windows
-from cardex.signals.cleaning import MONITORING, clean, seconds_to_samples
+from cardex.signals.cleaning import MONITORING, clean, narrow, seconds_to_samples
 from cardex.signals.formats import limits, wfdb, wfdb_header
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.readers import read
@@ -61,18 +61,16 @@ class Ecgs:
     def filtered_for(self, spec: ImageSpec) -> Signal:
         """Return the signals as an image needs them: (records, 12, samples) float32, mV.
 
-        They have passed the band of most images already; for one with another filter they pass
-        that too, which takes away what it would have taken from the record.
-
         Raises:
-            ValueError: if the image has another sampling rate.
+            ValueError: if the image has another sampling rate, or a band that is not within the
+                one that the signals have passed.
         """
         if spec.rate != RATE:
             raise ValueError(f"rate {spec.rate:g}: these signals have {RATE:g} Hz")
         if spec.filter == MONITORING:
             return self.signals
         return np.stack(
-            [clean(Waveform(signal, RATE), RATE, spec.filter) for signal in self.signals]
+            [narrow(Waveform(signal, RATE), RATE, spec.filter) for signal in self.signals]
         )
 
     def rows(self, keep: Sequence[int]) -> "Ecgs":
