@@ -67,7 +67,7 @@ class Trained:
 class Part(Enum):
     """Which of the training ECGs an encoder learns from."""
 
-    ALL = "all"
+    ALL = "all ECGs"
     WITHOUT_CALIBRATION = "without the calibration fold"
 
 
@@ -270,7 +270,10 @@ class ImageStage:
         seed: int, prepare: Callable[[Batch], Prepared],
     ) -> None:  # fmt: skip
         count = len(self.recordings)
-        stage = Stage(f"{self.prefix}{name}", key, model, build, plan, seed, prepare, count)
+        stage = Stage(
+            f"{self.prefix}{name}", key, model, build, plan, seed, prepare, count,
+            one_shape=not isinstance(model, Matcher),
+        )  # fmt: skip
         run_stage(self.context, stage)
 
 

@@ -7,14 +7,18 @@ two threads takes for both.
 import logging
 import multiprocessing
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 
 import torch
 
+from cardex.domain.errors import CardexError
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS
 from cardex.training.corpora import Corpus
@@ -38,6 +42,10 @@ class Member:
 
     part: Part
     place: int
+
+    def __str__(self) -> str:
+        """Name it in messages."""
+        return f"member {self.place + 1}, {self.part.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +78,65 @@ def train_members(training: Training, parts: Sequence[Part], jobs: int) -> None:
         CardexError: if a stage fails.
     """
     count = training.recipe.image.members
-    members = [Member(part, place) for place in range(count) for part in parts]
-    spawn = multiprocessing.get_context("spawn")
-    with _interruptible(), spawn.Pool(jobs, initializer=_begin) as pool:
-        tasks = [(training, member) for member in members]
-        for done, member in enumerate(pool.imap_unordered(_train_member, tasks), start=1):
-            logger.info("%d of %d members: %s", done, len(members), member)
+    waiting = [Member(part, place) for place in range(count) for part in parts]
+    running: list[_Running] = []
+    with _interruptible():
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    running.append(_Running.begin(training, waiting.pop(0)))
+                wait([each.process.sentinel for each in running])
+                for each in [one for one in running if not one.process.is_alive()]:
+                    running.remove(each)
+                    each.check()
+        finally:
+            for each in running:
+                each.process.terminate()  # it writes its checkpoint and ends
+            for each in running:
+                each.process.join()
 
 
-def _begin() -> None:
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A member, and the process that trains it."""
+
+    member: Member
+    process: BaseProcess
+
+    @classmethod
+    def begin(cls, training: Training, member: Member) -> "_Running":
+        """Start the process."""
+        spawn = multiprocessing.get_context("spawn")
+        process = spawn.Process(target=_train_member, args=(training, member))
+        process.start()
+        return cls(member, process)
+
+    def check(self) -> None:
+        """Raise CardexError if the process did not end well; it has said why."""
+        if self.process.exitcode:
+            raise CardexError(
+                f"the training of {self.member} ended with {self.process.exitcode}: see above; the"
+                " same command goes on from the last checkpoint"
+            )
+        logger.info("%s is trained", self.member)
+
+
+def _train_member(training: Training, member: Member) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
+    try:
+        _train(training, member)
+    except CardexError as error:
+        sys.exit(f"{member}: {error}")
 
 
-def _train_member(task: tuple[Training, Member]) -> Member:
-    training, member = task
+def _train(training: Training, member: Member) -> None:
     dataset = open_dataset(training.data, training.context.work)
     corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
     reports = Reports(corpus, dataset.descriptions, training.recipe, training.context)
     ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
     stage = image_stage(member.part, reports, ecgs, training.recipe, training.context)
     stage.train_member(member_seed(stage.recipe.seed, member.place))
-    return member
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
@@ -43,6 +43,7 @@ class Stage:
         seed: of batches, augmentation and dropout.
         prepare: makes the inputs of a batch.
         lengths: number of samples, or the length of each, by which batches are formed.
+        one_shape: whether all batches have one shape, so that a compiled model suits them all.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Stage:
     seed: int
     prepare: Callable[[Batch], Prepared]
     lengths: Sequence[int] | int
+    one_shape: bool = False
 
 
 def run_stage(context: RunContext, stage: Stage) -> None:
@@ -84,7 +86,9 @@ def _train(context: RunContext, stage: Stage) -> None:
         f"{stage.name}-{stage.key}",
         stage.plan,
         seed=stage.seed,
-        distributed=context.distributed,
+        distributed=replace(
+            context.distributed, compiled=context.distributed.compiled and stage.one_shape
+        ),
         folder=context.work,
         tensorboard=context.tensorboard,
         stop_after=context.stop_after,
