@@ -225,7 +225,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Measure this only, and repeat it for more: paper, strict, distinct, clinical,"
-            " zero-shot, probabilities, drafts."
+            " zero-shot, probabilities, out-of-distribution, drafts."
         ),
     ] = None,
     ecgs: Annotated[

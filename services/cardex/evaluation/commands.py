@@ -14,15 +14,16 @@ from rich.progress import track as rich_track
 
 from cardex.domain.errors import ConfigurationError, InvalidQuestion, InvalidReport
 from cardex.domain.jobs import Question
-from cardex.evaluation import drafts, reranking, retrieval
+from cardex.evaluation import drafts, novelty, reranking, retrieval
 from cardex.evaluation.caching_embedder import CachingEmbedder, Track
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.evaluation.evaluate import Outcome, difference, figures, outcome_of
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.metrics import Values
 from cardex.evaluation.probabilities import Detector
-from cardex.evaluation.protocols import DRAFTS, ECGS, PROTOCOLS, chosen
+from cardex.evaluation.protocols import DRAFTS, ECGS, NOVELTY, PROTOCOLS, chosen
 from cardex.evaluation.retrieval import Answers
 from cardex.evaluation.show import show
 from cardex.evaluation.task import TRAINING_FOLDS, Task, gallery_of, task_of
@@ -178,6 +179,7 @@ class _Measured:
         caching: embeds reports with them, each once.
         task: ECGs and galleries.
         outcome: what was answered.
+        alarms: which ECGs are called unlike the training ECGs; empty if that is not measured.
         drafts: whether drafts are measured too.
         track: shows the progress.
     """
@@ -186,6 +188,7 @@ class _Measured:
     caching: CachingEmbedder
     task: Task
     outcome: Outcome
+    alarms: Mapping[str, Values]
     drafts: bool
     track: Track
 
@@ -198,11 +201,16 @@ class _Measured:
         caching = CachingEmbedder(embedder, track)
         outcome = outcome_of(caching, task, detectors_of(embedder.calibration, task), protocols)
         drafted = DRAFTS in protocols and bool(task.training)
-        return cls(embedder, caching, task, outcome, drafted, track)
+        alarms: Mapping[str, Values] = {}
+        if NOVELTY in protocols and embedder.novelty is not None:
+            alarms = novelty.alarms(embedder, embedder.novelty, task.ecgs, outcome.ecgs)
+        return cls(embedder, caching, task, outcome, alarms, drafted, track)
 
     def figures(self, subset: Subset) -> dict[str, Any]:
         """Return every figure on a subset of the ECGs."""
         found = figures(self.outcome, self.task, subset)
+        if self.alarms:
+            found[NOVELTY] = novelty.summary(self.alarms, subset)
         if self.drafts:
             records = [self.task.records[row] for row in subset.rows]
             found[DRAFTS] = drafts.measure(

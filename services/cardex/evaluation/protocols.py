@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from cardex.domain.errors import InvalidQuestion
 
 RETRIEVAL = ("paper", "strict", "distinct", "clinical")
-ZERO_SHOT, PROBABILITIES, DRAFTS = "zero-shot", "probabilities", "drafts"
-PROTOCOLS = (*RETRIEVAL, ZERO_SHOT, PROBABILITIES, DRAFTS)
+ZERO_SHOT, PROBABILITIES, NOVELTY = "zero-shot", "probabilities", "out-of-distribution"
+DRAFTS = "drafts"
+PROTOCOLS = (*RETRIEVAL, ZERO_SHOT, PROBABILITIES, NOVELTY, DRAFTS)
 ALL, REPRESENTATIVE, OTHER = ECGS = ("all", "representative", "other")
 
 

@@ -8,6 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cardex.evaluation.protocols import NOVELTY
+
 METHODS = ("model", "majority", "chance")
 PROTOCOLS = {
     "paper": "abnormal",
@@ -69,6 +71,9 @@ def _tables(figures: Figures) -> list[tuple[str, Table]]:
         found.append(("probabilities of statements", _pairs(figures["probabilities"])))
     if "probabilities by site" in figures:
         found.append(("probabilities by site", _sites(figures["probabilities by site"])))
+    if NOVELTY in figures:
+        title = "ECGs that are called unlike the training ECGs, per cent (95 % interval)"
+        found.append((title, _pairs(figures[NOVELTY], digits=1)))
     if "drafts" in figures:
         found.append(("drafts, per cent", _drafts(figures["drafts"])))
     return found
@@ -119,14 +124,15 @@ def _statement(found: Figures | None) -> tuple[str, str]:
     return (str(found["positive"]), _cell(found["AUROC"], 3)) if found else ("", _cell(None, 3))
 
 
-def _pairs(figures: Figures) -> Table:
+def _pairs(figures: Figures, digits: int = 4) -> Table:
     table = _table("", "")
     table.show_header = False
     for name, value in figures.items():
         if name == "difference":
-            table.add_row(name, _difference(value, 4))
+            table.add_row(name, _difference(value, digits))
         else:
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else _cell(value, 4))
+            number = f"{value:.{digits}f}" if isinstance(value, float) else _cell(value, digits)
+            table.add_row(name, number)
     return table
 
 

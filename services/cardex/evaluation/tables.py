@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cardex.evaluation.protocols import NOVELTY
 from cardex.evaluation.show import DRAFTS, OF_INTEREST
 
 Found = Mapping[str, Any]
@@ -139,6 +140,16 @@ def sites(found: Found) -> str:
     return _table(["site", "ECGs", "Brier score", "of the site's base rates", "difference"], rows)
 
 
+def out_of_distribution(found: Found) -> str:
+    """Return how many ECGs are called unlike the training ECGs, as they are and changed."""
+    by_subset = [figures.get(NOVELTY) for figures in found["figures"].values()]
+    if not all(by_subset):
+        return "Not measured: these models came without `novelty.json`."
+    names = list(by_subset[0] or {})
+    rows = [[name, *(_bracket(each[name], 1) for each in by_subset if each)] for name in names]
+    return _table(["per cent are marked", *_heads(found)], rows)
+
+
 def drafts(found: Found) -> str:
     """Return the scores of drafts, and of the nearest and the commonest report."""
     rows = [
@@ -185,6 +196,7 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
     "statements": statements,
     "probabilities": probabilities,
     "sites": sites,
+    "out-of-distribution": out_of_distribution,
     "drafts": drafts,
     "re-ranking": reranking,
     "card": card,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from cardex.domain.settings import Settings
+from cardex.inference.novelty import served_novelty
 from cardex.inference.statements import served_calibration
 from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
@@ -50,7 +51,12 @@ def assemble(settings: Settings) -> Dependencies:
     reports = ReportIndex(
         settings.milvus_uri, token=settings.milvus_token, kind=settings.milvus_index
     )
-    active_index = ActiveIndex(encoder, reports, partial(served_calibration, repository))
+    active_index = ActiveIndex(
+        encoder,
+        reports,
+        partial(served_calibration, repository),
+        partial(served_novelty, repository),
+    )
     cache = AnswerCache(connect(settings.cache_url), settings.cache_ttl_s)
     limits = JobLimits(
         max_backlog=settings.max_backlog,

@@ -10,6 +10,7 @@ import msgspec
 
 from cardex.evaluation import tables
 from cardex.evaluation.calibration import Curve
+from cardex.inference.novelty import Novelty
 from cardex.inference.repository import ModelVersion
 from cardex.reports.ptbxl import StatementKind
 from cardex.reports.snomed import snomed_code
@@ -28,6 +29,7 @@ class Card:
         match_weight: factor of the match logit that is added to the similarity in re-ranking.
         figures: figures on ECGs that were not used in training, by subset of the ECGs.
         data: description of the training data.
+        novelty: tells ECGs that the model has seen nothing like; None to export none.
     """
 
     kinds: Mapping[str, StatementKind]
@@ -35,6 +37,7 @@ class Card:
     match_weight: float
     figures: Mapping[str, Any]
     data: str
+    novelty: Novelty | None = None
 
 
 def write_statements(path: Path, version: str, card: Card) -> None:

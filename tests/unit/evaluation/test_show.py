@@ -18,6 +18,7 @@ FIGURES = {
             "Brier score of the base rates": [0.03, 0.02, 0.04], "difference": GAP,
         }
     },
+    "out-of-distribution": {"as recorded": [1.5, 0.5, 2.5], "inverted": [60.0, 55.0, 65.0]},
     "difference": {"strict": {"R@1": [1.5, -0.5, 3.5]}, "probabilities": {"Brier score": GAP}},
 }  # fmt: skip
 
@@ -53,6 +54,11 @@ def test_differences_have_a_sign_and_sites_a_line():
     (line,) = [line for line in text.splitlines() if line.strip().startswith("2 ")]
     assert "104" in line
     assert "-0.0100 (-0.0200 to +0.0050)" in line
+
+
+def test_marks_are_shown_in_per_cent():
+    (line,) = [line for line in shown().splitlines() if "inverted" in line]
+    assert line.split()[1:] == ["60.0", "(55.0-65.0)"]
 
 
 def test_what_was_not_measured_has_no_table():

@@ -35,6 +35,7 @@ EVERY = {
     "statements of calibrated ecgs": {"ecgs": 500, "statements": {}},
     "probabilities": {"statements": 62, **BRIER, "expected calibration error": 0.0022},
     "probabilities by site": {"2": {"ecgs": 104, **BRIER}},
+    "out-of-distribution": {"as recorded": [1.5, 0.5, 2.5], "inverted": [60.0, 55.0, 65.0]},
     "drafts": {"draft": DRAFT, "nearest report": DRAFT},
 }  # fmt: skip
 
@@ -88,6 +89,12 @@ def test_models_without_a_matcher_have_no_re_ranking(found):
     assert "the same text, each text once, R@1, re-ranked" in tables.reranking(found)
     del found["figures"]["other"]["re-ranked"]
     assert "no matcher" in tables.reranking(found)
+
+
+def test_models_without_novelty_mark_nothing(found):
+    assert "| inverted | 60.0 (55.0 to 65.0) | 60.0" in tables.out_of_distribution(found)
+    del found["figures"]["other"]["out-of-distribution"]
+    assert "novelty.json" in tables.out_of_distribution(found)
 
 
 def test_a_card_can_be_of_one_subset_and_of_retrieval_alone(found):
