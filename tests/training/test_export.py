@@ -117,6 +117,14 @@ def test_a_card_s_novelty_is_written_for_the_version_and_an_older_one_is_removed
     assert OnnxEmbedder(tmp_path / "new").novelty is None
 
 
+def test_statements_tell_the_share_that_their_curves_were_fitted_with(trained, tmp_path, card):
+    curves = {"AFIB": Curve(120.0, -2.0, 0.1234567), "NORM": Curve(90.0, 0.5)}
+    export(trained, tmp_path / "new", replace(card, curves=curves))
+    found = load_calibration(newest(tmp_path / "new").statements)
+    assert found
+    assert [each.share for each in found.statements] == [0.123457, None]
+
+
 def test_a_new_folder_becomes_a_repository_that_can_be_deployed(trained, tmp_path, card):
     version = export(trained, tmp_path / "new", card)
     release = newest(tmp_path / "new")

@@ -281,7 +281,7 @@ def described(task: Task, calibration: Calibration | None) -> Task:
 def detectors_of(calibration: Calibration | None, task: Task) -> dict[str, Detector]:
     """Return the detectors of those calibrated statements that the data set annotates, by code."""
     return {
-        each.code: Detector(each.prompt, Curve(each.slope, each.intercept))
+        each.code: Detector(each.prompt, Curve(each.slope, each.intercept, each.share))
         for each in (calibration.statements if calibration else ())
         if each.code in task.kinds
     }

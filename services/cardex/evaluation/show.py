@@ -70,7 +70,8 @@ def _tables(figures: Figures) -> list[tuple[str, Table]]:
     if "probabilities" in figures:
         found.append(("probabilities of statements", _pairs(figures["probabilities"])))
     if "probabilities by site" in figures:
-        found.append(("probabilities by site", _sites(figures["probabilities by site"])))
+        title = "probabilities by site, also corrected to its shares"
+        found.append((title, _sites(figures["probabilities by site"])))
     if NOVELTY in figures:
         title = "ECGs that are called unlike the training ECGs, per cent (95 % interval)"
         found.append((title, _pairs(figures[NOVELTY], digits=1)))
@@ -137,12 +138,15 @@ def _pairs(figures: Figures, digits: int = 4) -> Table:
 
 
 def _sites(sites: Figures) -> Table:
-    table = _table("site", "ECGs", "Brier score", "its base rates", "difference")
+    table = _table("site", "ECGs", "Brier score", "base rates", "difference")
     for site, found in sites.items():
         score, base, gap = (found[name] for name in SCORES)
         table.add_row(
             site, str(found["ecgs"]), f"{score[0]:.4f}", f"{base[0]:.4f}", _difference(gap, 4)
         )
+        for name, again in found.get("corrected", {}).items():
+            score, gap = again["Brier score"], again["difference"]
+            table.add_row(f" {name}", "", f"{score[0]:.4f}", "", _difference(gap, 4))
     return table
 
 

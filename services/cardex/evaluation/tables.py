@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cardex.evaluation.protocols import NOVELTY
-from cardex.evaluation.show import DRAFTS, OF_INTEREST
+from cardex.evaluation.show import DRAFTS, OF_INTEREST, SCORES
 
 Found = Mapping[str, Any]
 """What `cardex evaluate --json` prints; of the keys beside "figures" some may be missing."""
@@ -120,8 +120,7 @@ def statements(found: Found) -> str:
 def probabilities(found: Found) -> str:
     """Return the Brier scores of the statements' probabilities, and of the base rates."""
     by_subset = [figures["probabilities"] for figures in found["figures"].values()]
-    names = ("Brier score", "Brier score of the base rates", "difference")
-    rows = [[name, *(_bracket(each[name], 4) for each in by_subset)] for name in names]
+    rows = [[name, *(_bracket(each[name], 4) for each in by_subset)] for name in SCORES]
     name = "expected calibration error"
     rows.append([name, *(f"{each[name]:.4f}" for each in by_subset)])
     return _table([f"{by_subset[0]['statements']} statements", *_heads(found)], rows)
@@ -130,14 +129,7 @@ def probabilities(found: Found) -> str:
 def sites(found: Found) -> str:
     """Return the Brier scores at each site that has enough ECGs, of all ECGs measured."""
     every = next(iter(found["figures"].values()))
-    rows = [
-        [
-            site, str(each["ecgs"]), _bracket(each["Brier score"], 4),
-            _bracket(each["Brier score of the base rates"], 4), _bracket(each["difference"], 4),
-        ]
-        for site, each in every.get("probabilities by site", {}).items()
-    ]  # fmt: skip
-    return _table(["site", "ECGs", "Brier score", "of the site's base rates", "difference"], rows)
+    return _by_site(every.get("probabilities by site", {}))
 
 
 def out_of_distribution(found: Found) -> str:
@@ -202,6 +194,18 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
     "card": card,
 }
 """What a page may hold: the name of each block and what writes it."""
+
+
+def _by_site(sites: Mapping[str, Any]) -> str:
+    """Return the scores at each site, and in lines below it those after a correction."""
+    rows = []
+    for site, each in sites.items():
+        cells = [_bracket(each[name], 4) for name in SCORES]
+        rows.append([site, str(each["ecgs"]), *cells])
+        for name, again in each.get("corrected", {}).items():
+            score, gap = (_bracket(again[figure], 4) for figure in ("Brier score", "difference"))
+            rows.append([f"{site}, {name}", "", score, "", gap])
+    return _table(["site", "ECGs", "Brier score", "of the site's base rates", "difference"], rows)
 
 
 def _retrieval(found: Found, rows: Sequence[Row], *, paper: bool = False) -> str:

@@ -41,19 +41,20 @@ class Card:
 
 
 def write_statements(path: Path, version: str, card: Card) -> None:
-    """Write `statements.json`: each statement's prompt and calibration curve."""
+    """Write `statements.json`: each statement's prompt, calibration curve and share."""
     rows = []
     for code, curve in sorted(card.curves.items()):
-        rows.append(
-            {
-                "code": code,
-                "description": card.kinds[code].description,
-                "prompt": card.kinds[code].description,
-                "snomed_code": snomed_code(code),
-                "slope": round(curve.slope, 4),
-                "intercept": round(curve.intercept, 4),
-            }
-        )
+        row: dict[str, str | float] = {
+            "code": code,
+            "description": card.kinds[code].description,
+            "prompt": card.kinds[code].description,
+            "snomed_code": snomed_code(code),
+            "slope": round(curve.slope, 4),
+            "intercept": round(curve.intercept, 4),
+        }
+        if curve.share is not None:
+            row["share"] = round(curve.share, 6)
+        rows.append(row)
     content = {"model_version": version, "match_weight": card.match_weight, "statements": rows}
     path.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -101,5 +102,6 @@ what they show.
 - Amplitudes are scaled lead by lead: findings that depend on millivolts alone (hypertrophy, low
   voltage) are recognised less well.
 - Reports are German, English and some Swedish; other languages are read as unknown words.
-- Probabilities are calibrated on the same hospital's ECGs: with another prevalence they are wrong.
+- Probabilities are calibrated on the same hospital's ECGs: with another prevalence they are wrong,
+  unless its shares are given (`CARDEX_PREVALENCE`).
 """

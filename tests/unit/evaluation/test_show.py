@@ -16,6 +16,7 @@ FIGURES = {
         "2": {
             "ecgs": 104, "Brier score": [0.02, 0.01, 0.03],
             "Brier score of the base rates": [0.03, 0.02, 0.04], "difference": GAP,
+            "corrected": {"EM with prior": {"Brier score": [0.02, 0.01, 0.03], "difference": GAP}},
         }
     },
     "out-of-distribution": {"as recorded": [1.5, 0.5, 2.5], "inverted": [60.0, 55.0, 65.0]},
@@ -53,6 +54,12 @@ def test_differences_have_a_sign_and_sites_a_line():
     assert "+1.50 (-0.50 to +3.50)" in text
     (line,) = [line for line in text.splitlines() if line.strip().startswith("2 ")]
     assert "104" in line
+    assert "-0.0100 (-0.0200 to +0.0050)" in line
+
+
+def test_a_corrected_site_has_a_line_of_its_own():
+    (line,) = [line for line in shown().splitlines() if "EM with prior" in line]
+    assert "0.0200" in line
     assert "-0.0100 (-0.0200 to +0.0050)" in line
 
 
