@@ -1,11 +1,8 @@
 """What `cardex evaluate` does."""
 
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from cardex.evaluation.intervals import Subset
 from cardex.evaluation.metrics import Values
 from cardex.evaluation.probabilities import Detector
 from cardex.evaluation.protocols import DRAFTS, ECGS, NOVELTY, PROTOCOLS, chosen
+from cardex.evaluation.provenance import provenance
 from cardex.evaluation.retrieval import Answers
 from cardex.evaluation.show import show
 from cardex.evaluation.task import TRAINING_FOLDS, Task, gallery_of, task_of
@@ -98,8 +96,7 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
         **({"against": other.version} if other else {}),
         "data": what.data.name,
         "fold": what.fold,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores ({platform.machine()}), no GPU",
+        **provenance(),
         "warnings": _warnings(what, embedder, task),
         "figures": {},
     }

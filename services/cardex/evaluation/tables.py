@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cardex.evaluation.markdown import Found, bracket, line, subset_heads, table
 from cardex.evaluation.protocols import NOVELTY
-from cardex.evaluation.show import DRAFTS, OF_INTEREST, SCORES
-
-Found = Mapping[str, Any]
-"""What `cardex evaluate --json` prints; of the keys beside "figures" some may be missing."""
+from cardex.evaluation.show import DRAFTS, OF_INTEREST
+from cardex.evaluation.site_tables import held_out_sites, probabilities, sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +96,14 @@ def quality(found: Found) -> str:
         for name, cells in _levels(found)
         if name == "superclass"
     ]
-    table = _retrieval(found, SHORT, paper=False)
-    return "\n".join([table, *(_line(row) for row in rows)])
+    short = _retrieval(found, SHORT, paper=False)
+    return "\n".join([short, *(line(row) for row in rows)])
 
 
 def zero_shot(found: Found) -> str:
     """Return the macro AUROC of each level; the number of judged classes in square brackets."""
     rows = [[name, *cells] for name, cells in _levels(found)]
-    return _table(["level", *_heads(found)], rows)
+    return table(["level", *subset_heads(found)], rows)
 
 
 def statements(found: Found) -> str:
@@ -114,22 +113,7 @@ def statements(found: Found) -> str:
         for words, pick in (("", _every), (", ECGs in mV", _calibrated)):
             cells = [_statement(pick(figures).get(code)) for figures in found["figures"].values()]
             rows.append([f"{code}{words}", *cells])
-    return _table(["AUROC", *_heads(found)], rows)
-
-
-def probabilities(found: Found) -> str:
-    """Return the Brier scores of the statements' probabilities, and of the base rates."""
-    by_subset = [figures["probabilities"] for figures in found["figures"].values()]
-    rows = [[name, *(_bracket(each[name], 4) for each in by_subset)] for name in SCORES]
-    name = "expected calibration error"
-    rows.append([name, *(f"{each[name]:.4f}" for each in by_subset)])
-    return _table([f"{by_subset[0]['statements']} statements", *_heads(found)], rows)
-
-
-def sites(found: Found) -> str:
-    """Return the Brier scores at each site that has enough ECGs, of all ECGs measured."""
-    every = next(iter(found["figures"].values()))
-    return _by_site(every.get("probabilities by site", {}))
+    return table(["AUROC", *subset_heads(found)], rows)
 
 
 def out_of_distribution(found: Found) -> str:
@@ -138,8 +122,8 @@ def out_of_distribution(found: Found) -> str:
     if not all(by_subset):
         return "Not measured: these models came without `novelty.json`."
     names = list(by_subset[0] or {})
-    rows = [[name, *(_bracket(each[name], 1) for each in by_subset if each)] for name in names]
-    return _table(["per cent are marked", *_heads(found)], rows)
+    rows = [[name, *(bracket(each[name], 1) for each in by_subset if each)] for name in names]
+    return table(["per cent are marked", *subset_heads(found)], rows)
 
 
 def drafts(found: Found) -> str:
@@ -149,7 +133,7 @@ def drafts(found: Found) -> str:
         for name, figures in found["figures"].items()
         for method, scores in figures["drafts"].items()
     ]
-    return _table(["ECGs", "per cent", *DRAFTS.values()], rows)
+    return table(["ECGs", "per cent", *DRAFTS.values()], rows)
 
 
 def reranking(found: Found) -> str:
@@ -157,15 +141,15 @@ def reranking(found: Found) -> str:
     if not all("re-ranked" in figures for figures in found["figures"].values()):
         return "Not measured: these models have no matcher."
     again = next(iter(found["figures"].values()))["re-ranked"]
-    heads, rows = [f"the {again['count']} nearest re-ranked", *_heads(found)], []
+    heads, rows = [f"the {again['count']} nearest re-ranked", *subset_heads(found)], []
     for row in (STRICT[0], SAME_TEXT[0], *CLINICAL):
         for words, pick in (("", _plain), (", re-ranked", _again)):
             cells = [
-                _bracket(pick(figures)[row.protocol]["model"][row.figure], row.digits)
+                bracket(pick(figures)[row.protocol]["model"][row.figure], row.digits)
                 for figures in found["figures"].values()
             ]
             rows.append([row.words + words, *cells])
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def card(found: Found) -> str:
@@ -188,6 +172,7 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
     "statements": statements,
     "probabilities": probabilities,
     "sites": sites,
+    "held-out-sites": held_out_sites,
     "out-of-distribution": out_of_distribution,
     "drafts": drafts,
     "re-ranking": reranking,
@@ -196,40 +181,24 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
 """What a page may hold: the name of each block and what writes it."""
 
 
-def _by_site(sites: Mapping[str, Any]) -> str:
-    """Return the scores at each site, and in lines below it those after a correction."""
-    rows = []
-    for site, each in sites.items():
-        cells = [_bracket(each[name], 4) for name in SCORES]
-        rows.append([site, str(each["ecgs"]), *cells])
-        for name, again in each.get("corrected", {}).items():
-            score, gap = (_bracket(again[figure], 4) for figure in ("Brier score", "difference"))
-            rows.append([f"{site}, {name}", "", score, "", gap])
-    return _table(["site", "ECGs", "Brier score", "of the site's base rates", "difference"], rows)
-
-
 def _retrieval(found: Found, rows: Sequence[Row], *, paper: bool = False) -> str:
     """Return rows with the model on each subset, and the baselines on the first one."""
     by_subset = list(found["figures"].values())
-    heads = ["", *_heads(found), "majority", "chance"]
+    heads = ["", *subset_heads(found), "majority", "chance"]
     lines = []
     for row in rows:
         own = [figures.get(row.protocol, {}) for figures in by_subset]
         cells = [_figure(each, "model", row) for each in own]
         cells += [_figure(own[0], method, row, alone=True) for method in ("majority", "chance")]
         lines.append([row.words, *cells, *([row.paper] if paper else [])])
-    return _table([*heads, *(["Qiu et al. 2023"] if paper else [])], lines)
+    return table([*heads, *(["Qiu et al. 2023"] if paper else [])], lines)
 
 
 def _figure(protocol: Mapping[str, Any], method: str, row: Row, *, alone: bool = False) -> str:
     if method not in protocol:
         return ""
     value = protocol[method][row.figure]
-    return f"{value[0]:.{row.digits}f}" if alone else _bracket(value, row.digits)
-
-
-def _heads(found: Found) -> list[str]:
-    return [f"{name} ({figures['ecgs']} ECGs)" for name, figures in found["figures"].items()]
+    return f"{value[0]:.{row.digits}f}" if alone else bracket(value, row.digits)
 
 
 def _levels(found: Found) -> list[tuple[str, list[str]]]:
@@ -245,7 +214,7 @@ def _levels(found: Found) -> list[tuple[str, list[str]]]:
 def _level(level: Mapping[str, Any] | None) -> str:
     if not level or not level["AUROC"]:
         return ""
-    return f"{_bracket(level['AUROC'], 3)} [{level['classes']}]"
+    return f"{bracket(level['AUROC'], 3)} [{level['classes']}]"
 
 
 def _every(figures: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -259,7 +228,7 @@ def _calibrated(figures: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _statement(found: Mapping[str, Any] | None) -> str:
-    return f"{_bracket(found['AUROC'], 3)} [{found['positive']}]" if found else "too few"
+    return f"{bracket(found['AUROC'], 3)} [{found['positive']}]" if found else "too few"
 
 
 def _plain(figures: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -269,16 +238,3 @@ def _plain(figures: Mapping[str, Any]) -> Mapping[str, Any]:
 def _again(figures: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Mapping[str, Any] = figures["re-ranked"]["by_weight"][0]
     return found
-
-
-def _bracket(values: Sequence[float], digits: int) -> str:
-    mean, low, high = values
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join([_line(heads), "|---" * len(heads) + "|", *(_line(row) for row in rows)])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

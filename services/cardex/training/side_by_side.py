@@ -72,13 +72,14 @@ def train_members(training: Training, parts: Sequence[Part], jobs: int) -> None:
     count = training.recipe.image.members
     members = [Member(part, place) for place in range(count) for part in parts]
     spawn = multiprocessing.get_context("spawn")
-    with _interruptible(), spawn.Pool(jobs, initializer=_begin) as pool:
+    with interruptible(), spawn.Pool(jobs, initializer=begin_process) as pool:
         tasks = [(training, member) for member in members]
         for done, member in enumerate(pool.imap_unordered(_train_member, tasks), start=1):
             logger.info("%d of %d members: %s", done, len(members), member)
 
 
-def _begin() -> None:
+def begin_process() -> None:
+    """Prepare a process that computes beside others: its log, and one thread."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
 
@@ -95,7 +96,7 @@ def _train_member(task: tuple[Training, Member]) -> Member:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Let SIGTERM stop the processes too, each of which writes its checkpoint."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:

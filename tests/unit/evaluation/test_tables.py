@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from cardex.evaluation import tables
+from cardex.evaluation import site_tables, tables
 from cardex.evaluation.tables import BLOCKS
 
 WHO = ("model", "majority", "chance")
@@ -46,6 +46,10 @@ def found():
     return {
         "model_version": "cardex-1", "fold": 9, "date": "2026-01-02", "machine": "2 cores",
         "figures": {"all": EVERY, "other": other},
+        "held-out sites": {
+            "name": "held-out", "recipe": "abc", "date": "2026-01-02", "machine": "2 cores",
+            "sites": {"3": {"ecgs": 60, "folds": "all", "trained on": 2000, **BRIER}},
+        },
     }  # fmt: skip
 
 
@@ -82,10 +86,19 @@ def test_levels_and_statements_without_enough_ecgs_have_no_figure(found):
 
 
 def test_differences_have_their_sign(found):
-    *_, plain, again = tables.sites(found).splitlines()
+    *_, plain, again = site_tables.sites(found).splitlines()
     assert plain.startswith("| 2 | 104 | 0.0200")
     assert again.startswith("| 2, EM |  | 0.0200")
     assert again.endswith("|  | -0.0100 (-0.0200 to -0.0050) |")
+
+
+def test_sites_that_were_held_out_tell_what_they_were_measured_with(found):
+    text = site_tables.held_out_sites(found)
+    assert "Recipe held-out (abc), `cardex held-out-sites`, 2026-01-02,\n2 cores." in text
+    assert "without site 3: 2000 ECGs" in text
+    assert "| 3 | 60, folds all | 0.0200" in text
+    del found["held-out sites"]
+    assert site_tables.held_out_sites(found) == "Not measured yet."
 
 
 def test_models_without_a_matcher_have_no_re_ranking(found):
