@@ -227,7 +227,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Measure this only, and repeat it for more: paper, strict, distinct, clinical,"
-            " zero-shot, probabilities, out-of-distribution, drafts."
+            " zero-shot, languages, probabilities, out-of-distribution, drafts."
         ),
     ] = None,
     ecgs: Annotated[

@@ -11,7 +11,7 @@ from rich.progress import track as rich_track
 
 from cardex.domain.errors import ConfigurationError, InvalidQuestion, InvalidReport
 from cardex.domain.jobs import Question
-from cardex.evaluation import drafts, novelty, reranking, retrieval
+from cardex.evaluation import drafts, languages, novelty, reranking, retrieval
 from cardex.evaluation.caching_embedder import CachingEmbedder, Track
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.dataset import open_dataset
@@ -20,7 +20,15 @@ from cardex.evaluation.evaluate import Outcome, difference, figures, outcome_of
 from cardex.evaluation.intervals import Subset
 from cardex.evaluation.metrics import Values
 from cardex.evaluation.probabilities import Detector
-from cardex.evaluation.protocols import DRAFTS, ECGS, NOVELTY, PROTOCOLS, chosen
+from cardex.evaluation.protocols import (
+    COMPARED,
+    DRAFTS,
+    ECGS,
+    LANGUAGES,
+    NOVELTY,
+    PROTOCOLS,
+    chosen,
+)
 from cardex.evaluation.provenance import provenance
 from cardex.evaluation.retrieval import Answers
 from cardex.evaluation.show import show
@@ -90,7 +98,8 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
     subsets = task.subsets(what.ecgs)  # fails, if it does, before anything is embedded
     measured = _Measured.by(embedder, task, protocols, _tracker(console))
     again = measured.again(what.rerank, weights, protocols)
-    compared = _Measured.by(other, task, protocols, _tracker(console)) if other else None
+    shared = [name for name in protocols if name in COMPARED]
+    compared = _Measured.by(other, task, shared, _tracker(console)) if other else None
     found: dict[str, Any] = {
         "model_version": embedder.version,
         **({"against": other.version} if other else {}),
@@ -176,6 +185,7 @@ class _Measured:
         caching: embeds reports with them, each once.
         task: ECGs and galleries.
         outcome: what was answered.
+        names: the statements' names in every language; empty if they are not measured.
         alarms: which ECGs are called unlike the training ECGs; empty if that is not measured.
         drafts: whether drafts are measured too.
         track: shows the progress.
@@ -185,6 +195,7 @@ class _Measured:
     caching: CachingEmbedder
     task: Task
     outcome: Outcome
+    names: languages.Names
     alarms: Mapping[str, Values]
     drafts: bool
     track: Track
@@ -198,14 +209,18 @@ class _Measured:
         caching = CachingEmbedder(embedder, track)
         outcome = outcome_of(caching, task, detectors_of(embedder.calibration, task), protocols)
         drafted = DRAFTS in protocols and bool(task.training)
+        names = languages.embed_names(caching, task.kinds) if LANGUAGES in protocols else {}
         alarms: Mapping[str, Values] = {}
         if NOVELTY in protocols and embedder.novelty is not None:
             alarms = novelty.alarms(embedder, embedder.novelty, task.ecgs, outcome.ecgs)
-        return cls(embedder, caching, task, outcome, alarms, drafted, track)
+        return cls(embedder, caching, task, outcome, names, alarms, drafted, track)
 
     def figures(self, subset: Subset) -> dict[str, Any]:
         """Return every figure on a subset of the ECGs."""
         found = figures(self.outcome, self.task, subset)
+        if self.names:
+            every = languages.summary(self.outcome.ecgs, self.names, self.task.records, subset)
+            found |= {LANGUAGES: every} if every else {}
         if self.alarms:
             found[NOVELTY] = novelty.summary(self.alarms, subset)
         if self.drafts:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cardex.evaluation.markdown import Found, bracket, line, subset_heads, table
-from cardex.evaluation.protocols import NOVELTY
+from cardex.evaluation.protocols import LANGUAGES, NOVELTY
 from cardex.evaluation.show import DRAFTS, OF_INTEREST
 from cardex.evaluation.site_tables import held_out_sites, probabilities, sites
 
@@ -116,6 +116,25 @@ def statements(found: Found) -> str:
     return table(["AUROC", *subset_heads(found)], rows)
 
 
+def languages(found: Found) -> str:
+    """Return the macro AUROC of the statements' names in each language, and how they differ."""
+    by_subset = [figures.get(LANGUAGES) for figures in found["figures"].values()]
+    known = [each for each in by_subset if each]
+    if len(known) != len(by_subset):
+        return "Not measured."
+    rows = []
+    for language in known[0]["AUROC"]:
+        rows.append([language, *(bracket(each["AUROC"][language], 3) for each in known)])
+        if language in known[0]["difference"]:
+            gaps = [bracket(each["difference"][language], 4) for each in known]
+            rows.append([f"{language}, difference from en", *gaps])
+    for pair in known[0]["order"]:
+        orders = [f"{each['order'][pair]:.3f}" for each in known]
+        rows.append([f"Spearman correlation of the order, {pair}", *orders])
+    rows.append(["statements", *(str(len(each["statements"])) for each in known)])
+    return table(["macro AUROC", *subset_heads(found)], rows)
+
+
 def out_of_distribution(found: Found) -> str:
     """Return how many ECGs are called unlike the training ECGs, as they are and changed."""
     by_subset = [figures.get(NOVELTY) for figures in found["figures"].values()]
@@ -170,6 +189,7 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
     "retrieval": retrieval,
     "zero-shot": zero_shot,
     "statements": statements,
+    "languages": languages,
     "probabilities": probabilities,
     "sites": sites,
     "held-out-sites": held_out_sites,

@@ -35,6 +35,12 @@ EVERY = {
     "statements of calibrated ecgs": {"ecgs": 500, "statements": {}},
     "probabilities": {"statements": 62, **BRIER, "expected calibration error": 0.0022},
     "probabilities by site": {"2": {"ecgs": 104, **BRIER, "corrected": {"EM": BRIER}}},
+    "languages": {
+        "AUROC": {"en": [0.9, 0.8, 0.95], "de": [0.89, 0.79, 0.94]},
+        "difference": {"de": [-0.01, -0.02, 0.005]},
+        "order": {"en-de": 0.951},
+        "statements": {"LVH": {"positive": 7, "en": 0.9, "de": 0.89}},
+    },
     "out-of-distribution": {"as recorded": [1.5, 0.5, 2.5], "inverted": [60.0, 55.0, 65.0]},
     "drafts": {"draft": DRAFT, "nearest report": DRAFT},
 }  # fmt: skip
@@ -105,6 +111,18 @@ def test_models_without_a_matcher_have_no_re_ranking(found):
     assert "the same text, each text once, R@1, re-ranked" in tables.reranking(found)
     del found["figures"]["other"]["re-ranked"]
     assert "no matcher" in tables.reranking(found)
+
+
+def test_languages_stand_beside_english(found):
+    lines = tables.languages(found).splitlines()
+    assert lines[3].startswith("| de | 0.890 (0.790 to 0.940) |")
+    assert lines[4].startswith("| de, difference from en | -0.0100 (-0.0200 to 0.0050) |")
+    assert lines[5:] == [
+        "| Spearman correlation of the order, en-de | 0.951 | 0.951 |",
+        "| statements | 1 | 1 |",
+    ]
+    del found["figures"]["other"]["languages"]
+    assert tables.languages(found) == "Not measured."
 
 
 def test_models_without_novelty_mark_nothing(found):
