@@ -3,8 +3,9 @@ import pytest
 
 from cardex.signals.image_spec import ImageSpec
 from cardex.training.augment import augment
-from cardex.training.image import Recordings, prepare_images
+from cardex.training.image import prepare_images
 from cardex.training.recipe import Augmentation
+from cardex.training.recordings import Recordings
 from cardex.training.trainer import Batch
 from tests.training.conftest import RASTER
 
@@ -70,7 +71,7 @@ def test_a_longer_record_gives_windows_from_everywhere(signals):
 @pytest.mark.parametrize(("mix", "mixed"), [(0.0, 0), (0.4, 100)])
 def test_as_many_batches_are_mixed_as_asked(mix, mixed, signals):
     how = Augmentation(mix=mix, mix_share=0.5)
-    own = Recordings(signals, np.ones(len(signals), dtype=bool))
+    own = Recordings.whole(signals, np.ones(len(signals), dtype=bool))
     shares = [
         float(prepare_images(own, RASTER, how, Batch(np.arange(8), np.random.default_rng(seed)))[3])
         for seed in range(200)
@@ -122,7 +123,7 @@ def test_a_band_takes_the_level_off(signals):
 def test_millivolts_are_hidden_as_often_as_asked_and_where_they_are_unknown(hidden, signals):
     spec = ImageSpec(layout="raster", scaling="deviation", window_s=2.0, amplitude=True)
     how = Augmentation(shift_s=0.0, noise=0.0, drop=0.0, uncalibrated=hidden)
-    own = Recordings(signals, np.arange(len(signals)) % 2 == 0)
+    own = Recordings.whole(signals, np.arange(len(signals)) % 2 == 0)
     images = prepare_images(own, spec, how, Batch(np.arange(20), random()))[0].numpy()
     told = images[..., 1].reshape(20, -1).std(axis=1) > 0
     assert told.tolist() == [row % 2 == 0 and not hidden for row in range(20)]

@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cardex.training.image import Recordings
 from cardex.training.pretraining import contrast_of_views, prepare_views
 from cardex.training.recipe import Augmentation
+from cardex.training.recordings import Recordings
 from cardex.training.run import ImageStage
 from cardex.training.trainer import Batch, Plan
 from tests.training.conftest import RASTER
@@ -21,7 +21,7 @@ def test_the_loss_is_small_where_the_two_views_are_alike_and_others_are_not():
 
 
 def test_each_ecg_gives_two_different_views(signals):
-    own = Recordings(signals, np.ones(len(signals), dtype=bool))
+    own = Recordings.whole(signals, np.ones(len(signals), dtype=bool))
     batch = Batch(np.arange(6), np.random.default_rng(0))
     first, second = prepare_views(own, RASTER, Augmentation(), batch)
     assert first.shape == second.shape == (6, *RASTER.shape)

@@ -10,8 +10,8 @@ from cardex.evaluation.metrics import aurocs
 from cardex.signals.images import draw
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
-from cardex.training.image import windows_of
 from cardex.training.recipe import Losses
+from cardex.training.recordings import windows_of
 from cardex.training.run import (
     ImageStage,
     member_seed,

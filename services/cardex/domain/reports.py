@@ -110,10 +110,10 @@ class DraftSentence:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A report put together from what the hits agree on.
+    """What one of the hits says, as far as other records say it too.
 
     Attributes:
-        sentences: in the order in which reports usually say them.
+        sentences: in the order of that hit.
         label: always `DRAFT_LABEL`.
     """
 

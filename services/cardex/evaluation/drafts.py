@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import Embedding
 from cardex.domain.reports import Hit, Report
 from cardex.evaluation.embedder import Embedder
+from cardex.reports.normalise import clean_report
 from cardex.reports.ptbxl import Record, StatementKind, reports_of
-from cardex.retrieval.draft import draft_of
+from cardex.retrieval.draft import VOTERS, draft_of
 from cardex.retrieval.findings import findings_of
 
 HITS = 10
+"""How many reports an answer has: the draft is taken from these, and these vote on statements."""
 AGREED = 0.5
 """Smallest share of the hits' votes at which a statement counts as drafted."""
 
@@ -36,6 +38,8 @@ def measure(
 
     Returns:
         By method ("draft", "nearest report", "commonest report"), the scores in per cent by name.
+        "meteor_cleaned" compares texts without device marks, dates and headers, which a draft never
+        has; the other figures compare with the true reports as they were written.
     """
     from cardex.evaluation.texts import score, statement_f1  # nltk takes seconds to import
 
@@ -53,12 +57,16 @@ def measure(
         "commonest report": [_agreed([Hit(common, 1.0, 1)])] * len(records),
     }
     truths = [record.text for record in records]
+    cleaned = [clean_report(text) for text in truths]
     own = [set(record.codes) for record in records]
     codes = sorted(set().union(*own, *(codes for every in stated.values() for codes in every)))
     true = _matrix(own, codes)
     return {
         name: {
             **{figure: round(value, 2) for figure, value in score(texts, truths).items()},
+            "meteor_cleaned": round(
+                score([clean_report(text) for text in texts], cleaned)["meteor"], 2
+            ),
             "statement_f1": round(statement_f1(_matrix(stated[name], codes), true), 2),
         }
         for name, texts in found.items()
@@ -66,7 +74,7 @@ def measure(
 
 
 def nearest_hits(
-    ecgs: Embedding, reports: Embedding, index: Sequence[Report], count: int = HITS
+    ecgs: Embedding, reports: Embedding, index: Sequence[Report], count: int = VOTERS
 ) -> list[tuple[Hit, ...]]:
     """Return the `count` nearest reports of each ECG, as the service would."""
     scores = ecgs @ reports.T
@@ -80,13 +88,13 @@ def nearest_hits(
 
 
 def _drafted(hits: Sequence[Hit]) -> str:
-    draft = draft_of(hits)
+    draft = draft_of(hits, HITS)
     return " ".join(sentence.text for sentence in draft.sentences) if draft else ""
 
 
 def _agreed(hits: Sequence[Hit]) -> set[str]:
     """Return the codes of the findings that have at least `AGREED` of the votes."""
-    return {finding.code for finding in findings_of(hits) if finding.share >= AGREED}
+    return {finding.code for finding in findings_of(hits[:HITS]) if finding.share >= AGREED}
 
 
 def _matrix(stated: Sequence[set[str]], codes: Sequence[str]) -> NDArray[np.bool_]:

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import EcgInput, FilePart, Signal
+from cardex.domain.ecg import EcgInput, FilePart, Signal, Waveform
 from cardex.domain.errors import ConfigurationError, InvalidReport
 from cardex.reports.ptbxl import Record
 from cardex.signals import calibration_pulse, checks, cleaning, leads, readers, windows
-from cardex.signals.cleaning import clean, seconds_to_samples
+from cardex.signals.cleaning import MONITORING, clean, narrow, seconds_to_samples
 from cardex.signals.formats import limits, wfdb, wfdb_header
+from cardex.signals.image_spec import ImageSpec
 from cardex.signals.readers import read
 from cardex.signals.windows import best_window
 
@@ -56,6 +57,21 @@ class Ecgs:
     def of_folds(self, folds: Sequence[int]) -> "Ecgs":
         """Return the records of `folds`."""
         return self.rows([i for i, record in enumerate(self.records) if record.fold in folds])
+
+    def filtered_for(self, spec: ImageSpec) -> Signal:
+        """Return the signals as an image needs them: (records, 12, samples) float32, mV.
+
+        Raises:
+            ValueError: if the image has another sampling rate, or a band that is not within the
+                one that the signals have passed.
+        """
+        if spec.rate != RATE:
+            raise ValueError(f"rate {spec.rate:g}: these signals have {RATE:g} Hz")
+        if spec.filter == MONITORING:
+            return self.signals
+        return np.stack(
+            [narrow(Waveform(signal, RATE), RATE, spec.filter) for signal in self.signals]
+        )
 
     def rows(self, keep: Sequence[int]) -> "Ecgs":
         """Return the records in the rows `keep`, in that order."""

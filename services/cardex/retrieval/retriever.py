@@ -22,7 +22,7 @@ from cardex.domain.reports import Hit, Report
 from cardex.inference.encoder import Encoder
 from cardex.inference.novelty import OUT_OF_DISTRIBUTION
 from cardex.retrieval.active_index import ActiveIndex, ServingSnapshot
-from cardex.retrieval.draft import draft_of
+from cardex.retrieval.draft import VOTERS, draft_of
 from cardex.retrieval.findings import findings_of
 from cardex.retrieval.pipeline import QueryItem, QueryState, draw_images, prepare, timed
 from cardex.retrieval.report_cache import ReportCache
@@ -91,7 +91,7 @@ class Retriever:
         with timed(stages, "search"):
             matches = self._store.search(snapshot.index, embedding, top_k)[0]
             reports = self._reports.get(snapshot.index, matches)
-        return _answer(snapshot, as_found(matches), reports, stages)
+        return _answer(snapshot, _hits(as_found(matches), reports), stages)
 
     def by_ecg(
         self, batch: Sequence[QueryItem], priority: Priority
@@ -200,9 +200,9 @@ class Retriever:
         answers: dict[str, bytes] = {}
         for query in queries:
             question = query.item.question
-            ranked = _ranked(query, snapshot)[: question.top_k]
-            plain = _answer(snapshot, ranked, reports, query.stages)
-            query.outcome = encode_answer(_with_ecg(plain, query, snapshot))
+            near = _hits(_ranked(query, snapshot), reports)
+            plain = _answer(snapshot, near[: question.top_k], query.stages)
+            query.outcome = encode_answer(_with_ecg(plain, near, query, snapshot))
             answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
         self._cache.put_answers(answers)
 
@@ -213,14 +213,16 @@ def _ranked(query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
     return reranked(query.matches, query.match_logits, snapshot.calibration.match_weight)
 
 
-def _with_ecg(answer: Answer, query: QueryState, snapshot: ServingSnapshot) -> Answer:
-    """Add what is said of the ECG itself."""
+def _with_ecg(
+    answer: Answer, near: Sequence[Hit], query: QueryState, snapshot: ServingSnapshot
+) -> Answer:
+    """Add what is said of the ECG itself; `near` are the answer's hits and those after them."""
     predictor, vector = snapshot.predictor, query.vector
     return replace(
         answer,
         quality=_with_novelty(query, snapshot),
         predictions=predictor.predict(vector) if predictor and vector is not None else (),
-        draft=draft_of(answer.hits),
+        draft=draft_of(near, len(answer.hits)),
     )
 
 
@@ -235,17 +237,7 @@ def _with_novelty(query: QueryState, snapshot: ServingSnapshot) -> SignalQuality
     return replace(quality, warnings=(*quality.warnings, OUT_OF_DISTRIBUTION))
 
 
-def _answer(
-    snapshot: ServingSnapshot,
-    ranked: Sequence[Ranked],
-    reports: dict[str, Report],
-    stages: dict[str, float],
-) -> Answer:
-    there = [found for found in ranked if found.report_id in reports]
-    hits = tuple(
-        Hit(_shown(reports[found.report_id]), round(found.score, 6), rank, found.match)
-        for rank, found in enumerate(there, start=1)
-    )
+def _answer(snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, float]) -> Answer:
     return Answer(
         hits=hits,
         findings=findings_of(hits),
@@ -253,6 +245,14 @@ def _answer(
         index_name=snapshot.index.name,
         index_generation=snapshot.index.generation,
         stages=tuple(StageTime(stage, round(seconds, 6)) for stage, seconds in stages.items()),
+    )
+
+
+def _hits(ranked: Sequence[Ranked], reports: dict[str, Report]) -> tuple[Hit, ...]:
+    there = [found for found in ranked if found.report_id in reports]
+    return tuple(
+        Hit(_shown(reports[found.report_id]), round(found.score, 6), rank, found.match)
+        for rank, found in enumerate(there, start=1)
     )
 
 
@@ -265,4 +265,5 @@ def _key(sha256: str, question: Question, snapshot: ServingSnapshot) -> str:
 
 
 def _searched(question: Question) -> int:
-    return max(question.top_k, question.rerank)
+    """Return how many reports are searched: those that are shown, re-ranked, or vote on a draft."""
+    return max(question.top_k, question.rerank, VOTERS)

@@ -3,25 +3,22 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cardex.domain.ecg import Image, Signal
+from cardex.domain.ecg import Image
 from cardex.signals.image_spec import ImageSpec
-from cardex.signals.images import draw, window_of
+from cardex.signals.images import draw
 from cardex.training import losses
 from cardex.training.augment import augment
 from cardex.training.image_encoder import Vit, mean_of, pooled
 from cardex.training.matcher import Matcher
 from cardex.training.matching import fused_losses
 from cardex.training.recipe import Augmentation, ImageRecipe, Losses
+from cardex.training.recordings import Recordings
 from cardex.training.space import PRIOR_SHARE, content_of_ecgs
-from cardex.training.stage import hash_parts
 from cardex.training.text_encoder import ReportEncoder, TextEncoder
 from cardex.training.trainer import Batch, Prepared
 
@@ -234,28 +231,6 @@ class _Mixed:
         return self.share * targets + (1.0 - self.share) * targets[self.partner]
 
 
-@dataclass(frozen=True)
-class Recordings:
-    """The waveforms that training images are drawn from.
-
-    Attributes:
-        signals: (ECGs, 12, samples) float32, mV.
-        calibrated: (ECGs,) bool, False where the unit of the amplitudes is unknown.
-    """
-
-    signals: Signal
-    calibrated: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        """Return the number of ECGs."""
-        return len(self.signals)
-
-    @cached_property
-    def key(self) -> str:
-        """Hash of the waveforms, part of the keys of all stages that learn from them."""
-        return hash_parts(self.signals.tobytes(), self.calibrated.tobytes())
-
-
 def prepare_images(
     recordings: Recordings, spec: ImageSpec, how: Augmentation, batch: Batch
 ) -> Prepared:
@@ -288,22 +263,9 @@ def draw_augmented(
 ) -> Image:
     """Augment and draw a batch: (B, H, W, C) uint8; arguments as for `prepare_images`."""
     random, rows = batch.random, batch.samples
-    windows = augment(recordings.signals[rows], spec, how, random)
+    windows = augment(recordings.pick(rows, random), spec, how, random)
     known = recordings.calibrated[rows] & (random.random(len(rows)) >= how.uncalibrated)
     return draw(windows, spec, known)
-
-
-def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
-    """Cut the window that the service would draw from each signal.
-
-    Args:
-        signals: (ECGs, 12, samples) float32, mV.
-        spec: the image, which has the window's length.
-
-    Returns:
-        (ECGs, 12, window) float32, mV.
-    """
-    return np.stack([window_of(signal, spec) for signal in signals])
 
 
 def new_vit(recipe: ImageRecipe, spec: ImageSpec, prior: Tensor) -> Vit:

@@ -11,22 +11,20 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from cardex.evaluation.ecgs import Ecgs
+from cardex.evaluation.embeddings import images_of
 from cardex.signals.image_spec import ImageSpec
-from cardex.signals.images import draw
 from cardex.training.distributed import DistributedContext
-from cardex.training.image import Recordings, windows_of
 from cardex.training.image_encoder import ImageEncoder
 from cardex.training.space import Margin, content_of_ecgs
 from cardex.training.text_encoder import ReportEncoder
 from cardex.training.text_stage import Reports
 
-BATCH = 64
-
 
 def fit_margins(
     image: ImageEncoder,
     text: Reports,
-    recordings: Recordings,
+    ecgs: Ecgs,
     spec: ImageSpec,
     distributed: DistributedContext,
 ) -> ReportEncoder:
@@ -35,7 +33,7 @@ def fit_margins(
     Args:
         image: the trained image encoder.
         text: the report encoder with the training reports.
-        recordings: the training ECGs.
+        ecgs: the training ECGs.
         spec: the image.
         distributed: device that computes.
 
@@ -44,27 +42,22 @@ def fit_margins(
         encoders are fitted to it too.
     """
     _set(image.partition, text.bank_content)
-    ecgs = read_ecgs(image, recordings, spec, distributed)
+    contents = read_ecgs(image, ecgs, spec, distributed)
     encoder = copy.deepcopy(text.encoder)
-    partition = image.partition(ecgs)
-    joined = torch.cat([ecgs, -partition[:, None]], dim=1)
-    _set(encoder.popularity, joined[:, :-1], joined[:, -1])
+    _set(encoder.popularity, contents, -image.partition(contents))
     encoder.usual.copy_(image.offset)
     return encoder.eval()
 
 
 @torch.no_grad()
 def read_ecgs(
-    image: ImageEncoder, recordings: Recordings, spec: ImageSpec, distributed: DistributedContext
+    image: ImageEncoder, ecgs: Ecgs, spec: ImageSpec, distributed: DistributedContext
 ) -> Tensor:
     """Return the contents of the ECGs' embeddings, as the service reads them: (ECGs, S + W)."""
     image.to(distributed.device).eval()
-    windows = windows_of(recordings.signals, spec)
     found = []
-    for first in range(0, len(windows), BATCH):
-        some = slice(first, first + BATCH)
-        pixels = torch.from_numpy(draw(windows[some], spec, recordings.calibrated[some]))
-        log_odds, wording = image.read(distributed.put(pixels))
+    for pixels in images_of(ecgs, spec):
+        log_odds, wording = image.read(distributed.put(torch.from_numpy(pixels)))
         found.append(content_of_ecgs(log_odds - image.offset, wording).cpu())
     image.cpu()
     return torch.cat(found)

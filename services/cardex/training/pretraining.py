@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardex.signals.image_spec import ImageSpec
-from cardex.training.image import Recordings, draw_augmented
+from cardex.training.image import draw_augmented
 from cardex.training.image_encoder import Vit, pooled
 from cardex.training.recipe import Augmentation
+from cardex.training.recordings import Recordings
 from cardex.training.trainer import Batch, Prepared
 
 PROJECTION = 128

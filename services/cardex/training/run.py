@@ -15,19 +15,15 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from cardex.domain.ecg import Signal
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS
-from cardex.signals.image_spec import ImageSpec
 from cardex.training.corpora import statement_matrix
 from cardex.training.image import (
     ImageTower,
-    Recordings,
     ReportTargets,
     StudentTower,
     new_vit,
     prepare_images,
-    windows_of,
 )
 from cardex.training.image_encoder import ImageEncoder, Vit
 from cardex.training.margins import fit_margins
@@ -35,6 +31,7 @@ from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower
 from cardex.training.pretraining import ViewsTower, prepare_views
 from cardex.training.recipe import Recipe
+from cardex.training.recordings import Recordings
 from cardex.training.stage import RunContext, Stage, hash_parts, run_stage
 from cardex.training.text_encoder import ReportEncoder, TextEncoder
 from cardex.training.text_stage import Reports
@@ -123,6 +120,7 @@ class ImageStage:
     """Trains an image encoder on one set of ECGs: its members, their teachers, and the matcher.
 
     Attributes:
+        ecgs: waveforms and records of those ECGs.
         recordings: what windows are cut from.
         own: (ECGs,) int64, each ECG's report in the bank.
         prior: (S,) logit of each statement's share among the ECGs.
@@ -146,9 +144,8 @@ class ImageStage:
         keep = [i for i, record in enumerate(ecgs.records) if record.ecg_id in place_of]
         rows = np.array([place_of[ecgs.records[i].ecg_id] for i in keep], dtype=np.int64)
         records = [ecgs.records[i] for i in keep]
-        self.recordings = Recordings(
-            _drawn_from(ecgs.signals[keep], recipe.spec), ecgs.calibrated[keep]
-        )
+        self.ecgs = ecgs.rows(keep)
+        self.recordings = Recordings.of(self.ecgs, recipe.spec)
         self.own = torch.from_numpy(corpus.own[rows])
         statements = torch.from_numpy(statement_matrix(records, corpus.codes))
         self.prior = statements.mean(dim=0).clamp(1e-4, 1 - 1e-4).logit()
@@ -219,9 +216,7 @@ class ImageStage:
         Returns:
             The report encoder with its popularity; the image encoder is changed in place.
         """
-        return fit_margins(
-            image, self.text, self.recordings, self.recipe.spec, self.context.distributed
-        )
+        return fit_margins(image, self.text, self.ecgs, self.recipe.spec, self.context.distributed)
 
     def train_matcher(self, image: ImageEncoder, image_key: str) -> Matcher:
         """Train the matcher over an image encoder that is not changed."""
@@ -287,8 +282,3 @@ def member_seed(seed: int, place: int) -> int:
 def teacher_seed(seed: int, offset: int) -> int:
     """Return the seed of a teacher of the member with `seed`; no two members share a teacher."""
     return 1_000_000 + 100 * seed + offset
-
-
-def _drawn_from(signals: Signal, spec: ImageSpec) -> Signal:
-    """Return the signals that augmentation cuts windows from: whole records, or median beats."""
-    return windows_of(signals, spec) if spec.source == "median-beat" else signals

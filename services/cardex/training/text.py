@@ -83,14 +83,21 @@ def read_texts(
         (reports, E) embeddings, (reports, S + W) contents, and (reports, W) wording vectors.
     """
     encoder.to(distributed.device).eval()
-    embeddings, contents, wordings = [], [], []
+    order = np.argsort(sizes(ids), kind="stable")  # reports of like length: hardly any padding
+    parts = []
     for first in range(0, len(ids), 256):
-        part = torch.from_numpy(ids[first : first + 256]).to(distributed.device)
-        log_odds, wording, whole = encoder.read(part)
-        embeddings.append(encoder.join(log_odds, wording, whole).cpu())
-        contents.append(content_of_reports(torch.sigmoid(log_odds), wording).cpu())
-        wordings.append(wording.cpu())
-    return torch.cat(embeddings), torch.cat(contents), torch.cat(wordings)
+        rows = order[first : first + 256]
+        (own, _) = prepare_text(ids[rows], rows)
+        log_odds, wording, whole = encoder.read(own.to(distributed.device))
+        found = (
+            encoder.join(log_odds, wording, whole),
+            content_of_reports(torch.sigmoid(log_odds), wording),
+            wording,
+        )
+        parts.append([tensor.cpu() for tensor in found])
+    back = torch.from_numpy(np.argsort(order))
+    embeddings, contents, wordings = (torch.cat(each)[back] for each in zip(*parts, strict=True))
+    return embeddings, contents, wordings
 
 
 def sizes(ids: NDArray[np.int32]) -> Sequence[int]:

@@ -15,13 +15,13 @@ def hits(*texts: str, scores: tuple[float, ...] = (), counts: tuple[int, ...] = 
 
 
 def drafted(*texts: str) -> Draft:
-    draft = draft_of(hits(*texts))
+    draft = draft_of(hits(*texts), len(texts))
     assert draft is not None
     return draft
 
 
-def said(*texts: str, **options) -> list[str]:
-    draft = draft_of(hits(*texts, **options))
+def said(*texts: str, shown: int = 0, **options) -> list[str]:
+    draft = draft_of(hits(*texts, **options), shown or len(texts))
     return [sentence.text for sentence in draft.sentences] if draft else []
 
 
@@ -105,9 +105,9 @@ def test_who_confirmed_a_report_is_no_part_of_a_draft(tail):
 
 
 def test_without_hits_or_words_there_is_no_draft():
-    assert draft_of([]) is None
-    assert draft_of(hits("trace only requested.", "...")) is None
-    assert draft_of(hits("sinus rhythm.", scores=(-0.2,))) is None
+    assert draft_of([], 0) is None
+    assert draft_of(hits("trace only requested.", "..."), 2) is None
+    assert draft_of(hits("sinus rhythm.", scores=(-0.2,)), 1) is None
 
 
 def test_part_of_a_sentence_is_no_support():
@@ -123,6 +123,38 @@ def test_what_is_denied_is_no_support():
     assert "infarkt" not in said(*texts)
 
 
-def test_hits_that_are_far_have_no_say():
+def test_reports_that_are_far_have_no_say():
     near = ["sinus rhythm. normal ecg."] * VOTERS
-    assert said(*near, *["atrial fibrillation."] * 90) == ["sinus rhythm.", "normal ecg."]
+    texts = [*near, *["atrial fibrillation."] * 90]
+    assert said(*texts, shown=10) == ["sinus rhythm.", "normal ecg."]
+
+
+def test_reports_after_the_hits_vote_but_are_not_named():
+    texts = ["sinus rhythm. q waves.", "sinus rhythm. normal ecg.", *["Normal ECG."] * 3]
+    draft = draft_of(hits(*texts), 2)
+    assert draft is not None
+    assert [(sentence.text, sentence.report_ids) for sentence in draft.sentences] == [
+        ("sinus rhythm.", ("r1", "r2")),
+        ("normal ecg.", ("r2",)),
+    ]
+
+
+def test_nearer_reports_weigh_more():
+    texts = ["sinus rhythm.", "sinus rhythm! ", "paced rhythm.", "paced rhythm!"]
+    near = (0.9, 0.9, 0.1, 0.1)
+    assert said(*texts, scores=near) == ["sinus rhythm."]
+    assert said(*texts, scores=near[::-1]) == ["paced rhythm."]
+
+
+def test_a_hit_is_judged_by_what_is_left_of_it():
+    alone = "sinus rhythm. normal ecg. small q waves in v6, and low voltage in the limb leads."
+    texts = [alone, "sinus rhythm. normal ecg.", "sinus rhythm. left axis.", "normal ecg."]
+    draft = draft_of(hits(*texts), 1)
+    assert draft is not None
+    assert [sentence.text for sentence in draft.sentences] == ["sinus rhythm.", "normal ecg."]
+
+
+def test_a_negation_stays_with_what_it_denies():
+    texts = ["sinusrhythmus kein infarkt", "sinusrhythmus kein block", "sinusrhythmus infarkt"]
+    assert said(*texts, shown=1) == ["sinusrhythmus"]
+    assert said(*texts, shown=1, counts=(2, 1, 1)) == ["sinusrhythmus", "kein infarkt"]

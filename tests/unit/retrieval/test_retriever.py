@@ -19,6 +19,7 @@ from cardex.domain.jobs import (
     Question,
 )
 from cardex.domain.reports import DRAFT_LABEL, Report, Statement
+from cardex.retrieval.draft import VOTERS
 from cardex.retrieval.pipeline import QueryItem
 from cardex.retrieval.retriever import check_question
 from cardex.signals.image_spec import ImageSpec
@@ -159,7 +160,7 @@ def test_an_ecg_gets_the_same_answer_alone_and_in_a_batch(house):
 def test_each_question_gets_as_many_reports_as_it_asks_for(house):
     found = answer(house, asked(0, top_k=1), asked(1, top_k=4), asked(2, top_k=2))
     assert [len(one.hits) for one in found] == [1, 4, 2]
-    assert house.store.top_ks == [4]
+    assert house.store.top_ks == [VOTERS]
 
 
 def test_a_small_index_gives_what_it_has(house):
@@ -252,6 +253,13 @@ def test_an_answer_drafts_a_report_from_its_hits():
     assert set(sentence.report_ids) <= {hit.report.report_id for hit in found.hits}
 
 
+def test_reports_beyond_the_hits_vote_on_the_draft(house):
+    (found,) = answer(house, asked(top_k=1))
+    (hit,) = found.hits
+    assert [sentence.report_ids for sentence in found.draft.sentences] == [(hit.report.report_id,)]
+    assert house.store.top_ks == [VOTERS]
+
+
 def test_an_answer_about_a_text_predicts_and_drafts_nothing():
     house = House(*REPORTS, calibration=calibration("AFIB"))
     found = house.retriever.by_text("sinus rhythm", 3)
@@ -279,7 +287,7 @@ def test_the_matcher_orders_the_nearest_reports(matching):
     assert [hit.match for hit in found.hits] == expected
     assert [len(hit.report.text) for hit in found.hits] == expected
     assert [hit.rank for hit in found.hits] == [1, 2, 3]
-    assert matching.store.top_ks == [5]
+    assert matching.store.top_ks == [VOTERS]
 
 
 def test_only_as_many_are_reranked_as_asked(matching):

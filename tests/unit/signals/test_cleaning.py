@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from cardex.domain.ecg import Waveform
-from cardex.signals.cleaning import Filter, clean, seconds_to_samples
+from cardex.signals.cleaning import MONITORING, Filter, clean, narrow, seconds_to_samples
 from tests.helpers.ecgs import ecg
 
 TARGET = 100.0
@@ -116,6 +116,27 @@ def test_second_order_is_a_high_pass_and_a_low_pass_of_second_order(ptbxl):
         found = clean(waveform, TARGET, wanted)[:, 100:-100]
         apart = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
         assert apart < 0.05
+
+
+def test_a_record_that_is_filtered_already_is_narrowed_to_nearly_the_same(ptbxl):
+    wanted = Filter(band_hz=(0.5, 15.0), order=2)
+    for waveform in ptbxl("records100", 4):
+        expected = clean(waveform, TARGET, wanted)[:, 100:-100]
+        before = Waveform(clean(waveform, TARGET), TARGET)
+        found = narrow(before, TARGET, wanted)[:, 100:-100]
+        apart = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
+        assert apart < 0.05
+
+
+def test_what_has_the_wanted_band_stays_as_it_is():
+    before = Waveform(clean(Waveform(ecg(), 500.0), TARGET), TARGET)
+    np.testing.assert_allclose(narrow(before, TARGET, MONITORING), before.signal, atol=1e-5)
+
+
+@pytest.mark.parametrize("band", [(0.05, 15.0), (0.0, 15.0), (0.5, 45.0), (0.5, 0.0)])
+def test_what_is_filtered_out_cannot_be_brought_back(band):
+    with pytest.raises(ValueError, match="band_hz"):
+        narrow(Waveform(ecg(rate=TARGET), TARGET), TARGET, Filter(band_hz=band))
 
 
 def test_at_the_models_rate_cleaning_equals_scipys_zero_phase_filter(ptbxl):
