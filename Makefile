@@ -8,7 +8,7 @@ TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-signals bench-triton gpu-check train evaluate figures table1 techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -87,6 +87,9 @@ figures: $(APP)/.ready ## Measure them with RERANK=32 too, and write the figures
 table1: $(TRAIN)/.ready ## Train and measure every encoding of the first paper alike
 	$(TRAINING) table $(sort $(wildcard experiments/encodings/[a-z]*.toml)) --ptbxl $(PTB) \
 	  --results experiments/results/encodings.json --seeds 1
+
+held-out: $(TRAIN)/.ready ## Train without each site of PTB-XL and measure the probabilities there
+	$(TRAINING) held-out-sites --ptbxl $(PTB)
 
 techniques: $(TRAIN)/.ready ## Train and measure with and without every technique, three seeds each
 	$(TRAINING) table $(sort $(wildcard experiments/techniques/*.toml)) --ptbxl $(PTB) \

@@ -20,6 +20,7 @@ from cardex.domain.jobs import (
 )
 from cardex.domain.reports import Report
 from cardex.inference.encoder import ModelInfo
+from cardex.inference.novelty import EmbeddingSpace, Novelty
 from cardex.inference.statements import CalibratedStatement, Calibration
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.retriever import Retriever
@@ -265,6 +266,13 @@ def calibration(
     return Calibration(version, match_weight, statements, "fingerprint")
 
 
+def novelty(threshold: float, version: str = VERSION) -> Novelty:
+    """Distances from the zero vector, over one axis and what is beyond it."""
+    axes = np.eye(DIMENSION)[:1]
+    space = EmbeddingSpace(np.zeros(DIMENSION), axes, np.ones(1), 1.0)
+    return Novelty(version, space, np.array([threshold, threshold]), f"over {threshold}")
+
+
 class FreshActiveIndex(ActiveIndex):
     """Looks up at every question, so that a test need not wait for the background."""
 
@@ -280,11 +288,16 @@ class FreshActiveIndex(ActiveIndex):
 class House:
     """A retriever with everything behind it; each look-up of the snapshot is a fresh one."""
 
-    def __init__(self, *reports: Report, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        *reports: Report,
+        calibration: Calibration | None = None,
+        novelty: Novelty | None = None,
+    ) -> None:
         self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
         self.store.fill(*reports)
         self.active_index: ActiveIndex = FreshActiveIndex(
-            self.encoder, self.store, lambda _: calibration
+            self.encoder, self.store, lambda _: calibration, lambda _: novelty
         )
         self.retriever = Retriever(
             self.encoder,

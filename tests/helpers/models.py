@@ -34,9 +34,12 @@ def mirrored(source: Path, folder: Path) -> Path:
             if "probe" in values:
                 values["probe"] = json.dumps([-value for value in json.loads(values["probe"])])
             set_parameters(config, 1, values)
-    for path in (release.card, release.statements):
-        fields = json.loads(path.read_bytes())
-        path.write_text(json.dumps(fields | {"model_version": MIRRORED}))
+    for path in (release.card, release.statements, release.novelty):
+        if path.is_file():
+            fields = json.loads(path.read_bytes()) | {"model_version": MIRRORED}
+            if "mean" in fields:  # the axes have no sign
+                fields["mean"] = [-value for value in fields["mean"]]
+            path.write_text(json.dumps(fields))
     return folder
 
 

@@ -48,7 +48,7 @@ def test_an_error_becomes_the_result_and_what_is_known_is_not_done_again(
     assert "nowhere" in known[other.label]["error"]
     assert (known[other.label]["name"], known[other.label]["seed"]) == ("b", 0)
     assert json.loads(results.read_text()) == known
-    monkeypatch.setattr(experiments, "multiprocessing", None)
+    monkeypatch.setattr(experiments, "run_jobs", None)
     assert run_all(runs, tmp_path / "nowhere", tmp_path, results, jobs=1) == known
 
 
@@ -59,11 +59,14 @@ def test_an_interruption_is_no_result(recipes, tmp_path, monkeypatch):
     monkeypatch.setattr(experiments, "measure", measure)
     (run, _) = runs_of(recipes, [0], fold=9)
     error = CardexError
-    found = experiments._measured((run, tmp_path, tmp_path))
-    assert found == (run.label, run.entry(error="here"))
+    experiments._measure(run, tmp_path, tmp_path)
+    (path,) = tmp_path.glob("entry-*.json")
+    assert json.loads(path.read_text()) == run.entry(error="here")
+    path.unlink()
     error = Stopped
     with pytest.raises(Stopped):
-        experiments._measured((run, tmp_path, tmp_path))
+        experiments._measure(run, tmp_path, tmp_path)
+    assert not path.exists()
 
 
 def test_a_changed_recipe_is_another_run(recipes):

@@ -11,6 +11,8 @@ from msgspec import structs
 from cardex.domain.errors import CardexError
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.embedder import OnnxEmbedder
+from cardex.evaluation.novelty import fit_space
+from cardex.inference.novelty import Novelty
 from cardex.inference.probe import check_probe, probe_image
 from cardex.inference.repository import (
     IMAGE_ENCODER,
@@ -99,6 +101,28 @@ def test_what_is_exported_answers_as_torch_does_at_every_batch_size(trained, rep
             served.images(images(batch)), own.images(images(batch)), atol=1e-4
         )
     np.testing.assert_allclose(served.texts(TEXTS), own.texts(TEXTS), atol=1e-4)
+
+
+def test_a_card_s_novelty_is_written_for_the_version_and_an_older_one_is_removed(
+    trained, tmp_path, card
+):
+    space = fit_space(TorchEmbedder(trained, DistributedContext()).images(images(30)))
+    novelty = Novelty("", space, np.array([2.0, 2.5]))
+    version = export(trained, tmp_path / "new", replace(card, novelty=novelty))
+    found = OnnxEmbedder(tmp_path / "new").novelty
+    assert found
+    assert found.model_version == version
+    np.testing.assert_allclose(found.space.mean, space.mean, rtol=1e-5)
+    export(trained, tmp_path / "new", card)
+    assert OnnxEmbedder(tmp_path / "new").novelty is None
+
+
+def test_statements_tell_the_share_that_their_curves_were_fitted_with(trained, tmp_path, card):
+    curves = {"AFIB": Curve(120.0, -2.0, 0.1234567), "NORM": Curve(90.0, 0.5)}
+    export(trained, tmp_path / "new", replace(card, curves=curves))
+    found = load_calibration(newest(tmp_path / "new").statements)
+    assert found
+    assert [each.share for each in found.statements] == [0.123457, None]
 
 
 def test_a_new_folder_becomes_a_repository_that_can_be_deployed(trained, tmp_path, card):

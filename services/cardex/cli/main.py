@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from cardex.cli.console import JsonFlag, console, error_messages, gateway_client
+from cardex.cli.held_out import held_out_sites
 from cardex.cli.models import models
 from cardex.domain.jobs import Priority
 from cardex.domain.settings import Settings, load_settings
@@ -24,6 +25,7 @@ TRAINING_PACKAGES = ("torch", "onnx", "ot", "sklearn", "transformers")
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
+app.command()(held_out_sites)
 
 
 @app.command()
@@ -225,7 +227,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Measure this only, and repeat it for more: paper, strict, distinct, clinical,"
-            " zero-shot, probabilities, drafts."
+            " zero-shot, languages, probabilities, out-of-distribution, drafts."
         ),
     ] = None,
     ecgs: Annotated[

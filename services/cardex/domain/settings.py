@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     triton_url: str = "127.0.0.1:8001"
     model_repository: Path = ROOT / "model_repository"
 
+    # The answers.
+    prevalence: Path | None = None  # CSV of the hospital's own shares of the statements
+
     # The doors.
     gateway_bind: str = "127.0.0.1:50051"
     gateway_socket: Path | None = None

@@ -20,10 +20,18 @@ FEWEST = 3
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The probability of a statement: sigmoid(slope * similarity + intercept)."""
+    """The probability of a statement: sigmoid(slope * similarity + intercept).
+
+    Attributes:
+        slope: change of the log-odds per unit of similarity.
+        intercept: log-odds at a similarity of 0.
+        share: of the ECGs that it was fitted to, those that have the statement, counted with half
+            an ECG more on either side; None where it is not known.
+    """
 
     slope: float
     intercept: float
+    share: float | None = None
 
     def __call__(self, similarity: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the probabilities of similarities."""
@@ -41,8 +49,12 @@ def fit(similarity: NDArray[np.float32], true: NDArray[np.bool_]) -> list[Curve]
         slope, intercept = _newton(
             scaled[:, column], true[:, column], common, SLOPE_SPREAD * common
         )
-        curves.append(Curve(slope * UNIT, intercept))
+        curves.append(Curve(slope * UNIT, intercept, _share(true[:, column])))
     return curves
+
+
+def _share(true: NDArray[np.bool_]) -> float:
+    return (float(true.sum()) + 0.5) / (len(true) + 1.0)
 
 
 def _common_slope(scaled: NDArray[np.float64], true: NDArray[np.bool_]) -> float:
@@ -70,7 +82,7 @@ def _newton(
     """
     centre = values.mean()
     inputs = np.stack([values - centre, np.ones_like(values)], axis=1)
-    rate = (true.sum() + 0.5) / (len(true) + 1.0)
+    rate = _share(true)
     usual = np.array([slope, np.log(rate / (1.0 - rate))])
     precision = np.diag([1.0 / spread**2, 1.0 / OFFSET_SPREAD**2])
     found = usual.copy()

@@ -1,11 +1,8 @@
 """What `cardex evaluate` does."""
 
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +11,25 @@ from rich.progress import track as rich_track
 
 from cardex.domain.errors import ConfigurationError, InvalidQuestion, InvalidReport
 from cardex.domain.jobs import Question
-from cardex.evaluation import drafts, reranking, retrieval
+from cardex.evaluation import drafts, languages, novelty, reranking, retrieval
 from cardex.evaluation.caching_embedder import CachingEmbedder, Track
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.evaluation.evaluate import Outcome, difference, figures, outcome_of
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.metrics import Values
 from cardex.evaluation.probabilities import Detector
-from cardex.evaluation.protocols import DRAFTS, ECGS, PROTOCOLS, chosen
+from cardex.evaluation.protocols import (
+    COMPARED,
+    DRAFTS,
+    ECGS,
+    LANGUAGES,
+    NOVELTY,
+    PROTOCOLS,
+    chosen,
+)
+from cardex.evaluation.provenance import provenance
 from cardex.evaluation.retrieval import Answers
 from cardex.evaluation.show import show
 from cardex.evaluation.task import TRAINING_FOLDS, Task, gallery_of, task_of
@@ -91,14 +98,14 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
     subsets = task.subsets(what.ecgs)  # fails, if it does, before anything is embedded
     measured = _Measured.by(embedder, task, protocols, _tracker(console))
     again = measured.again(what.rerank, weights, protocols)
-    compared = _Measured.by(other, task, protocols, _tracker(console)) if other else None
+    shared = [name for name in protocols if name in COMPARED]
+    compared = _Measured.by(other, task, shared, _tracker(console)) if other else None
     found: dict[str, Any] = {
         "model_version": embedder.version,
         **({"against": other.version} if other else {}),
         "data": what.data.name,
         "fold": what.fold,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores ({platform.machine()}), no GPU",
+        **provenance(),
         "warnings": _warnings(what, embedder, task),
         "figures": {},
     }
@@ -178,6 +185,8 @@ class _Measured:
         caching: embeds reports with them, each once.
         task: ECGs and galleries.
         outcome: what was answered.
+        names: the statements' names in every language; empty if they are not measured.
+        alarms: which ECGs are called unlike the training ECGs; empty if that is not measured.
         drafts: whether drafts are measured too.
         track: shows the progress.
     """
@@ -186,6 +195,8 @@ class _Measured:
     caching: CachingEmbedder
     task: Task
     outcome: Outcome
+    names: languages.Names
+    alarms: Mapping[str, Values]
     drafts: bool
     track: Track
 
@@ -198,11 +209,20 @@ class _Measured:
         caching = CachingEmbedder(embedder, track)
         outcome = outcome_of(caching, task, detectors_of(embedder.calibration, task), protocols)
         drafted = DRAFTS in protocols and bool(task.training)
-        return cls(embedder, caching, task, outcome, drafted, track)
+        names = languages.embed_names(caching, task.kinds) if LANGUAGES in protocols else {}
+        alarms: Mapping[str, Values] = {}
+        if NOVELTY in protocols and embedder.novelty is not None:
+            alarms = novelty.alarms(embedder, embedder.novelty, task.ecgs, outcome.ecgs)
+        return cls(embedder, caching, task, outcome, names, alarms, drafted, track)
 
     def figures(self, subset: Subset) -> dict[str, Any]:
         """Return every figure on a subset of the ECGs."""
         found = figures(self.outcome, self.task, subset)
+        if self.names:
+            every = languages.summary(self.outcome.ecgs, self.names, self.task.records, subset)
+            found |= {LANGUAGES: every} if every else {}
+        if self.alarms:
+            found[NOVELTY] = novelty.summary(self.alarms, subset)
         if self.drafts:
             records = [self.task.records[row] for row in subset.rows]
             found[DRAFTS] = drafts.measure(
@@ -273,7 +293,7 @@ def described(task: Task, calibration: Calibration | None) -> Task:
 def detectors_of(calibration: Calibration | None, task: Task) -> dict[str, Detector]:
     """Return the detectors of those calibrated statements that the data set annotates, by code."""
     return {
-        each.code: Detector(each.prompt, Curve(each.slope, each.intercept))
+        each.code: Detector(each.prompt, Curve(each.slope, each.intercept, each.share))
         for each in (calibration.statements if calibration else ())
         if each.code in task.kinds
     }

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cardex.domain.ecg import Embedding, Image
 from cardex.domain.errors import ConfigurationError, VersionMismatch
+from cardex.inference.novelty import Novelty, load_novelty
 from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion, newest
 from cardex.inference.statements import Calibration, load_calibration
 from cardex.inference.tokenizer import ReportTokenizer
@@ -36,6 +37,7 @@ class OnnxEmbedder:
         spec: the image that the image encoder takes.
         version: name of the model version.
         calibration: calibrated statements; None if the version has none.
+        novelty: tells ECGs that the model has seen nothing like; None if the version has none.
     """
 
     def __init__(self, repository: Path) -> None:
@@ -43,14 +45,17 @@ class OnnxEmbedder:
 
         Raises:
             ConfigurationError: if a file is missing or cannot be read.
-            VersionMismatch: if tokenizer or statements belong to another model version.
+            VersionMismatch: if tokenizer, statements or novelty belong to another model version.
         """
         release = newest(repository)
         self.version = release.version()
         self.spec = release.spec()
         self._tokenizer = ReportTokenizer(release.tokenizer)
         _refuse_other_tokenizer(release, self._tokenizer.fingerprint)
-        self.calibration = _calibration(release.statements, self.version)
+        self.calibration = load_calibration(release.statements)
+        self.novelty = load_novelty(release.novelty)
+        _refuse_other(release.statements, self.calibration, self.version)
+        _refuse_other(release.novelty, self.novelty, self.version)
         self._image = _session(release.graph(IMAGE_ENCODER))
         self._text = _session(release.graph(TEXT_ENCODER))
         self._matcher = _session(release.graph(MATCHER)) if release.has_matcher else None
@@ -81,14 +86,12 @@ class OnnxEmbedder:
         return np.asarray(found[0], dtype=np.float32)
 
 
-def _calibration(path: Path, version: str) -> Calibration | None:
-    found = load_calibration(path)
+def _refuse_other(path: Path, found: Calibration | Novelty | None, version: str) -> None:
     if found is not None and found.model_version != version:
         raise VersionMismatch(
             f"{path} belongs to model {found.model_version}, beside it is {version}: install the"
             " one that came with the model"
         )
-    return found
 
 
 def _refuse_other_tokenizer(release: ModelVersion, fingerprint: str) -> None:

@@ -3,7 +3,8 @@
 import re
 
 from cardex.domain.errors import ConfigurationError
-from cardex.evaluation.tables import BLOCKS, Found
+from cardex.evaluation.markdown import Found
+from cardex.evaluation.tables import BLOCKS
 
 _BLOCK = re.compile(
     r"(?P<begin><!-- figures:(?P<name>[a-z-]+) -->\n).*?(?P<end><!-- /figures:(?P=name) -->)",

@@ -15,11 +15,16 @@ from cardex.evaluation.embedder import Embedder
 from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.intervals import Interval, Subset
 from cardex.evaluation.metrics import Values
+from cardex.evaluation.prevalence import bounded, corrected, estimated_shares
 from cardex.reports.ptbxl import Record
 
 FEWEST = 30
 """ECGs that a site must have to be measured alone."""
 DIGITS = 4
+CORRECTIONS = ("EM", "EM with prior", "known shares")
+"""Whence the shares of a site come to which probabilities are corrected."""
+PRIOR_ECGS = 500.0
+"""Weight of the training shares in "EM with prior": of about as many ECGs as they come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,14 @@ class Probabilities:
         codes: the statements.
         found: (ECGs, statements) probabilities.
         true: (ECGs, statements) whether the ECG's record has the statement.
+        shares: (statements,) shares among the training ECGs, which the probabilities assume; None
+            where a statement's is not known.
     """
 
     codes: list[str]
     found: NDArray[np.float64]
     true: NDArray[np.bool_]
+    shares: NDArray[np.float64] | None = None
 
     def errors(self, codes: Sequence[str] | None = None) -> Values:
         """Return the mean squared error of each ECG over the statements, or some: (ECGs,)."""
@@ -83,7 +91,9 @@ def probabilities_of(
         detectors[code].curve(np.asarray(column, dtype=np.float32))
         for code, column in zip(codes, similarity.T, strict=True)
     ]
-    return Probabilities(codes, np.stack(columns, axis=1), carried(records, codes))
+    known = [share for code in codes if (share := detectors[code].curve.share) is not None]
+    shares = np.array(known) if len(known) == len(codes) else None
+    return Probabilities(codes, np.stack(columns, axis=1), carried(records, codes), shares)
 
 
 def summary(found: Probabilities, subset: Subset) -> dict[str, Any]:
@@ -106,7 +116,7 @@ def by_site(
     """Measure every site with at least 30 ECGs in a subset, against that site's base rates.
 
     Returns:
-        By site "ecgs", the two Brier scores and their difference, paired ECG by ECG.
+        By site "ecgs" and what `at_one_site` returns.
     """
     sites = np.array([record.site for record in records])
     result = {}
@@ -114,8 +124,38 @@ def by_site(
         rows = subset.rows[sites[subset.rows] == site]
         if len(rows) >= FEWEST:
             own = Subset.of(site, rows, patients)
-            result[site] = {"ecgs": len(rows), **_scores(found, own)}
+            result[site] = {"ecgs": len(rows), **at_one_site(found, own)}
     return result
+
+
+def at_one_site(found: Probabilities, subset: Subset) -> dict[str, Any]:
+    """Measure the ECGs of one site, also after a correction to the site's shares.
+
+    Returns:
+        The two Brier scores and their difference, paired ECG by ECG. Where the training shares are
+        known, "corrected" has the score and the difference from the base rates by each of
+        `CORRECTIONS`: with shares that were estimated without the ECGs' statements, and with those
+        that the ECGs have.
+    """
+    scores = _scores(found, subset)
+    if found.shares is None:
+        return scores
+    probability, true = found.found[subset.rows], found.true[subset.rows]
+    by_correction = (
+        estimated_shares(probability, found.shares),
+        estimated_shares(probability, found.shares, PRIOR_ECGS),
+        bounded(true.mean(axis=0), len(true)),
+    )
+    base = found.base_rate_errors(subset.rows)
+    again = {}
+    for name, own in zip(CORRECTIONS, by_correction, strict=True):
+        errors = np.full(len(found.true), np.nan)
+        errors[subset.rows] = _errors(corrected(probability, found.shares, own), true)
+        again[name] = {
+            "Brier score": _rounded(subset.interval(errors)),
+            "difference": _rounded(subset.interval(errors - base)),
+        }
+    return {**scores, "corrected": again}
 
 
 def _natural(site: str) -> tuple[bool, int, str]:

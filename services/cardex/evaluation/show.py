@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from cardex.evaluation.protocols import LANGUAGES, NOVELTY
 
 METHODS = ("model", "majority", "chance")
 PROTOCOLS = {
@@ -65,10 +68,18 @@ def _tables(figures: Figures) -> list[tuple[str, Table]]:
         found.append(("zero-shot macro AUROC (chance 0.5)", _zero_shot(figures["zero-shot"])))
         if set(OF_INTEREST) & set(figures["statements"]):
             found.append(("statements", _statements(figures)))
+    if LANGUAGES in figures:
+        title = "statements' names in each language as prompts, macro AUROC (95 % interval)"
+        found.append((title, _languages(figures[LANGUAGES])))
+        found.append(("the statements that differ most", _spread(figures[LANGUAGES])))
     if "probabilities" in figures:
         found.append(("probabilities of statements", _pairs(figures["probabilities"])))
     if "probabilities by site" in figures:
-        found.append(("probabilities by site", _sites(figures["probabilities by site"])))
+        title = "probabilities by site, also corrected to its shares"
+        found.append((title, _sites(figures["probabilities by site"])))
+    if NOVELTY in figures:
+        title = "ECGs that are called unlike the training ECGs, per cent (95 % interval)"
+        found.append((title, _pairs(figures[NOVELTY], digits=1)))
     if "drafts" in figures:
         found.append(("drafts, per cent", _drafts(figures["drafts"])))
     return found
@@ -119,24 +130,48 @@ def _statement(found: Figures | None) -> tuple[str, str]:
     return (str(found["positive"]), _cell(found["AUROC"], 3)) if found else ("", _cell(None, 3))
 
 
-def _pairs(figures: Figures) -> Table:
+def _languages(found: Figures) -> Table:
+    table = _table("", "AUROC", "difference from English", "order as in English")
+    for language, area in found["AUROC"].items():
+        gap, order = found["difference"].get(language), found["order"].get(f"en-{language}")
+        cells = [_difference(gap, 4), f"{order:.3f}"] if gap else []
+        table.add_row(language, _cell(area, 3), *cells)
+    return table
+
+
+def _spread(found: Figures) -> Table:
+    """Show the five statements whose areas are furthest apart between the languages."""
+    names = list(found["AUROC"])
+    statements = found["statements"].items()
+    far = sorted(statements, key=lambda item: -np.ptp([item[1][name] for name in names]))[:5]
+    table = _table("", "ECGs", *names)
+    for code, each in far:
+        table.add_row(code, str(each["positive"]), *(f"{each[name]:.3f}" for name in names))
+    return table
+
+
+def _pairs(figures: Figures, digits: int = 4) -> Table:
     table = _table("", "")
     table.show_header = False
     for name, value in figures.items():
         if name == "difference":
-            table.add_row(name, _difference(value, 4))
+            table.add_row(name, _difference(value, digits))
         else:
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else _cell(value, 4))
+            number = f"{value:.{digits}f}" if isinstance(value, float) else _cell(value, digits)
+            table.add_row(name, number)
     return table
 
 
 def _sites(sites: Figures) -> Table:
-    table = _table("site", "ECGs", "Brier score", "its base rates", "difference")
+    table = _table("site", "ECGs", "Brier score", "base rates", "difference")
     for site, found in sites.items():
         score, base, gap = (found[name] for name in SCORES)
         table.add_row(
             site, str(found["ecgs"]), f"{score[0]:.4f}", f"{base[0]:.4f}", _difference(gap, 4)
         )
+        for name, again in found.get("corrected", {}).items():
+            score, gap = again["Brier score"], again["difference"]
+            table.add_row(f" {name}", "", f"{score[0]:.4f}", "", _difference(gap, 4))
     return table
 
 

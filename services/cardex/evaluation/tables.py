@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cardex.evaluation.markdown import Found, bracket, line, subset_heads, table
+from cardex.evaluation.protocols import LANGUAGES, NOVELTY
 from cardex.evaluation.show import DRAFTS, OF_INTEREST
-
-Found = Mapping[str, Any]
-"""What `cardex evaluate --json` prints; of the keys beside "figures" some may be missing."""
+from cardex.evaluation.site_tables import held_out_sites, probabilities, sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +96,14 @@ def quality(found: Found) -> str:
         for name, cells in _levels(found)
         if name == "superclass"
     ]
-    table = _retrieval(found, SHORT, paper=False)
-    return "\n".join([table, *(_line(row) for row in rows)])
+    short = _retrieval(found, SHORT, paper=False)
+    return "\n".join([short, *(line(row) for row in rows)])
 
 
 def zero_shot(found: Found) -> str:
     """Return the macro AUROC of each level; the number of judged classes in square brackets."""
     rows = [[name, *cells] for name, cells in _levels(found)]
-    return _table(["level", *_heads(found)], rows)
+    return table(["level", *subset_heads(found)], rows)
 
 
 def statements(found: Found) -> str:
@@ -113,30 +113,36 @@ def statements(found: Found) -> str:
         for words, pick in (("", _every), (", ECGs in mV", _calibrated)):
             cells = [_statement(pick(figures).get(code)) for figures in found["figures"].values()]
             rows.append([f"{code}{words}", *cells])
-    return _table(["AUROC", *_heads(found)], rows)
+    return table(["AUROC", *subset_heads(found)], rows)
 
 
-def probabilities(found: Found) -> str:
-    """Return the Brier scores of the statements' probabilities, and of the base rates."""
-    by_subset = [figures["probabilities"] for figures in found["figures"].values()]
-    names = ("Brier score", "Brier score of the base rates", "difference")
-    rows = [[name, *(_bracket(each[name], 4) for each in by_subset)] for name in names]
-    name = "expected calibration error"
-    rows.append([name, *(f"{each[name]:.4f}" for each in by_subset)])
-    return _table([f"{by_subset[0]['statements']} statements", *_heads(found)], rows)
+def languages(found: Found) -> str:
+    """Return the macro AUROC of the statements' names in each language, and how they differ."""
+    by_subset = [figures.get(LANGUAGES) for figures in found["figures"].values()]
+    known = [each for each in by_subset if each]
+    if len(known) != len(by_subset):
+        return "Not measured."
+    rows = []
+    for language in known[0]["AUROC"]:
+        rows.append([language, *(bracket(each["AUROC"][language], 3) for each in known)])
+        if language in known[0]["difference"]:
+            gaps = [bracket(each["difference"][language], 4) for each in known]
+            rows.append([f"{language}, difference from en", *gaps])
+    for pair in known[0]["order"]:
+        orders = [f"{each['order'][pair]:.3f}" for each in known]
+        rows.append([f"Spearman correlation of the order, {pair}", *orders])
+    rows.append(["statements", *(str(len(each["statements"])) for each in known)])
+    return table(["macro AUROC", *subset_heads(found)], rows)
 
 
-def sites(found: Found) -> str:
-    """Return the Brier scores at each site that has enough ECGs, of all ECGs measured."""
-    every = next(iter(found["figures"].values()))
-    rows = [
-        [
-            site, str(each["ecgs"]), _bracket(each["Brier score"], 4),
-            _bracket(each["Brier score of the base rates"], 4), _bracket(each["difference"], 4),
-        ]
-        for site, each in every.get("probabilities by site", {}).items()
-    ]  # fmt: skip
-    return _table(["site", "ECGs", "Brier score", "of the site's base rates", "difference"], rows)
+def out_of_distribution(found: Found) -> str:
+    """Return how many ECGs are called unlike the training ECGs, as they are and changed."""
+    by_subset = [figures.get(NOVELTY) for figures in found["figures"].values()]
+    if not all(by_subset):
+        return "Not measured: these models came without `novelty.json`."
+    names = list(by_subset[0] or {})
+    rows = [[name, *(bracket(each[name], 1) for each in by_subset if each)] for name in names]
+    return table(["per cent are marked", *subset_heads(found)], rows)
 
 
 def drafts(found: Found) -> str:
@@ -146,7 +152,7 @@ def drafts(found: Found) -> str:
         for name, figures in found["figures"].items()
         for method, scores in figures["drafts"].items()
     ]
-    return _table(["ECGs", "per cent", *DRAFTS.values()], rows)
+    return table(["ECGs", "per cent", *DRAFTS.values()], rows)
 
 
 def reranking(found: Found) -> str:
@@ -154,15 +160,15 @@ def reranking(found: Found) -> str:
     if not all("re-ranked" in figures for figures in found["figures"].values()):
         return "Not measured: these models have no matcher."
     again = next(iter(found["figures"].values()))["re-ranked"]
-    heads, rows = [f"the {again['count']} nearest re-ranked", *_heads(found)], []
+    heads, rows = [f"the {again['count']} nearest re-ranked", *subset_heads(found)], []
     for row in (STRICT[0], SAME_TEXT[0], *CLINICAL):
         for words, pick in (("", _plain), (", re-ranked", _again)):
             cells = [
-                _bracket(pick(figures)[row.protocol]["model"][row.figure], row.digits)
+                bracket(pick(figures)[row.protocol]["model"][row.figure], row.digits)
                 for figures in found["figures"].values()
             ]
             rows.append([row.words + words, *cells])
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def card(found: Found) -> str:
@@ -183,8 +189,11 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
     "retrieval": retrieval,
     "zero-shot": zero_shot,
     "statements": statements,
+    "languages": languages,
     "probabilities": probabilities,
     "sites": sites,
+    "held-out-sites": held_out_sites,
+    "out-of-distribution": out_of_distribution,
     "drafts": drafts,
     "re-ranking": reranking,
     "card": card,
@@ -195,25 +204,21 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
 def _retrieval(found: Found, rows: Sequence[Row], *, paper: bool = False) -> str:
     """Return rows with the model on each subset, and the baselines on the first one."""
     by_subset = list(found["figures"].values())
-    heads = ["", *_heads(found), "majority", "chance"]
+    heads = ["", *subset_heads(found), "majority", "chance"]
     lines = []
     for row in rows:
         own = [figures.get(row.protocol, {}) for figures in by_subset]
         cells = [_figure(each, "model", row) for each in own]
         cells += [_figure(own[0], method, row, alone=True) for method in ("majority", "chance")]
         lines.append([row.words, *cells, *([row.paper] if paper else [])])
-    return _table([*heads, *(["Qiu et al. 2023"] if paper else [])], lines)
+    return table([*heads, *(["Qiu et al. 2023"] if paper else [])], lines)
 
 
 def _figure(protocol: Mapping[str, Any], method: str, row: Row, *, alone: bool = False) -> str:
     if method not in protocol:
         return ""
     value = protocol[method][row.figure]
-    return f"{value[0]:.{row.digits}f}" if alone else _bracket(value, row.digits)
-
-
-def _heads(found: Found) -> list[str]:
-    return [f"{name} ({figures['ecgs']} ECGs)" for name, figures in found["figures"].items()]
+    return f"{value[0]:.{row.digits}f}" if alone else bracket(value, row.digits)
 
 
 def _levels(found: Found) -> list[tuple[str, list[str]]]:
@@ -229,7 +234,7 @@ def _levels(found: Found) -> list[tuple[str, list[str]]]:
 def _level(level: Mapping[str, Any] | None) -> str:
     if not level or not level["AUROC"]:
         return ""
-    return f"{_bracket(level['AUROC'], 3)} [{level['classes']}]"
+    return f"{bracket(level['AUROC'], 3)} [{level['classes']}]"
 
 
 def _every(figures: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -243,7 +248,7 @@ def _calibrated(figures: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _statement(found: Mapping[str, Any] | None) -> str:
-    return f"{_bracket(found['AUROC'], 3)} [{found['positive']}]" if found else "too few"
+    return f"{bracket(found['AUROC'], 3)} [{found['positive']}]" if found else "too few"
 
 
 def _plain(figures: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -253,16 +258,3 @@ def _plain(figures: Mapping[str, Any]) -> Mapping[str, Any]:
 def _again(figures: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Mapping[str, Any] = figures["re-ranked"]["by_weight"][0]
     return found
-
-
-def _bracket(values: Sequence[float], digits: int) -> str:
-    mean, low, high = values
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join([_line(heads), "|---" * len(heads) + "|", *(_line(row) for row in rows)])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

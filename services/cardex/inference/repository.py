@@ -55,6 +55,11 @@ class ModelVersion:
         return self.folder(TEXT_ENCODER) / "statements.json"
 
     @property
+    def novelty(self) -> Path:
+        """File that tells which ECGs are unlike those that the model was trained on."""
+        return self.folder(IMAGE_ENCODER) / "novelty.json"
+
+    @property
     def card(self) -> Path:
         """File of the model card that programs read."""
         return self.folder(IMAGE_ENCODER) / "model_card.json"

@@ -35,6 +35,8 @@ class CalibratedStatement(msgspec.Struct, frozen=True):
         slope: change of the log-odds per unit of cosine similarity between ECG and prompt.
         intercept: the log-odds at a similarity of 0.
         snomed_code: concept id in SNOMED CT, or "".
+        share: of the ECGs that the curve was fitted to, those that have the statement; None where
+            the file does not tell.
     """
 
     code: _Text
@@ -43,6 +45,7 @@ class CalibratedStatement(msgspec.Struct, frozen=True):
     slope: float
     intercept: float
     snomed_code: str = ""
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
 
 
 class _File(msgspec.Struct, frozen=True):

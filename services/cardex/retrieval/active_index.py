@@ -10,6 +10,7 @@ from typing import Protocol
 from cardex.domain.errors import CardexError, Unavailable, VersionMismatch
 from cardex.domain.index import IndexInfo
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
+from cardex.inference.novelty import Novelty
 from cardex.inference.statements import Calibration, Predictor
 
 logger = logging.getLogger(__name__)
@@ -29,18 +30,24 @@ class ServingSnapshot:
         index: the index that is searched.
         calibration: of the model's statements, None where it came without.
         predictor: computes probabilities by that calibration.
+        novelty: tells which ECGs the model has seen nothing like, None where it came without.
     """
 
     model: ModelInfo
     index: IndexInfo
     calibration: Calibration | None = None
     predictor: Predictor | None = None
+    novelty: Novelty | None = None
 
     @property
     def version(self) -> str:
         """Version of everything but the index that an answer depends on."""
         calibrated = self.calibration.fingerprint if self.calibration else ""
-        return f"{self.model.version}|{self.model.matcher}|{calibrated}"
+        known = self.novelty.fingerprint if self.novelty else ""
+        return f"{self.model.version}|{self.model.matcher}|{calibrated}|{known}"
+
+
+_Companions = tuple[Calibration | None, Predictor | None, Novelty | None]
 
 
 class Indexes(Protocol):
@@ -75,14 +82,24 @@ class ActiveIndex:
         encoder: Encoder,
         indexes: Indexes,
         calibration_of: Callable[[ModelInfo], Calibration | None] = lambda _: None,
+        novelty_of: Callable[[ModelInfo], Novelty | None] = lambda _: None,
         *,
         period_s: float = PERIOD_S,
     ) -> None:
-        """Look up models at `encoder`, indexes at `indexes`, and statements by `calibration_of`."""
+        """Prepare look-ups; nothing is asked yet.
+
+        Args:
+            encoder: where models are looked up.
+            indexes: where the index in force is looked up.
+            calibration_of: reads a model's statements; asked once for each version, as the next.
+            novelty_of: reads what tells ECGs that are unlike the model's training ECGs.
+            period_s: seconds between look-ups.
+        """
         self._encoder = encoder
         self._indexes = indexes
         self._calibration_of = calibration_of
-        self._predictors: dict[str, tuple[Calibration, Predictor] | None] = {}
+        self._novelty_of = novelty_of
+        self._companions: dict[str, _Companions] = {}
         self._period_s = period_s
         starting = Unavailable("the index in force is not known yet", retry_after_s=PERIOD_S)
         self._state = _State(None, None, starting, time.monotonic())
@@ -181,15 +198,12 @@ class ActiveIndex:
                 f"Triton serves model {served}, but index {index.name} was built with"
                 f" {index.model_version}: rebuild it with `cardex index`, or deploy that model"
             )
-        calibration, predictor = self._predictor_for(model) or (None, None)
-        return ServingSnapshot(model, index, calibration, predictor)
+        return ServingSnapshot(model, index, *self._companions_of(model))
 
-    def _predictor_for(self, model: ModelInfo) -> tuple[Calibration, Predictor] | None:
-        """Return calibration and predictor; prompts are embedded once for each model version."""
-        if model.version not in self._predictors:
+    def _companions_of(self, model: ModelInfo) -> _Companions:
+        """Return what came with a model; prompts are embedded once for each model version."""
+        if model.version not in self._companions:
             calibration = self._calibration_of(model)
-            predictor = calibration and Predictor.of(calibration, self._encoder, model)
-            self._predictors[model.version] = (
-                (calibration, predictor) if calibration and predictor else None
-            )
-        return self._predictors[model.version]
+            predictor = Predictor.of(calibration, self._encoder, model) if calibration else None
+            self._companions[model.version] = (calibration, predictor, self._novelty_of(model))
+        return self._companions[model.version]

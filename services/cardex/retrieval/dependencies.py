@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from cardex.domain.settings import Settings
-from cardex.inference.statements import served_calibration
+from cardex.inference.novelty import served_novelty
+from cardex.inference.prevalence import corrected_calibration, own_shares
 from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
 from cardex.retrieval.active_index import ActiveIndex
@@ -44,13 +45,23 @@ class Dependencies:
 
 
 def assemble(settings: Settings) -> Dependencies:
-    """Make the dependencies; each connects at its first use, so one that is down stops no start."""
+    """Make the dependencies; each connects at its first use, so one that is down stops no start.
+
+    Raises:
+        ConfigurationError: if the file of `CARDEX_PREVALENCE` cannot be used.
+    """
     repository = settings.model_repository
+    shares = own_shares(settings.prevalence, repository)
     encoder = TritonEncoder(triton_server(settings), repository)
     reports = ReportIndex(
         settings.milvus_uri, token=settings.milvus_token, kind=settings.milvus_index
     )
-    active_index = ActiveIndex(encoder, reports, partial(served_calibration, repository))
+    active_index = ActiveIndex(
+        encoder,
+        reports,
+        partial(corrected_calibration, repository, shares),
+        partial(served_novelty, repository),
+    )
     cache = AnswerCache(connect(settings.cache_url), settings.cache_ttl_s)
     limits = JobLimits(
         max_backlog=settings.max_backlog,

@@ -17,8 +17,10 @@ from cardex.domain.jobs import (
     Question,
     StageTime,
 )
+from cardex.domain.quality import SignalQuality
 from cardex.domain.reports import Hit, Report
 from cardex.inference.encoder import Encoder
+from cardex.inference.novelty import OUT_OF_DISTRIBUTION
 from cardex.retrieval.active_index import ActiveIndex, ServingSnapshot
 from cardex.retrieval.draft import VOTERS, draft_of
 from cardex.retrieval.findings import findings_of
@@ -218,10 +220,21 @@ def _with_ecg(
     predictor, vector = snapshot.predictor, query.vector
     return replace(
         answer,
-        quality=query.quality,
+        quality=_with_novelty(query, snapshot),
         predictions=predictor.predict(vector) if predictor and vector is not None else (),
         draft=draft_of(near, len(answer.hits)),
     )
+
+
+def _with_novelty(query: QueryState, snapshot: ServingSnapshot) -> SignalQuality | None:
+    """Return the quality, with a warning more where the model has seen nothing like the ECG.
+
+    The cache of embeddings keeps it without, so that the warning is always the snapshot's own.
+    """
+    quality, novelty, vector = query.quality, snapshot.novelty, query.vector
+    if quality is None or novelty is None or vector is None or not novelty.unlike(vector):
+        return quality
+    return replace(quality, warnings=(*quality.warnings, OUT_OF_DISTRIBUTION))
 
 
 def _answer(snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, float]) -> Answer:

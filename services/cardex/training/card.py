@@ -10,6 +10,7 @@ import msgspec
 
 from cardex.evaluation import tables
 from cardex.evaluation.calibration import Curve
+from cardex.inference.novelty import Novelty
 from cardex.inference.repository import ModelVersion
 from cardex.reports.ptbxl import StatementKind
 from cardex.reports.snomed import snomed_code
@@ -28,6 +29,7 @@ class Card:
         match_weight: factor of the match logit that is added to the similarity in re-ranking.
         figures: figures on ECGs that were not used in training, by subset of the ECGs.
         data: description of the training data.
+        novelty: tells ECGs that the model has seen nothing like; None to export none.
     """
 
     kinds: Mapping[str, StatementKind]
@@ -35,22 +37,24 @@ class Card:
     match_weight: float
     figures: Mapping[str, Any]
     data: str
+    novelty: Novelty | None = None
 
 
 def write_statements(path: Path, version: str, card: Card) -> None:
-    """Write `statements.json`: each statement's prompt and calibration curve."""
+    """Write `statements.json`: each statement's prompt, calibration curve and share."""
     rows = []
     for code, curve in sorted(card.curves.items()):
-        rows.append(
-            {
-                "code": code,
-                "description": card.kinds[code].description,
-                "prompt": card.kinds[code].description,
-                "snomed_code": snomed_code(code),
-                "slope": round(curve.slope, 4),
-                "intercept": round(curve.intercept, 4),
-            }
-        )
+        row: dict[str, str | float] = {
+            "code": code,
+            "description": card.kinds[code].description,
+            "prompt": card.kinds[code].description,
+            "snomed_code": snomed_code(code),
+            "slope": round(curve.slope, 4),
+            "intercept": round(curve.intercept, 4),
+        }
+        if curve.share is not None:
+            row["share"] = round(curve.share, 6)
+        rows.append(row)
     content = {"model_version": version, "match_weight": card.match_weight, "statements": rows}
     path.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -98,5 +102,6 @@ what they show.
 - Amplitudes are scaled lead by lead: findings that depend on millivolts alone (hypertrophy, low
   voltage) are recognised less well.
 - Reports are German, English and some Swedish; other languages are read as unknown words.
-- Probabilities are calibrated on the same hospital's ECGs: with another prevalence they are wrong.
+- Probabilities are calibrated on the same hospital's ECGs: with another prevalence they are wrong,
+  unless its shares are given (`CARDEX_PREVALENCE`).
 """

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from cardex.domain.errors import InvalidReport
 from cardex.evaluation.calibration import Curve, fit
 from cardex.evaluation.dataset import Dataset, carried, open_dataset
+from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
+from cardex.evaluation.novelty import fit_novelty
 from cardex.evaluation.probabilities import Detector, similarity_with
 from cardex.evaluation.protocols import ECGS, chosen
+from cardex.inference.novelty import Novelty
 from cardex.reports.ptbxl import Record
 from cardex.training.card import Card
 from cardex.training.corpora import Corpus
@@ -19,6 +24,7 @@ from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.experiments import run_all, runs_of, table
 from cardex.training.export import export
+from cardex.training.members import Training, train_members
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
     CALIBRATION_FOLD,
@@ -27,7 +33,6 @@ from cardex.training.run import (
     train,
     train_calibration_model,
 )
-from cardex.training.side_by_side import Training, train_members
 from cardex.training.stage import RunContext
 from cardex.training.text_stage import Reports
 
@@ -67,6 +72,8 @@ def run_train(
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = read_recipe(recipe_file)
+    if options.jobs > 1:
+        torch.set_num_threads(1)  # threads that wait for a core slow each other down many times
     distributed = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
     context = RunContext(work, distributed, options.tensorboard)
     dataset = open_dataset(data, work)
@@ -91,9 +98,9 @@ def run_train(
         code: Detector(dataset.kinds[code].description, curve) for code, curve in curves.items()
     }
     figures = evaluate(embedder, task, detectors)
-    card = Card(
-        dataset.kinds, curves, MATCH_WEIGHT, figures, _described(data, corpus, ecgs.records)
-    )
+    novelty = novelty_of(trained, calibration_model, dataset, distributed)
+    described = _described(data, corpus, ecgs.records)
+    card = Card(dataset.kinds, curves, MATCH_WEIGHT, figures, described, novelty)
     version = export(trained, repository, card)
     print(json.dumps({"model_version": version, "figures": figures}, indent=1))
 
@@ -114,6 +121,27 @@ def calibrate(
     prompts = {code: dataset.kinds[code].description for code in codes}
     similarity = similarity_with(embedder, fold, prompts)
     return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
+
+
+def novelty_of(
+    trained: Trained, calibration_model: Trained, dataset: Dataset, distributed: DistributedContext
+) -> Novelty:
+    """Fit what tells ECGs that the trained models have seen nothing like.
+
+    Args:
+        trained: the models that are exported.
+        calibration_model: models that were trained alike, without the calibration fold.
+        dataset: the ECGs.
+        distributed: device that computes.
+    """
+    served = TorchEmbedder(trained, distributed)
+    other = TorchEmbedder(calibration_model, distributed)
+    seen = [fold for fold in TRAINING_FOLDS if fold != CALIBRATION_FOLD]
+    return fit_novelty(
+        embed_ecgs(served, dataset.ecgs.of_folds(TRAINING_FOLDS)),
+        embed_ecgs(other, dataset.ecgs.of_folds(seen)),
+        embed_ecgs(other, dataset.ecgs.of_folds([CALIBRATION_FOLD])),
+    )
 
 
 def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import multiprocessing
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from cardex.evaluation.protocols import ALL
 from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
+from cardex.training.processes import Job, run_jobs
 from cardex.training.recipe import Recipe, read_recipe
 from cardex.training.run import train
 from cardex.training.stage import RunContext
@@ -120,13 +120,12 @@ def run_all(
     if not missing:
         return known
     results.parent.mkdir(parents=True, exist_ok=True)
-    spawn = multiprocessing.get_context("spawn")
-    with spawn.Pool(jobs, initializer=_quiet) as pool:
-        tasks = [(run, data, work) for run in missing]
-        for place, (label, figures) in enumerate(pool.imap_unordered(_measured, tasks), start=1):
-            logger.info("%d of %d: %s", place, len(missing), label)
-            known[label] = figures
-            results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+    def keep(job: Job) -> None:
+        known[job.name] = json.loads(_entry_file(work, job.name).read_text())
+        results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+    run_jobs([Job(run.label, _measure, (run, data, work)) for run in missing], jobs, keep)
     return known
 
 
@@ -151,17 +150,20 @@ def read_results(path: Path) -> dict[str, Any]:
     return known
 
 
-def _quiet() -> None:
-    logging.basicConfig(level=logging.WARNING)
-
-
-def _measured(task: tuple[Run, Path, Path]) -> tuple[str, dict[str, Any]]:
+def _measure(run: Run, data: Path, work: Path) -> None:
+    """Measure a run, and write its entry into the work folder."""
     try:
-        return task[0].label, measure(*task)
+        entry = measure(run, data, work)
     except Stopped:  # not a result: the same command continues the run
         raise
     except CardexError as error:
-        return task[0].label, task[0].entry(error=str(error))
+        entry = run.entry(error=str(error))
+    work.mkdir(parents=True, exist_ok=True)
+    _entry_file(work, run.label).write_text(json.dumps(entry))
+
+
+def _entry_file(work: Path, label: str) -> Path:
+    return work / f"entry-{label.replace('/', '-')}.json"
 
 
 FIGURES = {

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cardex.domain.errors import CardexError
 from cardex.domain.settings import ROOT
+from cardex.inference.novelty import write_novelty
 from cardex.inference.probe import SHOWN, probe_image, probe_tokens
 from cardex.inference.repository import (
     GRAPHS,
@@ -93,6 +94,9 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
             if model != TEXT_ENCODER:
                 set_image_shape(config, spec.shape)
     write_statements(release.statements, version, card)
+    release.novelty.unlink(missing_ok=True)
+    if card.novelty is not None:
+        write_novelty(release.novelty, version, card.novelty)
     write_card(release, version, trained.recipe, card)
     return version
 

@@ -20,6 +20,7 @@ def test_a_known_curve_is_found_again(random):
     (found,) = fit(similarity[:, None], true[:, None])
     assert found.slope == pytest.approx(curve.slope, rel=0.1)
     assert found.intercept == pytest.approx(curve.intercept, abs=0.25)
+    assert found.share == pytest.approx(true.mean(), abs=1e-3)
     grid = np.linspace(-0.3, 0.5, 50, dtype=np.float32)
     np.testing.assert_allclose(found(grid), curve(grid), atol=0.04)
 

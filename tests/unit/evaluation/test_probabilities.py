@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cardex.evaluation import probabilities
 from cardex.evaluation.intervals import Subset
-from cardex.evaluation.probabilities import Probabilities
+from cardex.evaluation.probabilities import CORRECTIONS, Probabilities
 from cardex.reports.ptbxl import Record
 
 PATIENTS = np.arange(100)
@@ -38,6 +40,20 @@ def test_a_site_is_held_against_its_own_base_rates(known):
     # Every ECG of site 2 has the first statement, so its base rate says all there is.
     assert found["2"]["Brier score of the base rates"][0] == pytest.approx(0.09 / 2)
     assert found["10"]["difference"][0] == pytest.approx(0.01 - 0.09 / 2)
+
+
+def test_a_site_is_also_corrected_to_its_shares(known):
+    assumed = replace(known, shares=np.array([0.4, 0.1]))
+    records = [record(n, "2" if n >= 60 else "") for n in range(100)]
+    found = probabilities.by_site(assumed, records, PATIENTS, EVERY)["2"]
+    assert list(found["corrected"]) == list(CORRECTIONS)
+    # Of site 2 every ECG has the first statement, so that its share says all.
+    right = found["corrected"]["known shares"]
+    assert right["Brier score"][0] < found["Brier score"][0]
+    assert right["difference"][0] == pytest.approx(
+        right["Brier score"][0] - found["Brier score of the base rates"][0], abs=1e-4
+    )
+    assert "corrected" not in probabilities.by_site(known, records, PATIENTS, EVERY)["2"]
 
 
 def test_a_site_of_few_ecgs_is_not_measured(known):

@@ -16,8 +16,19 @@ FIGURES = {
         "2": {
             "ecgs": 104, "Brier score": [0.02, 0.01, 0.03],
             "Brier score of the base rates": [0.03, 0.02, 0.04], "difference": GAP,
+            "corrected": {"EM with prior": {"Brier score": [0.02, 0.01, 0.03], "difference": GAP}},
         }
     },
+    "languages": {
+        "AUROC": {"en": [0.9, 0.8, 0.95], "de": [0.89, 0.79, 0.94]},
+        "difference": {"de": GAP},
+        "order": {"en-de": 0.951},
+        "statements": {
+            f"S{number}": {"positive": 7, "en": 0.9, "de": 0.8 - 0.01 * number}
+            for number in range(9)
+        },
+    },
+    "out-of-distribution": {"as recorded": [1.5, 0.5, 2.5], "inverted": [60.0, 55.0, 65.0]},
     "difference": {"strict": {"R@1": [1.5, -0.5, 3.5]}, "probabilities": {"Brier score": GAP}},
 }  # fmt: skip
 
@@ -53,6 +64,24 @@ def test_differences_have_a_sign_and_sites_a_line():
     (line,) = [line for line in text.splitlines() if line.strip().startswith("2 ")]
     assert "104" in line
     assert "-0.0100 (-0.0200 to +0.0050)" in line
+
+
+def test_a_corrected_site_has_a_line_of_its_own():
+    (line,) = [line for line in shown().splitlines() if "EM with prior" in line]
+    assert "0.0200" in line
+    assert "-0.0100 (-0.0200 to +0.0050)" in line
+
+
+def test_languages_are_held_against_english_and_the_furthest_statements_shown():
+    text = shown()
+    assert "-0.0100 (-0.0200 to +0.0050)  0.951" in text
+    assert [f"S{number}" in text for number in (3, 4, 8)] == [False, True, True]
+    assert "…" not in text
+
+
+def test_marks_are_shown_in_per_cent():
+    (line,) = [line for line in shown().splitlines() if "inverted" in line]
+    assert line.split()[1:] == ["60.0", "(55.0-65.0)"]
 
 
 def test_what_was_not_measured_has_no_table():

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from cardex.evaluation import tables
+from cardex.evaluation import site_tables, tables
 from cardex.evaluation.tables import BLOCKS
 
 WHO = ("model", "majority", "chance")
@@ -34,7 +34,14 @@ EVERY = {
     "statements": {"LVH": AREA},
     "statements of calibrated ecgs": {"ecgs": 500, "statements": {}},
     "probabilities": {"statements": 62, **BRIER, "expected calibration error": 0.0022},
-    "probabilities by site": {"2": {"ecgs": 104, **BRIER}},
+    "probabilities by site": {"2": {"ecgs": 104, **BRIER, "corrected": {"EM": BRIER}}},
+    "languages": {
+        "AUROC": {"en": [0.9, 0.8, 0.95], "de": [0.89, 0.79, 0.94]},
+        "difference": {"de": [-0.01, -0.02, 0.005]},
+        "order": {"en-de": 0.951},
+        "statements": {"LVH": {"positive": 7, "en": 0.9, "de": 0.89}},
+    },
+    "out-of-distribution": {"as recorded": [1.5, 0.5, 2.5], "inverted": [60.0, 55.0, 65.0]},
     "drafts": {"draft": DRAFT, "nearest report": DRAFT},
 }  # fmt: skip
 
@@ -45,6 +52,10 @@ def found():
     return {
         "model_version": "cardex-1", "fold": 9, "date": "2026-01-02", "machine": "2 cores",
         "figures": {"all": EVERY, "other": other},
+        "held-out sites": {
+            "name": "held-out", "recipe": "abc", "date": "2026-01-02", "machine": "2 cores",
+            "sites": {"3": {"ecgs": 60, "folds": "all", "trained on": 2000, **BRIER}},
+        },
     }  # fmt: skip
 
 
@@ -81,13 +92,43 @@ def test_levels_and_statements_without_enough_ecgs_have_no_figure(found):
 
 
 def test_differences_have_their_sign(found):
-    assert "-0.0100 (-0.0200 to -0.0050)" in tables.sites(found)
+    *_, plain, again = site_tables.sites(found).splitlines()
+    assert plain.startswith("| 2 | 104 | 0.0200")
+    assert again.startswith("| 2, EM |  | 0.0200")
+    assert again.endswith("|  | -0.0100 (-0.0200 to -0.0050) |")
+
+
+def test_sites_that_were_held_out_tell_what_they_were_measured_with(found):
+    text = site_tables.held_out_sites(found)
+    assert "Recipe held-out (abc), `cardex held-out-sites`, 2026-01-02,\n2 cores." in text
+    assert "without site 3: 2000 ECGs" in text
+    assert "| 3 | 60, folds all | 0.0200" in text
+    del found["held-out sites"]
+    assert site_tables.held_out_sites(found) == "Not measured yet."
 
 
 def test_models_without_a_matcher_have_no_re_ranking(found):
     assert "the same text, each text once, R@1, re-ranked" in tables.reranking(found)
     del found["figures"]["other"]["re-ranked"]
     assert "no matcher" in tables.reranking(found)
+
+
+def test_languages_stand_beside_english(found):
+    lines = tables.languages(found).splitlines()
+    assert lines[3].startswith("| de | 0.890 (0.790 to 0.940) |")
+    assert lines[4].startswith("| de, difference from en | -0.0100 (-0.0200 to 0.0050) |")
+    assert lines[5:] == [
+        "| Spearman correlation of the order, en-de | 0.951 | 0.951 |",
+        "| statements | 1 | 1 |",
+    ]
+    del found["figures"]["other"]["languages"]
+    assert tables.languages(found) == "Not measured."
+
+
+def test_models_without_novelty_mark_nothing(found):
+    assert "| inverted | 60.0 (55.0 to 65.0) | 60.0" in tables.out_of_distribution(found)
+    del found["figures"]["other"]["out-of-distribution"]
+    assert "novelty.json" in tables.out_of_distribution(found)
 
 
 def test_a_card_can_be_of_one_subset_and_of_retrieval_alone(found):

@@ -30,11 +30,13 @@ def everything(repository):
 
 
 def test_a_version_stands_beside_the_old_one_with_all_its_files(repository, other):
+    newest(other).novelty.write_text('{"model_version": "cardex-other"}')
     release = install(newest(other), repository)
     assert [one.triton_version for one in model_versions(repository)] == [1, 2]
     assert release.version() == "cardex-other"
     assert release.tokenizer.is_file()
     assert release.statements.is_file()
+    assert release.novelty.read_bytes() == newest(other).novelty.read_bytes()
     for model in (IMAGE_ENCODER, TEXT_ENCODER, MATCHER):
         assert (release.folder(model) / "model.py").is_file()
     stat = release.folder(STAT_INSTANCE)

@@ -27,7 +27,7 @@ from cardex.signals.images import image_of
 from cardex.signals.readers import read
 from tests.helpers.answers import decoded
 from tests.helpers.ecgs import ecg, typed
-from tests.helpers.fakes import FakeStore, House, calibration, model_info
+from tests.helpers.fakes import FakeStore, House, calibration, model_info, novelty
 
 REPORTS = [
     Report(f"r{number}", text, "en", statements=(Statement("SR"),))
@@ -104,6 +104,27 @@ def test_an_answer_carries_the_doubts_about_the_signal(house):
     assert [(warning.code, warning.leads) for warning in found.quality.warnings] == [
         ("LEAD_OFF", ("V1",))
     ]
+
+
+@pytest.mark.parametrize(("threshold", "codes"), [(0.0, ["OUT_OF_DISTRIBUTION"]), (9.0, [])])
+def test_an_ecg_that_the_model_has_seen_nothing_like_is_marked(threshold, codes):
+    house = House(*REPORTS, novelty=novelty(threshold))
+    (found,) = answer(house, asked())
+    assert [warning.code for warning in found.quality.warnings] == codes
+
+
+def test_the_mark_is_the_snapshot_s_and_not_that_of_a_known_embedding():
+    house = House(*REPORTS, novelty=novelty(0.0))
+    answer(house, asked())
+    ((_, quality),) = house.cache.vectors.values()
+    assert quality.warnings == ()
+    (again,) = answer(house, asked(top_k=1))
+    assert [warning.code for warning in again.quality.warnings] == ["OUT_OF_DISTRIBUTION"]
+
+
+def test_another_novelty_is_another_version_of_the_answers():
+    houses = [House(), House(novelty=novelty(0.0)), House(novelty=novelty(9.0))]
+    assert len({house.active_index.current().version for house in houses}) == 3
 
 
 def test_the_encoder_sees_the_image_of_each_ecg(house):

@@ -11,8 +11,8 @@ import torch
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS
 from cardex.training.corpora import Corpus
+from cardex.training.members import Training, train_members
 from cardex.training.run import Part, train
-from cardex.training.side_by_side import Training, train_members
 from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan, Stopped
 from tests.helpers import formats
@@ -54,7 +54,7 @@ def text_stage(training):
 
 def test_members_that_were_trained_side_by_side_are_those_of_one_process(training, monkeypatch):
     reports, ecgs = text_stage(training)
-    train_members(training, list(Part), jobs=2)
+    train_members(training, list(Part), at_once=2)
     assert len(list(training.context.work.glob("image-*.pt"))) == 2
     assert len(list(training.context.work.glob("calibration-image-*.pt"))) == 2
     with monkeypatch.context() as patched:  # all is there: nothing is trained again
@@ -81,5 +81,5 @@ def test_a_stop_of_the_command_stops_every_process(training):
 
     threading.Thread(target=stop_when_both_have_begun).start()
     with pytest.raises(Stopped, match="goes on from there"):
-        train_members(endless, list(Part), jobs=2)
+        train_members(endless, list(Part), at_once=2)
     assert len(list(training.context.work.glob("*image-*.checkpoint"))) == 2

@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from cardex.domain.errors import InvalidReport
+from cardex.evaluation.dataset import Dataset
+from cardex.evaluation.ecgs import Ecgs
+from cardex.evaluation.embeddings import embed_ecgs
+from cardex.evaluation.evaluate import TRAINING_FOLDS
+from cardex.evaluation.novelty import fit_space
+from cardex.reports.ptbxl import StatementKind
+from cardex.training.commands import calibrate, novelty_of
+from cardex.training.distributed import DistributedContext
+from cardex.training.embedder import TorchEmbedder
+from cardex.training.run import train, train_calibration_model
+from tests.training.conftest import DESCRIPTIONS
+
+HERE = DistributedContext()
+
+
+@pytest.fixture
+def dataset(ecgs) -> Dataset:
+    kinds = {
+        code: StatementKind(words, "", "", False, True) for code, words in DESCRIPTIONS.items()
+    }
+    return Dataset(ecgs.records, ecgs, kinds)
+
+
+@pytest.fixture
+def seen(ecgs) -> Ecgs:
+    return ecgs.of_folds(TRAINING_FOLDS)
+
+
+@pytest.fixture
+def models(reports, seen, recipe, context):
+    """The served model, and the one that has not seen the calibration fold."""
+    bare = msgspec.structs.replace(recipe, matcher=None)
+    served = train(reports, seen, bare, context)
+    image, text = train_calibration_model(reports, seen, bare, context)
+    return served, replace(served, image=image, text=text)
+
+
+def test_novelty_is_of_the_served_model_with_the_other_one_s_thresholds(models, dataset, seen):
+    served, other = models
+    found = novelty_of(served, other, dataset, HERE)
+    vectors = embed_ecgs(TorchEmbedder(served, HERE), seen)
+    np.testing.assert_allclose(found.space.mean, fit_space(vectors).mean, atol=1e-6)
+    own = fit_space(embed_ecgs(TorchEmbedder(other, HERE), dataset.ecgs.of_folds(range(1, 8))))
+    unseen = embed_ecgs(TorchEmbedder(other, HERE), dataset.ecgs.of_folds([8]))
+    expected = np.quantile(own.distances(unseen), 0.99, axis=0)
+    np.testing.assert_allclose(found.thresholds, expected, rtol=1e-5)
+
+
+def test_curves_tell_the_share_that_they_were_fitted_with(models, dataset):
+    curves = calibrate(models[1], dataset, HERE)
+    fold = dataset.ecgs.of_folds([8]).records
+    for code, curve in curves.items():
+        positive = sum(code in record.codes for record in fold)
+        assert curve.share == (positive + 0.5) / (len(fold) + 1.0)
+
+
+def test_a_calibration_fold_without_waveforms_is_named(models, dataset):
+    bare = replace(dataset, ecgs=dataset.ecgs.of_folds([1, 2]))
+    with pytest.raises(InvalidReport, match="fold 8"):
+        calibrate(models[1], bare, HERE)
