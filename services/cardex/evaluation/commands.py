@@ -1,11 +1,8 @@
 """What `cardex evaluate` does."""
 
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.evaluation.evaluate import Outcome, difference, figures, outcome_of
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.machine import machine, today
 from cardex.evaluation.probabilities import Detector
 from cardex.evaluation.protocols import DRAFTS, ECGS, PROTOCOLS, chosen
 from cardex.evaluation.retrieval import Answers
@@ -97,8 +95,8 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
         **({"against": other.version} if other else {}),
         "data": what.data.name,
         "fold": what.fold,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores ({platform.machine()}), no GPU",
+        "date": today(),
+        "machine": machine(),
         "warnings": _warnings(what, embedder, task),
         "figures": {},
     }

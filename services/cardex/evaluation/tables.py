@@ -103,7 +103,7 @@ def quality(found: Found) -> str:
 def zero_shot(found: Found) -> str:
     """Return the macro AUROC of each level; the number of judged classes in square brackets."""
     rows = [[name, *cells] for name, cells in _levels(found)]
-    return _table(["level", *_heads(found)], rows)
+    return markdown(["level", *_heads(found)], rows)
 
 
 def statements(found: Found) -> str:
@@ -113,7 +113,7 @@ def statements(found: Found) -> str:
         for words, pick in (("", _every), (", ECGs in mV", _calibrated)):
             cells = [_statement(pick(figures).get(code)) for figures in found["figures"].values()]
             rows.append([f"{code}{words}", *cells])
-    return _table(["AUROC", *_heads(found)], rows)
+    return markdown(["AUROC", *_heads(found)], rows)
 
 
 def probabilities(found: Found) -> str:
@@ -123,7 +123,7 @@ def probabilities(found: Found) -> str:
     rows = [[name, *(_bracket(each[name], 4) for each in by_subset)] for name in names]
     name = "expected calibration error"
     rows.append([name, *(f"{each[name]:.4f}" for each in by_subset)])
-    return _table([f"{by_subset[0]['statements']} statements", *_heads(found)], rows)
+    return markdown([f"{by_subset[0]['statements']} statements", *_heads(found)], rows)
 
 
 def sites(found: Found) -> str:
@@ -136,7 +136,7 @@ def sites(found: Found) -> str:
         ]
         for site, each in every.get("probabilities by site", {}).items()
     ]  # fmt: skip
-    return _table(["site", "ECGs", "Brier score", "of the site's base rates", "difference"], rows)
+    return markdown(["site", "ECGs", "Brier score", "of the site's base rates", "difference"], rows)
 
 
 def drafts(found: Found) -> str:
@@ -146,7 +146,7 @@ def drafts(found: Found) -> str:
         for name, figures in found["figures"].items()
         for method, scores in figures["drafts"].items()
     ]
-    return _table(["ECGs", "per cent", *DRAFTS.values()], rows)
+    return markdown(["ECGs", "per cent", *DRAFTS.values()], rows)
 
 
 def reranking(found: Found) -> str:
@@ -162,7 +162,7 @@ def reranking(found: Found) -> str:
                 for figures in found["figures"].values()
             ]
             rows.append([row.words + words, *cells])
-    return _table(heads, rows)
+    return markdown(heads, rows)
 
 
 def card(found: Found) -> str:
@@ -202,7 +202,7 @@ def _retrieval(found: Found, rows: Sequence[Row], *, paper: bool = False) -> str
         cells = [_figure(each, "model", row) for each in own]
         cells += [_figure(own[0], method, row, alone=True) for method in ("majority", "chance")]
         lines.append([row.words, *cells, *([row.paper] if paper else [])])
-    return _table([*heads, *(["Qiu et al. 2023"] if paper else [])], lines)
+    return markdown([*heads, *(["Qiu et al. 2023"] if paper else [])], lines)
 
 
 def _figure(protocol: Mapping[str, Any], method: str, row: Row, *, alone: bool = False) -> str:
@@ -260,7 +260,8 @@ def _bracket(values: Sequence[float], digits: int) -> str:
     return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown; every row has as many cells as there are heads."""
     return "\n".join([_line(heads), "|---" * len(heads) + "|", *(_line(row) for row in rows)])
 
 
