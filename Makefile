@@ -84,16 +84,21 @@ figures: $(APP)/.ready ## Measure them with RERANK=32 too, and write the figures
 	mv $(SHIPPED).part $(SHIPPED)
 	$(BIN)/python tools/write_figures.py
 
-table1: $(TRAIN)/.ready ## Train and measure every encoding of the first paper alike
-	$(TRAINING) table $(sort $(wildcard experiments/encodings/[a-z]*.toml)) --ptbxl $(PTB) \
-	  --results experiments/results/encodings.json --seeds 1
+TABLE = $(TRAINING) table --ptbxl $(PTB) --ecgs representative
+ENCODINGS := experiments/encodings
+OFTEN := $(addprefix $(ENCODINGS)/,raster.toml all-grid-beat.toml simple-plot-beat.toml raster-and-beat.toml)
+
+table1: $(TRAIN)/.ready ## Train and measure every encoding of the first paper alike, four of them three times
+	$(TABLE) $(OFTEN) --results experiments/results/encodings.json
+	$(TABLE) $(sort $(wildcard $(ENCODINGS)/[a-z]*.toml)) --results experiments/results/encodings.json --seeds 1
+	$(TRAIN)/bin/python tools/write_figures.py
 
 held-out: $(TRAIN)/.ready ## Train without each site of PTB-XL and measure the probabilities there
 	$(TRAINING) held-out-sites --ptbxl $(PTB)
 
 techniques: $(TRAIN)/.ready ## Train and measure with and without every technique, three seeds each
-	$(TRAINING) table $(sort $(wildcard experiments/techniques/*.toml)) --ptbxl $(PTB) \
-	  --results experiments/results/techniques.json
+	$(TABLE) $(sort $(wildcard experiments/techniques/*.toml)) --results experiments/results/techniques.json
+	$(TRAIN)/bin/python tools/write_figures.py
 
 doctor: setup ## Say what is missing and what to do
 	$(BIN)/cardex doctor

@@ -1,35 +1,49 @@
-"""Writes the figures of experiments/results/ into the pages that state them."""
+"""Writes the figures of experiments/results into the pages that state them."""
 
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
+from cardex.evaluation import recipe_table
 from cardex.evaluation.pages import written
+from cardex.evaluation.tables import BLOCKS
 from cardex.inference.repository import newest
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURES = ROOT / "experiments/results/shipped.json"
-HELD_OUT = ROOT / "experiments/results/held-out-sites.json"
+EXPERIMENTS = ROOT / "experiments"
+FIGURES = EXPERIMENTS / "results/shipped.json"
+HELD_OUT = EXPERIMENTS / "results/held-out-sites.json"
+TABLES = {"encodings": "make table1", "techniques": "make techniques"}
+"""Folders of recipes, and the commands that train and measure all recipes in them."""
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs/evaluation.md",
+    ROOT / "docs/training.md",
     newest(ROOT / "model_repository").page,
 )
 
 
-def measured() -> dict[str, Any]:
-    """Return what `cardex evaluate` and, as "held-out sites", `cardex held-out-sites` found."""
-    found: dict[str, Any] = json.loads(FIGURES.read_bytes())
+def blocks() -> Mapping[str, Callable[[], str]]:
+    """Return what writes each block of figures, by its name."""
+    found = json.loads(FIGURES.read_bytes())
     if HELD_OUT.is_file():
         found["held-out sites"] = json.loads(HELD_OUT.read_bytes())
-    return found
+    of_models = {name: partial(write, found) for name, write in BLOCKS.items()}
+    of_recipes = {
+        name: partial(
+            recipe_table.block, EXPERIMENTS / f"results/{name}.json", EXPERIMENTS / name, command
+        )
+        for name, command in TABLES.items()
+    }
+    return of_models | of_recipes
 
 
 def main() -> None:
     """Renew every block of figures; the rest of the pages stays."""
-    found = measured()
+    writers = blocks()
     for page in PAGES:
-        page.write_text(written(page.read_text(), found))
+        page.write_text(written(page.read_text(), writers))
 
 
 if __name__ == "__main__":

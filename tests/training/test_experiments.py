@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 
 from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
+from cardex.evaluation.recipe_table import FIGURES
 from cardex.training import experiments
-from cardex.training.experiments import FIGURES, run_all, runs_of, table
+from cardex.training.experiments import read_results, run_all, runs_of, table
 from cardex.training.trainer import Stopped
 
 
@@ -67,6 +68,44 @@ def test_an_interruption_is_no_result(recipes, tmp_path, monkeypatch):
     with pytest.raises(Stopped):
         experiments._measure(run, tmp_path, tmp_path)
     assert not path.exists()
+
+
+def test_a_table_names_a_recipe_by_its_first_line(recipes):
+    recipes[0].write_text("# The first one\n[matcher]\n")
+    runs = runs_of(recipes, [0], fold=9)
+    known = {run.label: run.entry(figures=figures(0.2)) for run in runs}
+    assert [row[0] for row in table(known, runs)] == ["recipe", "The first one", "b"]
+
+
+def test_what_a_changed_recipe_gave_is_removed_and_all_else_stays(recipes, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "multiprocessing", None)
+    before = runs_of(recipes, [0, 1], fold=9)
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps({run.label: run.entry(kept=1) for run in before}))
+    recipes[0].write_text("[matcher]\nlanguage = 0.2\n")
+    again = runs_of(recipes[1:], [0], fold=9)
+    assert len(run_all(again, tmp_path, tmp_path, results, jobs=1)) == 4  # of b alone
+    (changed,) = runs_of(recipes[:1], [0], fold=9)
+    stored = json.loads(results.read_text()) | {changed.label: changed.entry(kept=2)}
+    results.write_text(json.dumps(stored))
+    run_all([changed], tmp_path, tmp_path, results, jobs=1)
+    kept = {changed.label, *(run.label for run in before if run.name == "b")}
+    assert json.loads(results.read_text()).keys() == kept
+
+
+@pytest.mark.parametrize("folder", ["encodings", "techniques"])
+def test_the_results_in_the_repository_are_of_its_recipes(root, folder):
+    recipes = {path.stem: path for path in (root / "experiments" / folder).glob("[a-z]*.toml")}
+    for label, entry in read_results(root / f"experiments/results/{folder}.json").items():
+        (own,) = runs_of([recipes[entry["name"]]], [entry["seed"]], entry["fold"])
+        assert own.label == label, f"run `cardex table` anew for {entry['name']}"
+
+
+def test_a_second_image_is_another_run_and_results_without_one_stay(recipes):
+    (plain, _) = runs_of(recipes, [0], fold=9)
+    assert "second_image" not in str(plain.content)
+    recipes[0].write_text("[second_image]\nimage_spec = { layout = 'simple-plot' }\n[matcher]\n")
+    assert runs_of(recipes[:1], [0], fold=9)[0].key != plain.key
 
 
 def test_a_changed_recipe_is_another_run(recipes):

@@ -34,6 +34,7 @@ from cardex.training.embedder import TorchEmbedder
 from cardex.training.export import export
 from cardex.training.image_encoder import ImageEncoder, Vit
 from cardex.training.matcher import Matcher
+from cardex.training.recipe import SecondImage
 from cardex.training.run import Trained
 from cardex.training.text_encoder import TextEncoder
 from cardex.training.tokens import LENGTH, token_ids, train_tokenizer
@@ -245,6 +246,13 @@ def test_a_recipe_that_the_service_cannot_follow_is_refused(trained, repository,
     cleaning = replace(trained, recipe=structs.replace(trained.recipe, text=text))
     with pytest.raises(CardexError, match=r"text\.clean"):
         export(cleaning, repository, card)
+
+
+def test_a_recipe_of_two_images_is_refused(trained, repository, card):
+    second = SecondImage({"layout": "simple-plot"}, patch=16)
+    both = replace(trained, recipe=structs.replace(trained.recipe, second_image=second))
+    with pytest.raises(CardexError, match="second_image: the service draws one image"):
+        export(both, repository, card)
 
 
 def test_a_graph_that_differs_is_refused(trained, repository, card, monkeypatch):

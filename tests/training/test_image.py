@@ -71,13 +71,30 @@ def test_a_longer_record_gives_windows_from_everywhere(signals):
 @pytest.mark.parametrize(("mix", "mixed"), [(0.0, 0), (0.4, 100)])
 def test_as_many_batches_are_mixed_as_asked(mix, mixed, signals):
     how = Augmentation(mix=mix, mix_share=0.5)
-    own = Recordings.whole(signals, np.ones(len(signals), dtype=bool))
+    own = Recordings.whole(signals, np.ones(len(signals), dtype=bool), RASTER)
     shares = [
-        float(prepare_images(own, RASTER, how, Batch(np.arange(8), np.random.default_rng(seed)))[3])
+        float(prepare_images([own], how, Batch(np.arange(8), np.random.default_rng(seed)))[3])
         for seed in range(200)
     ]
     assert abs(sum(share < 1.0 for share in shares) - mixed) < 25
     assert all(0.0 <= share <= 1.0 for share in shares)
+
+
+def test_a_beat_is_neither_shifted_nor_printed_in_part(signals):
+    spec = ImageSpec(layout="raster", source="beat", window_s=2.0)
+    how = Augmentation(shift_s=1.0, noise=0.0, drop=0.0, printed=1.0)
+    np.testing.assert_allclose(augment(signals, spec, how, random()), signals, atol=1e-7)
+
+
+def test_amplitudes_are_hidden_from_both_images_or_from_none(signals):
+    spec = ImageSpec(layout="raster", scaling="deviation", window_s=2.0, amplitude=True)
+    own = Recordings.whole(signals, np.ones(len(signals), dtype=bool), spec)
+    how = Augmentation(uncalibrated=0.5)
+    images = prepare_images([own, own], how, Batch(np.arange(40), random()))[0].numpy()
+    shown = images.reshape(40, 2, *spec.shape)[..., 1].std(axis=(2, 3)) > 0
+    assert (shown[:, 0] == shown[:, 1]).all()
+    assert 5 < shown[:, 0].sum() < 35
+    assert not np.array_equal(images[:, : 12 * 200 * 2], images[:, 12 * 200 * 2 :])
 
 
 CHANGES = {
@@ -123,7 +140,7 @@ def test_a_band_takes_the_level_off(signals):
 def test_millivolts_are_hidden_as_often_as_asked_and_where_they_are_unknown(hidden, signals):
     spec = ImageSpec(layout="raster", scaling="deviation", window_s=2.0, amplitude=True)
     how = Augmentation(shift_s=0.0, noise=0.0, drop=0.0, uncalibrated=hidden)
-    own = Recordings.whole(signals, np.arange(len(signals)) % 2 == 0)
-    images = prepare_images(own, spec, how, Batch(np.arange(20), random()))[0].numpy()
+    own = Recordings.whole(signals, np.arange(len(signals)) % 2 == 0, spec)
+    images = prepare_images([own], how, Batch(np.arange(20), random()))[0].numpy()
     told = images[..., 1].reshape(20, -1).std(axis=1) > 0
     assert told.tolist() == [row % 2 == 0 and not hidden for row in range(20)]

@@ -16,7 +16,7 @@ def test_prototypes_stand_for_reports_and_ecgs(reports, ecgs, recipe, context):
     stage = stage_with(40, reports, ecgs, recipe, context)
     image, _ = stage.train_encoder()
     text = stage.fit_margins(image)
-    contents = read_ecgs(image, stage.ecgs, RASTER, DistributedContext())
+    contents = read_ecgs(image, stage.ecgs, [RASTER], DistributedContext())
     exact = (contents @ reports.bank_content.T).exp().mean(dim=1).log()
     torch.testing.assert_close(image.partition(contents), exact, atol=1e-3, rtol=0)  # 6 reports
     ratios = reports.bank_content @ contents.T - exact

@@ -21,9 +21,9 @@ def test_the_loss_is_small_where_the_two_views_are_alike_and_others_are_not():
 
 
 def test_each_ecg_gives_two_different_views(signals):
-    own = Recordings.whole(signals, np.ones(len(signals), dtype=bool))
+    own = Recordings.whole(signals, np.ones(len(signals), dtype=bool), RASTER)
     batch = Batch(np.arange(6), np.random.default_rng(0))
-    first, second = prepare_views(own, RASTER, Augmentation(), batch)
+    first, second = prepare_views([own], Augmentation(), batch)
     assert first.shape == second.shape == (6, *RASTER.shape)
     assert all(not torch.equal(one, other) for one, other in zip(first, second, strict=True))
 

@@ -31,9 +31,8 @@ def test_an_image_of_a_beat_is_drawn_from_any_of_the_ecgs_beats(ecgs):
 
 
 def test_beats_are_augmented_and_drawn(ecgs):
-    images = prepare_images(
-        Recordings.of(ecgs, BEAT), BEAT, Augmentation(), Batch(np.arange(6), random())
-    )[0]
+    own = Recordings.of(ecgs, BEAT)
+    images = prepare_images([own], Augmentation(), Batch(np.arange(6), random()))[0]
     assert images.shape == (6, *BEAT.shape)
 
 

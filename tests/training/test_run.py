@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from cardex.domain.errors import CardexError
+from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.metrics import aurocs
 from cardex.signals.images import draw
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
-from cardex.training.recipe import Losses
+from cardex.training.recipe import Losses, SecondImage
 from cardex.training.recordings import windows_of
 from cardex.training.run import (
     ImageStage,
@@ -21,7 +22,7 @@ from cardex.training.run import (
 )
 from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan, Stopped
-from tests.training.conftest import DESCRIPTIONS, RASTER
+from tests.training.conftest import DESCRIPTIONS, RASTER, SMALL
 
 
 def with_losses(recipe, **weights):
@@ -141,6 +142,23 @@ def test_the_calibration_model_has_not_seen_the_calibration_fold(reports, ecgs, 
         reports, others, recipe, replace(context, work=context.work / "again")
     )
     torch.testing.assert_close(weights_of(encoder), weights_of(again), atol=0, rtol=0)
+
+
+def test_an_encoder_of_two_images_is_trained_measured_and_begun_anew_for_another(
+    reports, ecgs, recipe, context
+):
+    beat = {"layout": "simple-plot", "source": "beat", "window_s": 0.3, "tile": 30}
+    both = msgspec.structs.replace(recipe, second_image=SecondImage(beat, patch=30))
+    trained = train(reports, ecgs, both, context)
+    found = embed_ecgs(TorchEmbedder(trained, DistributedContext()), ecgs)
+    assert found.shape == (len(ecgs.records), SMALL.embedding)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+    coarse = msgspec.structs.replace(both, second_image=SecondImage(beat | {"bins": 4}, patch=30))
+    keys = {
+        ImageStage(reports, ecgs, one, context).train_vit("image", 0)[1]
+        for one in (recipe, both, coarse)
+    }
+    assert len(keys) == 3
 
 
 def test_no_two_members_share_a_teacher_and_no_two_encoders_a_member():

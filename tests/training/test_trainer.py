@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from cardex.domain.errors import CardexError, ConfigurationError
+from cardex.signals.image_spec import ImageSpec
 from cardex.training import checkpoint
 from cardex.training.distributed import DistributedContext
 from cardex.training.recipe import read_recipe
@@ -216,6 +218,8 @@ def test_what_stops_one_process_stops_all_at_one_step(tmp_path, free_port):
         ("[image]\nplan = { epochs = 'many' }", "epochs"),
         ("[image_spec]\nlayout = 'round'", "round"),
         ("[image_spec]\ndtype = 'float32'", "uint8"),
+        ("[second_image]\nimage_spec = { dtype = 'float32' }", "uint8"),
+        ("[second_image]\nimage_spec = { layout = 'round' }", "round"),
         ("[text]\npretrained = 'x'\n[matcher]\n", "pretrained"),
         ("base = 'nowhere.toml'", "nowhere.toml"),
         ("= 3", "recipe.toml"),
@@ -234,8 +238,17 @@ def test_a_recipe_says_only_what_differs_from_its_base(root):
     files = sorted(experiments.rglob("*.toml"))
     recipes = {file.stem: read_recipe(file) for file in files}
     assert len(recipes) > 25
-    student, other = recipes["student"], recipes["no-mixup"]
+    one, other = recipes["one"], recipes["no-mixup"]
     assert other.image.augmentation.mix == 0.0
-    assert other.image.augmentation.warp == student.image.augmentation.warp
-    assert other.text == student.text
+    assert other.image.augmentation.warp == one.image.augmentation.warp
+    assert other.text == one.text
     assert recipes["shipped"].matcher is not None
+
+
+def test_an_image_that_names_its_layout_is_another_and_one_that_does_not_differs_in_a_part(root):
+    folder = root / "experiments" / "encodings"
+    grid, part, plot = (
+        read_recipe(folder / f"{name}.toml").spec for name in ("all-grid-beat", "rp", "all-grid")
+    )
+    assert part == replace(grid, encodings=("black", "rp", "black"))
+    assert plot == ImageSpec()

@@ -23,12 +23,12 @@ class CachingEmbedder:
     """Wraps an embedder, so that no image and no text is embedded twice.
 
     Attributes:
-        spec: the image that the image encoder takes.
+        specs: the images that the image encoder takes of each ECG.
     """
 
     def __init__(self, embedder: Embedder, track: Track) -> None:
         """Wrap `embedder`; `track` shows the progress of long lists of reports."""
-        self.spec = embedder.spec
+        self.specs = embedder.specs
         self._embedder, self._track = embedder, track
         self._images: dict[bytes, Embedding] = {}
         self._texts: dict[str, Embedding] = {}

@@ -21,10 +21,12 @@ BATCH = 32
 class Embedder(Protocol):
     """Embeds ECG images and reports as unit vectors of one space."""
 
-    spec: ImageSpec
+    @property
+    def specs(self) -> Sequence[ImageSpec]:
+        """The images that it takes of each ECG; the service's encoder takes one."""
 
     def images(self, images: Image) -> Embedding:
-        """Embed (B, H, W, C) uint8 images: (B, E)."""
+        """Embed uint8 images, as `embeddings.images_of` draws them: (B, E)."""
 
     def texts(self, texts: Sequence[str]) -> Embedding:
         """Embed reports: (B, E)."""
@@ -35,6 +37,7 @@ class OnnxEmbedder:
 
     Attributes:
         spec: the image that the image encoder takes.
+        specs: that image alone.
         version: name of the model version.
         calibration: calibrated statements; None if the version has none.
         novelty: tells ECGs that the model has seen nothing like; None if the version has none.
@@ -50,6 +53,7 @@ class OnnxEmbedder:
         release = newest(repository)
         self.version = release.version()
         self.spec = release.spec()
+        self.specs = (self.spec,)
         self._tokenizer = ReportTokenizer(release.tokenizer)
         _refuse_other_tokenizer(release, self._tokenizer.fingerprint)
         self.calibration = load_calibration(release.statements)

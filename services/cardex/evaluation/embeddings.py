@@ -1,6 +1,6 @@
 """Embeds cleaned ECGs and descriptions of statements."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -16,16 +16,39 @@ AT_ONCE = 64
 
 def embed_ecgs(embedder: Embedder, ecgs: Ecgs) -> Embedding:
     """Draw the ECGs' windows and embed them: (ECGs, E)."""
-    return np.concatenate([embedder.images(some) for some in images_of(ecgs, embedder.spec)])
+    return np.concatenate([embedder.images(some) for some in images_of(ecgs, embedder.specs)])
 
 
-def images_of(ecgs: Ecgs, spec: ImageSpec) -> Iterator[Image]:
-    """Draw the ECGs as the service would, some at a time: (B, height, width, channels) each."""
-    signals = ecgs.filtered_for(spec)
-    for first in range(0, len(signals), AT_ONCE):
+def images_of(ecgs: Ecgs, specs: Sequence[ImageSpec]) -> Iterator[Image]:
+    """Draw the ECGs as the service would, some at a time.
+
+    Args:
+        ecgs: cleaned ECGs.
+        specs: the images to draw of each.
+
+    Yields:
+        (B, height, width, channels) of one image; of more, (B, pixels) with all side by side.
+    """
+    signals = [ecgs.filtered_for(spec) for spec in specs]
+    for first in range(0, len(ecgs.records), AT_ONCE):
         some = slice(first, first + AT_ONCE)
-        windows = np.stack([window_of(signal, spec) for signal in signals[some]])
-        yield draw(windows, spec, ecgs.calibrated[some])
+        known = ecgs.calibrated[some]
+        yield side_by_side(
+            [
+                draw(np.stack([window_of(signal, spec) for signal in own[some]]), spec, known)
+                for own, spec in zip(signals, specs, strict=True)
+            ]
+        )
+
+
+def side_by_side(images: Sequence[Image]) -> Image:
+    """Join images of the same ECGs, (B, height, width, channels) each, to (B, pixels).
+
+    One image stays as it is.
+    """
+    if len(images) == 1:
+        return images[0]
+    return np.concatenate([image.reshape(len(image), -1) for image in images], axis=1)
 
 
 def embed_prompts(embedder: Embedder, kinds: Mapping[str, StatementKind]) -> dict[str, Embedding]:

@@ -49,9 +49,9 @@ def ask(
     """
     nearest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     found = np.full(scores.shape, np.nan, dtype=np.float32)
-    spent = 0.0
+    signals, spent = ecgs.filtered_for(matcher.spec), 0.0
     for row in track(range(len(ecgs.records)), f"matching {count} reports with each ECG"):
-        window = window_of(ecgs.signals[row], matcher.spec)
+        window = window_of(signals[row], matcher.spec)
         (image,) = draw(window[None], matcher.spec, ecgs.calibrated[row : row + 1])
         start = time.perf_counter()
         found[row, nearest[row]] = matcher.match(image, [texts[place] for place in nearest[row]])

@@ -11,7 +11,7 @@ from cardex.training.recipe import Augmentation
 
 WANDER_HZ = (0.05, 0.45)
 MAX_SHIFT = 0.1
-"""Largest shift as a share of the window, so that a median beat stays inside."""
+"""Largest shift as a share of the window, most of which stays inside of the record."""
 HIGH_PASS_HZ = (0.05, 1.0)
 LOW_PASS_HZ = (15.0, 50.0)
 """Corner frequencies of carts' filters: diagnostic ones begin at 0.05 Hz, monitoring ones end at
@@ -28,7 +28,7 @@ Change = Callable[[Signal, np.random.Generator], Signal]
 def augment(
     signals: Signal, spec: ImageSpec, how: Augmentation, random: np.random.Generator
 ) -> Signal:
-    """Cut random windows and change them at random.
+    """Cut random windows and change them at random; a single beat stays whole and in its place.
 
     Args:
         signals: (B, 12, samples) float32, mV, at the rate of `spec`.
@@ -41,10 +41,11 @@ def augment(
     """
     windows = _cut(signals, spec, how, random)
     rate = spec.rate
+    printed = how.printed if spec.source == "rhythm" else 0.0
     for share, change in (
         (how.filtered, lambda some, random: _filtered(some, rate, random)),
         (how.quantised, _quantised),
-        (how.printed, _printed),
+        (printed, _printed),
     ):
         chosen = random.random(len(windows)) < share
         if chosen.any():
@@ -69,6 +70,8 @@ def _cut(
     window = spec.window
     slack = max(0, samples - window)
     reach = min(how.shift_s, MAX_SHIFT * spec.window_s) * spec.rate
+    if spec.source != "rhythm":
+        reach = 0.0
     starts: NDArray[np.float64] = random.uniform(0, slack, (count,))
     starts += random.uniform(-reach, reach, (count,))
     if not how.warp:

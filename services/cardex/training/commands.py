@@ -23,7 +23,7 @@ from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.experiments import run_all, runs_of, table
-from cardex.training.export import export
+from cardex.training.export import check_exportable, export
 from cardex.training.members import Training, train_members
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
@@ -67,13 +67,14 @@ def run_train(
     """Train a recipe, measure it on the test fold, export it, and print the figures.
 
     Raises:
-        CardexError: if the recipe or the data cannot be used, a loss is not finite, the training
-            was interrupted, or the exported graphs differ from torch.
+        CardexError: if the recipe or the data cannot be used, the recipe cannot be exported, a loss
+            is not finite, the training was interrupted, or the exported graphs differ from torch.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     recipe = read_recipe(recipe_file)
     if options.jobs > 1:
         torch.set_num_threads(1)  # threads that wait for a core slow each other down many times
+    check_exportable(recipe)
     distributed = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
     context = RunContext(work, distributed, options.tensorboard)
     dataset = open_dataset(data, work)

@@ -17,18 +17,18 @@ class TorchEmbedder:
     """Implements `evaluation.embedder.Embedder` with the encoders of `Trained`.
 
     Attributes:
-        spec: the image that the image encoder takes.
+        specs: the images that the image encoder takes of each ECG.
     """
 
     def __init__(self, trained: Trained, distributed: DistributedContext) -> None:
         """Move the image encoder of `trained` to the device of `distributed`."""
-        self.spec = trained.recipe.spec
+        self.specs = trained.recipe.specs
         self._trained, self._distributed = trained, distributed
         self._image = trained.image.to(distributed.device).eval()
 
     @torch.inference_mode()
     def images(self, images: Image) -> Embedding:
-        """Embed (B, H, W, C) uint8 images: (B, E) float32."""
+        """Embed (B, H, W, C) uint8 images, or (B, pixels) of two side by side: (B, E) float32."""
         found = self._image(torch.from_numpy(images).to(self._distributed.device))
         return np.asarray(found.cpu().numpy(), dtype=np.float32)
 

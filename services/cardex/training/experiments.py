@@ -5,18 +5,19 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
-from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
+from cardex.domain.errors import CardexError, ConfigurationError
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
 from cardex.evaluation.protocols import ALL
+from cardex.evaluation.provenance import provenance
+from cardex.evaluation.recipe_table import rows_of, title_of
 from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
@@ -36,12 +37,14 @@ class Run:
 
     Attributes:
         name: of the recipe's file, without suffix.
+        title: of the recipe in tables.
         recipe: the recipe, with the run's seed.
         folds: folds to train on.
         fold: fold to measure on.
     """
 
     name: str
+    title: str
     recipe: Recipe
     folds: tuple[int, ...]
     fold: int
@@ -49,13 +52,24 @@ class Run:
     @property
     def key(self) -> str:
         """A hash of everything that decides the result but the data: recipe, seed and folds."""
-        content = msgspec.json.encode((self.recipe, self.folds, self.fold), order="sorted")
-        return hashlib.sha256(content).hexdigest()[:12]
+        return hashlib.sha256(self.content).hexdigest()[:12]
+
+    @property
+    def content(self) -> bytes:
+        """What the key is a hash of; a second image is named only where there is one."""
+        recipe = msgspec.to_builtins(self.recipe)
+        if recipe["second_image"] is None:
+            del recipe["second_image"]
+        return msgspec.json.encode((recipe, self.folds, self.fold), order="sorted")
 
     @property
     def label(self) -> str:
         """The run's key in the file of results."""
         return f"{self.name}/{self.recipe.seed}/{self.fold}/{self.key}"
+
+    def with_seed(self, seed: int) -> "Run":
+        """Return the run of the same recipe with another seed."""
+        return replace(self, recipe=msgspec.structs.replace(self.recipe, seed=seed))
 
     def entry(self, **result: Any) -> dict[str, Any]:  # noqa: ANN401  # figures, or an error
         """Return what the file of results keeps of the run."""
@@ -72,12 +86,8 @@ def runs_of(
     paths: Iterable[Path], seeds: Sequence[int], fold: int, folds: Sequence[int] = TRAINING_FOLDS
 ) -> list[Run]:
     """Return a run for every recipe and seed, ordered by seed."""
-    recipes = [(path.stem, read_recipe(path)) for path in paths]
-    return [
-        Run(name, msgspec.structs.replace(recipe, seed=seed), tuple(folds), fold)
-        for seed in seeds
-        for name, recipe in recipes
-    ]
+    runs = [Run(path.stem, title_of(path), read_recipe(path), tuple(folds), fold) for path in paths]
+    return [run.with_seed(seed) for seed in seeds for run in runs]
 
 
 def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
@@ -90,7 +100,11 @@ def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
     reports = Reports(corpus, dataset.descriptions, run.recipe, context)
     trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, context)
     figures = evaluate(TorchEmbedder(trained, context.distributed), task_of(dataset, run.fold))
-    return run.entry(seconds=round(time.monotonic() - start, 1), figures=figures)
+    return run.entry(
+        seconds=round(time.monotonic() - start, 1),
+        **provenance(context.distributed.device.type),
+        figures=figures,
+    )
 
 
 def run_all(
@@ -99,7 +113,7 @@ def run_all(
     """Execute the runs that `results` does not have yet, and write each result when it is there.
 
     The result of a run that fails is its error. A result belongs to a run only if it is of the very
-    same recipe, seed and folds: a changed recipe is run again.
+    same recipe, seed and folds: a changed recipe is run again, and what it gave before is removed.
 
     Args:
         runs: the runs.
@@ -115,7 +129,10 @@ def run_all(
         ConfigurationError: if `results` is not a file of such entries.
         Stopped: if a run was interrupted.
     """
-    known = read_results(results)
+    stored = read_results(results)
+    known = _current(stored, runs)
+    if len(known) < len(stored):
+        _write(results, known)
     missing = [run for run in runs if run.label not in known]
     if not missing:
         return known
@@ -123,10 +140,25 @@ def run_all(
 
     def keep(job: Job) -> None:
         known[job.name] = json.loads(_entry_file(work, job.name).read_text())
-        results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+        _write(results, known)
 
     run_jobs([Job(run.label, _measure, (run, data, work)) for run in missing], jobs, keep)
     return known
+
+
+def _current(known: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
+    """Leave out what these recipes gave before they were changed."""
+    recipes = {(run.name, run.fold): run for run in runs}
+
+    def stays(label: str, entry: dict[str, Any]) -> bool:
+        own = recipes.get((entry["name"], entry["fold"]))
+        return own is None or own.with_seed(entry["seed"]).label == label
+
+    return {label: entry for label, entry in known.items() if stays(label, entry)}
+
+
+def _write(results: Path, known: dict[str, Any]) -> None:
+    results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -166,22 +198,8 @@ def _entry_file(work: Path, label: str) -> Path:
     return work / f"entry-{label.replace('/', '-')}.json"
 
 
-FIGURES = {
-    "abnormal RSUM": ("paper", "model", "RSUM"),
-    "strict R@1": ("strict", "model", "R@1"),
-    "R@5": ("strict", "model", "R@5"),
-    "R@10": ("strict", "model", "R@10"),
-    "RSUM": ("strict", "model", "RSUM"),
-    "distinct R@1": ("distinct", "model", "R@1"),
-    "distinct R@10": ("distinct", "model", "R@10"),
-    "Jaccard@5": ("clinical", "model", "jaccard@5"),
-    "superclass": ("zero-shot", "superclass", "AUROC"),
-    "subclass": ("zero-shot", "subclass", "AUROC"),
-}
-
-
 def table(known: dict[str, Any], runs: Sequence[Run], ecgs: str = ALL) -> list[list[str]]:
-    """Return a row for each recipe: mean and standard deviation over its runs of every figure.
+    """Return the table of the runs that have a result; see `recipe_table.rows_of`.
 
     Args:
         known: entries of the file of results by label.
@@ -189,34 +207,11 @@ def table(known: dict[str, Any], runs: Sequence[Run], ecgs: str = ALL) -> list[l
         ecgs: the subset of the ECGs whose figures are shown.
 
     Raises:
-        InvalidQuestion: if no run was measured on that subset.
+        InvalidQuestion: if a recipe was not measured on that subset.
     """
-    by_name: dict[str, list[dict[str, Any]]] = {}
+    measured: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
         figures = known.get(run.label, {}).get("figures")
         if figures is not None:
-            by_name.setdefault(run.name, []).append(figures)
-    rows = [["recipe", *FIGURES, "runs"]]
-    for name, every in by_name.items():
-        of_subset = [figures[ecgs] for figures in every if ecgs in figures]
-        if not of_subset:
-            raise InvalidQuestion(
-                f"--ecgs {ecgs}: {name} was measured on {', '.join(every[0])} alone"
-            )
-        cells = [_cell([_figure(one, path) for one in of_subset]) for path in FIGURES.values()]
-        rows.append([name, *cells, str(len(of_subset))])
-    return rows
-
-
-def _figure(figures: dict[str, Any], path: Sequence[str]) -> float:
-    """Return the middle of the figure at a path; NaN where there were too few ECGs."""
-    found: Any = figures
-    for key in path:
-        found = found.get(key) if found else None
-    return float(found[0]) if found else float("nan")
-
-
-def _cell(values: Sequence[float]) -> str:
-    digits = 3 if max(values) <= 1.0 else 1
-    mean, spread = float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return f"{mean:.{digits}f} ± {spread:.{digits}f}" if len(values) > 1 else f"{mean:.{digits}f}"
+            measured.setdefault(run.title, []).append(figures)
+    return rows_of(measured, ecgs)

@@ -28,6 +28,7 @@ from cardex.models.config import config_files, set_image_shape, set_parameters
 from cardex.models.install import lay_out
 from cardex.models.storage import SMALLEST, compact
 from cardex.training.card import Card, write_card, write_statements
+from cardex.training.recipe import Recipe
 from cardex.training.run import Trained
 from cardex.training.tokens import LENGTH
 
@@ -44,14 +45,11 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
 
     Raises:
         CardexError: if ONNX Runtime and torch differ by more than `PARITY`, the repository has
-            other versions, it has a matcher and the recipe has none, or the recipe cleans reports,
-            which the service does not.
+            other versions, it has a matcher and the recipe has none, or the recipe is none of the
+            service's (`check_exportable`).
     """
     spec = trained.recipe.spec
-    if trained.recipe.text.clean:
-        raise CardexError(
-            "text.clean: the service reads reports as they are: train without it to export"
-        )
+    check_exportable(trained.recipe)
     release = ModelVersion(repository, 1)
     if others := [one.triton_version for one in model_versions(repository) if one != release]:
         raise CardexError(
@@ -99,6 +97,23 @@ def export(trained: Trained, repository: Path, card: Card) -> str:
         write_novelty(release.novelty, version, card.novelty)
     write_card(release, version, trained.recipe, card)
     return version
+
+
+def check_exportable(recipe: Recipe) -> None:
+    """Check that the service can do before the models what the recipe does.
+
+    Raises:
+        CardexError: if it cleans reports, or shows the image encoder two images.
+    """
+    if recipe.text.clean:
+        raise CardexError(
+            "text.clean: the service reads reports as they are: train without it to export"
+        )
+    if recipe.second_image is not None:
+        raise CardexError(
+            "second_image: the service draws one image of an ECG: train without it to export, or"
+            " measure the recipe by `cardex table`"
+        )
 
 
 def _write_graph(

@@ -113,7 +113,7 @@ def measure_site(training: Training, site: str) -> dict[str, Any]:
     return {
         "ecgs": len(records),
         "folds": split.folds,
-        "trained on": len(stage.recordings),
+        "trained on": len(stage.ecgs.records),
         "calibrated on": len(split.calibration.records),
         **at_one_site(found, Subset.of(site, np.arange(len(records)), patients)),
     }

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardex.domain.ecg import Image
-from cardex.signals.image_spec import ImageSpec
+from cardex.evaluation.embeddings import side_by_side
 from cardex.signals.images import draw
 from cardex.training import losses
 from cardex.training.augment import augment
-from cardex.training.image_encoder import Vit, mean_of, pooled
+from cardex.training.image_encoder import TwoImageVit, Vit, mean_of, pooled
 from cardex.training.matcher import Matcher
 from cardex.training.matching import fused_losses
-from cardex.training.recipe import Augmentation, ImageRecipe, Losses
+from cardex.training.recipe import Augmentation, Losses, Recipe
 from cardex.training.recordings import Recordings
 from cardex.training.space import PRIOR_SHARE, content_of_ecgs
 from cardex.training.text_encoder import ReportEncoder, TextEncoder
@@ -93,7 +93,7 @@ class ImageTower(nn.Module):
         """Return the weighted losses of a batch by name.
 
         Args:
-            images: (B, H, W, C) uint8.
+            images: (B, H, W, C) uint8, or (B, pixels) of two images side by side.
             rows: (B,) int64, the ECGs' rows in the targets.
             partner: (B,) int64, the image of the batch that each one is mixed with (mixup).
             share: (1,) float32, weight of the image itself in the mixture.
@@ -231,14 +231,11 @@ class _Mixed:
         return self.share * targets + (1.0 - self.share) * targets[self.partner]
 
 
-def prepare_images(
-    recordings: Recordings, spec: ImageSpec, how: Augmentation, batch: Batch
-) -> Prepared:
+def prepare_images(views: Sequence[Recordings], how: Augmentation, batch: Batch) -> Prepared:
     """Augment and draw a batch, and choose the partners for mixup.
 
     Args:
-        recordings: waveforms of all ECGs.
-        spec: the image to draw.
+        views: waveforms of all ECGs, for each image that the encoder sees.
         how: strength of the augmentation and of mixup.
         batch: which ECGs, and the random generator.
 
@@ -246,7 +243,7 @@ def prepare_images(
         Images, rows, partners and share, as `ImageTower.forward` takes them.
     """
     random, count = batch.random, len(batch.samples)
-    images = draw_augmented(recordings, spec, how, batch)
+    images = draw_augmented(views, how, batch)
     share = 1.0
     if how.mix and random.random() < how.mix_share:
         share = float(random.beta(how.mix, how.mix))
@@ -258,26 +255,34 @@ def prepare_images(
     )
 
 
-def draw_augmented(
-    recordings: Recordings, spec: ImageSpec, how: Augmentation, batch: Batch
-) -> Image:
-    """Augment and draw a batch: (B, H, W, C) uint8; arguments as for `prepare_images`."""
+def draw_augmented(views: Sequence[Recordings], how: Augmentation, batch: Batch) -> Image:
+    """Augment and draw a batch: (B, H, W, C) uint8, or (B, pixels) of two images side by side.
+
+    Each image of an ECG has its own random part of the record, and its own changes; amplitudes are
+    hidden from both or from none. Arguments as for `prepare_images`.
+    """
     random, rows = batch.random, batch.samples
-    windows = augment(recordings.pick(rows, random), spec, how, random)
-    known = recordings.calibrated[rows] & (random.random(len(rows)) >= how.uncalibrated)
-    return draw(windows, spec, known)
+    windows = [augment(view.pick(rows, random), view.spec, how, random) for view in views]
+    known = views[0].calibrated[rows] & (random.random(len(rows)) >= how.uncalibrated)
+    return side_by_side(
+        [draw(some, view.spec, known) for some, view in zip(windows, views, strict=True)]
+    )
 
 
-def new_vit(recipe: ImageRecipe, spec: ImageSpec, prior: Tensor) -> Vit:
+def new_vit(recipe: Recipe, prior: Tensor) -> Vit:
     """Make a recipe's ViT with random weights; axes that no loss trains are always 0.
 
     Args:
-        recipe: sizes and losses.
-        spec: the image.
+        recipe: images, sizes and losses.
         prior: (S,) log-odds of each statement among the training ECGs, where log-odds begin.
     """
-    encoder = Vit(recipe.size, spec.shape, recipe.patch, len(prior))
-    weights = recipe.losses
+    how, shapes = recipe.image, [spec.shape for spec in recipe.specs]
+    if recipe.second_image is None:
+        encoder = Vit(how.size, shapes[0], how.patch, len(prior))
+    else:
+        patches = (how.patch, recipe.second_image.patch)
+        encoder = TwoImageVit(how.size, (shapes[0], shapes[1]), patches, len(prior))
+    weights = how.losses
     if not (weights.statements or weights.score or weights.reverse):
         _silence(encoder.space.statements)
     if not (weights.contrast or weights.score or weights.reverse):

@@ -1,5 +1,6 @@
 """The image encoder: one ViT or several over the image of an ECG, whose answers are averaged."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,9 @@ from cardex.training.space import (
     content_of_ecgs,
     ecg_embedding,
 )
+
+Shape = tuple[int, int, int]
+"""Height, width and channels of an image."""
 
 
 class RasterStem(nn.Module):
@@ -66,9 +70,7 @@ class PatchStem(nn.Module):
 class Vit(nn.Module):
     """A ViT over an image: a raster by convolutions, any other image in square patches."""
 
-    def __init__(
-        self, config: TowerConfig, shape: tuple[int, int, int], patch: int, statements: int
-    ) -> None:
+    def __init__(self, config: TowerConfig, shape: Shape, patch: int, statements: int) -> None:
         """Build for uint8 images of `shape` (height, width, channels).
 
         Args:
@@ -81,18 +83,7 @@ class Vit(nn.Module):
             CardexError: if `patch` does not divide height and width.
         """
         super().__init__()
-        height, width, channels = shape
-        self.stem: nn.Module
-        if patch:
-            if height % patch or width % patch:
-                raise CardexError(
-                    f"patch {patch} does not fill an image of {height} x {width}: choose a divisor"
-                )
-            self.stem = PatchStem(config.width, patch, channels)
-            count = (height // patch) * (width // patch)
-        else:
-            self.stem = RasterStem(config.width, height, channels)
-            count = -(-width // RasterStem.STRIDE)
+        self.stem, count = _stem(config.width, shape, patch)
         self.cls = nn.Parameter(torch.zeros(1, 1, config.width))
         self.position = nn.Parameter(0.02 * torch.randn(1, count + 1, config.width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
@@ -105,18 +96,64 @@ class Vit(nn.Module):
 
     def tokens(self, image: Tensor) -> Tensor:
         """Map (B, height, width, channels), 0 to 255, to tokens (B, 1 + N, D), [CLS] first."""
-        pixels = image.to(self.cls.dtype) / 127.5 - 1.0
-        tokens = self.stem(pixels)  # (B, N, D)
-        first = self.cls.expand(tokens.shape[0], -1, -1).to(tokens.dtype)
-        tokens = torch.cat([first, tokens], dim=1) + self.position
+        tokens = self.embed(image)
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Return the tokens before the blocks, with their positions: (B, 1 + N, D)."""
+        tokens = self.stem(self._scaled(image))  # (B, N, D)
+        first = self.cls.expand(tokens.shape[0], -1, -1).to(tokens.dtype)
+        return torch.cat([first, tokens], dim=1) + self.position
+
+    def _scaled(self, image: Tensor) -> Tensor:
+        return image.to(self.cls.dtype) / 127.5 - 1.0
 
     def read(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, height, width, channels), 0 to 255, to statement log-odds and wording."""
         log_odds, wording = self.space(pooled(self.tokens(image)))
         return log_odds, wording
+
+
+class TwoImageVit(Vit):
+    """A ViT over two images of an ECG: each has a stem and positions, the blocks see all tokens.
+
+    It takes both as one row of pixels, so that whatever handles a batch of images (losses, mixup,
+    teachers, the matcher) need not know how many there are.
+    """
+
+    def __init__(
+        self,
+        config: TowerConfig,
+        shapes: tuple[Shape, Shape],
+        patches: tuple[int, int],
+        statements: int,
+    ) -> None:
+        """Build for two images; arguments as for `Vit`, for each image."""
+        super().__init__(config, shapes[0], patches[0], statements)
+        self.shapes = shapes
+        self.second_stem, count = _stem(config.width, shapes[1], patches[1])
+        self.second_position = nn.Parameter(0.02 * torch.randn(1, count, config.width))
+
+    def embed(self, image: Tensor) -> Tensor:
+        """Map (B, pixels) of both images side by side to tokens (B, 1 + N1 + N2, D)."""
+        first, second = image.split([math.prod(shape) for shape in self.shapes], dim=1)
+        tokens = super().embed(first.unflatten(1, self.shapes[0]))
+        others = self.second_stem(self._scaled(second.unflatten(1, self.shapes[1])))
+        return torch.cat([tokens, others + self.second_position], dim=1)
+
+
+def _stem(width: int, shape: Shape, patch: int) -> tuple[nn.Module, int]:
+    """Make the stem of an image; returns it with the number of its tokens."""
+    height, columns, channels = shape
+    if not patch:
+        return RasterStem(width, height, channels), -(-columns // RasterStem.STRIDE)
+    if height % patch or columns % patch:
+        raise CardexError(
+            f"patch {patch} does not fill an image of {height} x {columns}: choose a divisor"
+        )
+    return PatchStem(width, patch, channels), (height // patch) * (columns // patch)
 
 
 def pooled(tokens: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ by the centres of clusters with their shares, so that both graphs carry a small 
 """
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ def fit_margins(
     image: ImageEncoder,
     text: Reports,
     ecgs: Ecgs,
-    spec: ImageSpec,
+    specs: Sequence[ImageSpec],
     distributed: DistributedContext,
 ) -> ReportEncoder:
     """Fit the partition of `image`, in place, and the popularity of a copy of the report encoder.
@@ -34,7 +35,7 @@ def fit_margins(
         image: the trained image encoder.
         text: the report encoder with the training reports.
         ecgs: the training ECGs.
-        spec: the image.
+        specs: the images that the encoder sees of each ECG.
         distributed: device that computes.
 
     Returns:
@@ -42,7 +43,7 @@ def fit_margins(
         encoders are fitted to it too.
     """
     _set(image.partition, text.bank_content)
-    contents = read_ecgs(image, ecgs, spec, distributed)
+    contents = read_ecgs(image, ecgs, specs, distributed)
     encoder = copy.deepcopy(text.encoder)
     _set(encoder.popularity, contents, -image.partition(contents))
     encoder.usual.copy_(image.offset)
@@ -51,12 +52,12 @@ def fit_margins(
 
 @torch.no_grad()
 def read_ecgs(
-    image: ImageEncoder, ecgs: Ecgs, spec: ImageSpec, distributed: DistributedContext
+    image: ImageEncoder, ecgs: Ecgs, specs: Sequence[ImageSpec], distributed: DistributedContext
 ) -> Tensor:
     """Return the contents of the ECGs' embeddings, as the service reads them: (ECGs, S + W)."""
     image.to(distributed.device).eval()
     found = []
-    for pixels in images_of(ecgs, spec):
+    for pixels in images_of(ecgs, specs):
         log_odds, wording = image.read(distributed.put(torch.from_numpy(pixels)))
         found.append(content_of_ecgs(log_odds - image.offset, wording).cpu())
     image.cpu()

@@ -4,11 +4,12 @@ It is SimCLR (Chen et al. 2020): each ECG is augmented twice, and its two projec
 each other among all projections of the batch.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cardex.signals.image_spec import ImageSpec
 from cardex.training.image import draw_augmented
 from cardex.training.image_encoder import Vit, pooled
 from cardex.training.recipe import Augmentation
@@ -53,11 +54,9 @@ def contrast_of_views(views: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(logits, partner)
 
 
-def prepare_views(
-    recordings: Recordings, spec: ImageSpec, how: Augmentation, batch: Batch
-) -> Prepared:
-    """Augment and draw each ECG of a batch twice: two (B, H, W, C) uint8 tensors."""
+def prepare_views(views: Sequence[Recordings], how: Augmentation, batch: Batch) -> Prepared:
+    """Augment and draw each ECG of a batch twice: two tensors, as of `draw_augmented`."""
     return (
-        torch.from_numpy(draw_augmented(recordings, spec, how, batch)),
-        torch.from_numpy(draw_augmented(recordings, spec, how, batch)),
+        torch.from_numpy(draw_augmented(views, how, batch)),
+        torch.from_numpy(draw_augmented(views, how, batch)),
     )

@@ -46,14 +46,15 @@ class Augmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Random changes of a training ECG, in the range of real recordings.
 
     Attributes:
-        shift_s: largest shift in time, seconds.
+        shift_s: largest shift in time, seconds; a single beat is not shifted.
         warp: largest relative change of the time scale, and so of the heart rate.
         noise: largest standard deviation of added noise, in standard deviations of the lead.
         wander: largest amplitude of baseline wander, in standard deviations of the lead.
         drop: share of leads that are set to 0.
         filtered: share of the ECGs that pass the band of another cart, 0.05-1 to 15-50 Hz.
         quantised: share of the ECGs that are rounded to steps of 1 to 20 uV.
-        printed: share of the ECGs of which 2.5 s of each lead are left, as on a printed page.
+        printed: share of the ECGs of which 2.5 s of each lead are left, as on a printed page; a
+            single beat is shown whole.
         gain: largest relative change of the amplitude.
         uncalibrated: share of the ECGs whose millivolts are hidden from the amplitude channel.
         mix: alpha of mixup's Beta distribution (Zhang 2018); 0 for no mixup.
@@ -142,6 +143,18 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return msgspec.structs.replace(base, dropout=self.dropout)
 
 
+class SecondImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another image of the same ECG, which the image encoder sees beside the first.
+
+    Attributes:
+        image_spec: fields of the `ImageSpec` that differ from its defaults.
+        patch: side of a patch in pixels; 0 for the convolutional stem of a raster.
+    """
+
+    image_spec: dict[str, Any]
+    patch: int = 0
+
+
 class MatcherRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the matcher, which is trained over an image encoder that is not changed.
 
@@ -166,6 +179,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         text: settings of the report encoder.
         image: settings of the image encoder.
         matcher: settings of the matcher; None for no matcher.
+        second_image: another image that the image encoder sees too; None for none. Such an encoder
+            cannot be exported, since the service draws one image of an ECG.
         seed: of all random numbers after the report encoder's.
     """
 
@@ -173,12 +188,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: TextRecipe = TextRecipe()
     image: ImageRecipe = ImageRecipe()
     matcher: MatcherRecipe | None = None
+    second_image: SecondImage | None = None
     seed: int = 0
 
     @property
     def spec(self) -> ImageSpec:
         """The specification of the image."""
         return ImageSpec.from_fields(self.image_spec)
+
+    @property
+    def specs(self) -> tuple[ImageSpec, ...]:
+        """The specifications of all images of an ECG that the image encoder sees: one or two."""
+        if self.second_image is None:
+            return (self.spec,)
+        return self.spec, ImageSpec.from_fields(self.second_image.image_spec)
 
     def check(self) -> None:
         """Check values that depend on other fields.
@@ -190,10 +213,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if image.tower is None and image.preset not in PRESETS:
             raise ConfigurationError(f"image.preset {image.preset!r}: must be {', '.join(PRESETS)}")
         try:
-            dtype = self.spec.dtype
+            specs = self.specs
         except ValueError as error:
             raise ConfigurationError(f"image_spec: {error}") from error
-        if dtype != "uint8":
+        if any(spec.dtype != "uint8" for spec in specs):
             raise ConfigurationError(
                 "image_spec.dtype: must be uint8, which is what the encoders take"
             )
@@ -216,6 +239,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; a file may name another as its `base` and set only what differs.
+
+    An `image_spec` that names its layout is whole, and replaces that of the base.
 
     Raises:
         ConfigurationError: if the recipe cannot be used; the message names file and field.
@@ -241,6 +266,7 @@ def _fields(path: Path) -> dict[str, Any]:
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     both = base | own
     for key in base.keys() & own.keys():
-        if isinstance(base[key], dict) and isinstance(own[key], dict) and key != "image_spec":
+        whole = key == "image_spec" and "layout" in own[key]
+        if isinstance(base[key], dict) and isinstance(own[key], dict) and not whole:
             both[key] = _merged(base[key], own[key])
     return both

@@ -1,5 +1,6 @@
 """The waveforms that training images are drawn from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,11 +19,13 @@ class Recordings:
     """ECGs as an image needs them: whole records, or the beats of each.
 
     Attributes:
+        spec: the image.
         signals: (records or beats, 12, samples) float32, mV; an ECG's beats follow each other.
         calibrated: (ECGs,) bool, False where the unit of the amplitudes is unknown.
         first: (ECGs + 1,) int64, the row of each ECG's first signal, and the number of rows.
     """
 
+    spec: ImageSpec
     signals: Signal
     calibrated: NDArray[np.bool_]
     first: NDArray[np.int64]
@@ -32,17 +35,17 @@ class Recordings:
         """Return whole records for an image of the rhythm, every beat for one of a single beat."""
         signals = ecgs.filtered_for(spec)
         if spec.source == "rhythm":
-            return cls.whole(signals, ecgs.calibrated)
+            return cls.whole(signals, ecgs.calibrated, spec)
         if spec.source == "median-beat":
-            return cls.whole(windows_of(signals, spec), ecgs.calibrated)
+            return cls.whole(windows_of(signals, spec), ecgs.calibrated, spec)
         beats = [beats_of(signal, spec) for signal in signals]
         first = np.cumsum([0, *map(len, beats)])
-        return cls(np.concatenate(beats), ecgs.calibrated, first)
+        return cls(spec, np.concatenate(beats), ecgs.calibrated, first)
 
     @classmethod
-    def whole(cls, signals: Signal, calibrated: NDArray[np.bool_]) -> "Recordings":
+    def whole(cls, signals: Signal, calibrated: NDArray[np.bool_], spec: ImageSpec) -> "Recordings":
         """Return recordings of one signal for each ECG."""
-        return cls(signals, calibrated, np.arange(len(signals) + 1))
+        return cls(spec, signals, calibrated, np.arange(len(signals) + 1))
 
     def __len__(self) -> int:
         """Return the number of ECGs."""
@@ -57,6 +60,11 @@ class Recordings:
     def key(self) -> str:
         """Hash of the waveforms, part of the keys of all stages that learn from them."""
         return hash_parts(self.signals.tobytes(), self.calibrated.tobytes(), self.first.tobytes())
+
+
+def key_of(views: Sequence[Recordings]) -> str:
+    """Return the key of the waveforms of all images of the ECGs."""
+    return views[0].key if len(views) == 1 else hash_parts(*(view.key for view in views))
 
 
 def windows_of(signals: Signal, spec: ImageSpec) -> Signal:

@@ -31,7 +31,7 @@ from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower
 from cardex.training.pretraining import ViewsTower, prepare_views
 from cardex.training.recipe import Recipe
-from cardex.training.recordings import Recordings
+from cardex.training.recordings import Recordings, key_of
 from cardex.training.stage import RunContext, Stage, hash_parts, run_stage
 from cardex.training.text_encoder import ReportEncoder, TextEncoder
 from cardex.training.text_stage import Reports
@@ -121,7 +121,7 @@ class ImageStage:
 
     Attributes:
         ecgs: waveforms and records of those ECGs.
-        recordings: what windows are cut from.
+        views: what is drawn of them, for each image that the encoder sees.
         own: (ECGs,) int64, each ECG's report in the bank.
         prior: (S,) logit of each statement's share among the ECGs.
         targets: what the ECGs' embeddings are trained towards.
@@ -145,7 +145,7 @@ class ImageStage:
         rows = np.array([place_of[ecgs.records[i].ecg_id] for i in keep], dtype=np.int64)
         records = [ecgs.records[i] for i in keep]
         self.ecgs = ecgs.rows(keep)
-        self.recordings = Recordings.of(self.ecgs, recipe.spec)
+        self.views = [Recordings.of(self.ecgs, spec) for spec in recipe.specs]
         self.own = torch.from_numpy(corpus.own[rows])
         statements = torch.from_numpy(statement_matrix(records, corpus.codes))
         self.prior = statements.mean(dim=0).clamp(1e-4, 1 - 1e-4).logit()
@@ -185,7 +185,7 @@ class ImageStage:
         parts = msgspec.json.encode(
             (how.size, how.patch, how.plan, how.losses, how.augmentation, self.recipe.spec)
         )
-        key = hash_parts(self.text.key, parts, seed, self.recordings.key, *begun)
+        key = hash_parts(self.text.key, parts, *self._second, seed, key_of(self.views), *begun)
 
         def build() -> nn.Module:
             return ImageTower(encoder, self.targets, how.losses, self.text.encoder)
@@ -216,7 +216,7 @@ class ImageStage:
         Returns:
             The report encoder with its popularity; the image encoder is changed in place.
         """
-        return fit_margins(image, self.text, self.ecgs, self.recipe.spec, self.context.distributed)
+        return fit_margins(image, self.text, self.ecgs, self.recipe.specs, self.context.distributed)
 
     def train_matcher(self, image: ImageEncoder, image_key: str) -> Matcher:
         """Train the matcher over an image encoder that is not changed."""
@@ -243,8 +243,8 @@ class ImageStage:
         parts = msgspec.json.encode(
             (how.size, how.patch, how.pretraining, how.views, self.recipe.spec)
         )
-        key = hash_parts("views", parts, seed, self.recordings.key)
-        prepare = partial(prepare_views, self.recordings, self.recipe.spec, how.views)
+        key = hash_parts("views", parts, *self._second, seed, key_of(self.views))
+        prepare = partial(prepare_views, self.views, how.views)
         self._run(
             "pretrained", key, encoder, lambda: ViewsTower(encoder), how.pretraining, seed, prepare
         )
@@ -253,7 +253,14 @@ class ImageStage:
     def new_vit(self, seed: int) -> Vit:
         """Make a ViT with random weights."""
         torch.manual_seed(seed)
-        return new_vit(self.recipe.image, self.recipe.spec, self.prior)
+        return new_vit(self.recipe, self.prior)
+
+    @property
+    def _second(self) -> tuple[bytes, ...]:
+        """What a second image adds to the key of a stage."""
+        if self.recipe.second_image is None:
+            return ()
+        return (msgspec.json.encode((self.recipe.second_image.patch, self.recipe.specs[1])),)
 
     def _stage(
         self, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
@@ -262,14 +269,14 @@ class ImageStage:
         how = self.recipe.image.augmentation
         if mix is not None:
             how = msgspec.structs.replace(how, mix=mix)
-        prepare = partial(prepare_images, self.recordings, self.recipe.spec, how)
+        prepare = partial(prepare_images, self.views, how)
         self._run(name, key, model, build, plan, seed, prepare)
 
     def _run(
         self, name: str, key: str, model: nn.Module, build: Callable[[], nn.Module], plan: Plan,
         seed: int, prepare: Callable[[Batch], Prepared],
     ) -> None:  # fmt: skip
-        count = len(self.recordings)
+        count = len(self.views[0])
         stage = Stage(
             f"{self.prefix}{name}", key, model, build, plan, seed, prepare, count,
             one_shape=not isinstance(model, Matcher),

@@ -6,7 +6,7 @@ from tests.helpers.fakes import text_vector
 
 
 class Embedder:
-    spec = ImageSpec(layout="raster")
+    specs = (ImageSpec(layout="raster"),)
 
     def __init__(self) -> None:
         self.read: list[str] = []
@@ -37,7 +37,7 @@ def test_an_image_is_embedded_once():
     np.testing.assert_array_equal(watched.images(one), watched.images(one))
     assert plain.seen == 1
     assert watched.images(other).tolist() == [[1.0], [1.0]]
-    assert watched.spec == plain.spec
+    assert watched.specs == plain.specs
 
 
 def test_how_far_it_is_is_shown():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cardex.evaluation.ecgs import Ecgs
-from cardex.evaluation.embeddings import AT_ONCE, embed_ecgs, embed_prompts
+from cardex.evaluation.embeddings import AT_ONCE, embed_ecgs, embed_prompts, images_of
 from cardex.reports.ptbxl import Record, StatementKind
 from cardex.signals.image_spec import ImageSpec
 from tests.helpers.fakes import text_vector
@@ -12,7 +12,7 @@ class Seeing:
     """Embeds an image as the spread of each of its channels."""
 
     def __init__(self, spec: ImageSpec) -> None:
-        self.spec = spec
+        self.specs = (spec,)
 
     def images(self, images):
         return images.std(axis=(1, 2)).astype(np.float32)
@@ -41,6 +41,17 @@ def test_amplitudes_that_are_not_known_are_not_shown(ecgs):
     spec = ImageSpec(layout="raster", scaling="deviation", window_s=1.0, amplitude=True)
     shown = embed_ecgs(Seeing(spec), ecgs)[:, 1] > 0.0
     np.testing.assert_array_equal(shown, ecgs.calibrated)
+
+
+def test_two_images_of_an_ecg_stand_side_by_side(ecgs):
+    specs = [
+        ImageSpec(layout="raster", scaling="deviation", window_s=1.0, amplitude=True),
+        ImageSpec(layout="simple-plot", window_s=1.0, tile=20),
+    ]
+    both = np.concatenate(list(images_of(ecgs, specs)))
+    first, second = (np.concatenate(list(images_of(ecgs, [spec]))) for spec in specs)
+    np.testing.assert_array_equal(both[:, : first[0].size], first.reshape(len(both), -1))
+    np.testing.assert_array_equal(both[:, first[0].size :], second.reshape(len(both), -1))
 
 
 def test_a_statement_is_embedded_by_its_description():

@@ -34,7 +34,7 @@ SPEC = ImageSpec(layout="raster", scaling="deviation", window_s=1.0)
 class Told:
     """Embeds a text by the statements in its words, an ECG by those that its first lead spells."""
 
-    spec = SPEC
+    specs = (SPEC,)
 
     def __init__(self, noise: float = 0.0) -> None:
         self.noise, self.random = noise, np.random.default_rng(0)

@@ -22,6 +22,7 @@ class Told:
     """Reads atrial fibrillation in English and German, and takes all else for the opposite."""
 
     spec = ImageSpec()
+    specs = (spec,)
 
     def images(self, images):
         raise NotImplementedError

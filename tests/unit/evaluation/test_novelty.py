@@ -74,6 +74,7 @@ class OfSpread:
     """Embeds an image by the pixels of its first lead."""
 
     spec = ImageSpec(layout="raster", scaling="millivolt", window_s=1.0)
+    specs = (spec,)
 
     def texts(self, texts):
         raise NotImplementedError

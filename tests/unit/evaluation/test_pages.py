@@ -1,16 +1,9 @@
 import pytest
 
 from cardex.domain.errors import ConfigurationError
-from cardex.evaluation import pages
 from cardex.evaluation.pages import written
 
-
-@pytest.fixture(autouse=True)
-def blocks(monkeypatch):
-    made = {"one": lambda found: f"| {found['value']} |", "two": lambda _: "second"}
-    monkeypatch.setattr(pages, "BLOCKS", made)
-
-
+BLOCKS = {"one": lambda: "| 7 |", "two": lambda: "second"}
 PAGE = """before
 <!-- figures:one -->
 | old |
@@ -23,14 +16,14 @@ after
 
 
 def test_blocks_are_renewed_and_the_rest_stays():
-    page = written(PAGE, {"value": 7})
+    page = written(PAGE, BLOCKS)
     assert page.replace("| 7 |\n", "| old |\n").replace("second\n", "") == PAGE
-    assert written(page, {"value": 7}) == page
+    assert written(page, BLOCKS) == page
 
 
 def test_an_unknown_block_is_refused_with_the_known_ones():
     with pytest.raises(ConfigurationError, match="figures:three: there are the blocks one, two"):
-        written("<!-- figures:three -->\n<!-- /figures:three -->", {})
+        written("<!-- figures:three -->\n<!-- /figures:three -->", BLOCKS)
 
 
 @pytest.mark.parametrize(
@@ -43,4 +36,4 @@ def test_an_unknown_block_is_refused_with_the_known_ones():
 )
 def test_a_block_without_begin_or_end_is_refused(page):
     with pytest.raises(ConfigurationError, match="no begin or no end"):
-        written(page, {"value": 7})
+        written(page, BLOCKS)
