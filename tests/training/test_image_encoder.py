@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from cardex.domain.errors import CardexError
-from cardex.evaluation.embeddings import side_by_side
+from cardex.evaluation.embeddings import join_images
 from cardex.signals.image_spec import ImageSpec
 from cardex.training.blocks import PRESETS
 from cardex.training.image_encoder import ImageEncoder, TwoImageVit, Vit
@@ -73,13 +73,13 @@ def test_an_encoder_of_two_images_sees_both_each_with_its_own_stem_and_positions
     first, second = pixels(3), pixels(3, grid)
 
     def tokens(*images):
-        return vit.tokens(torch.from_numpy(side_by_side([image.numpy() for image in images])))
+        return vit.tokens(torch.from_numpy(join_images([image.numpy() for image in images])))
 
     found = tokens(first, second)
     assert found.shape == (3, 1 + 7 + 12, SMALL.width)
     for other in (tokens(first.flip(0), second), tokens(first, second.flip(0))):
         assert float((other - found).detach().abs()[0].min()) > 0.0  # all tokens attend to both
-    flat = torch.from_numpy(side_by_side([first.numpy(), second.numpy()]))
+    flat = torch.from_numpy(join_images([first.numpy(), second.numpy()]))
     torch.testing.assert_close(vit.embed(flat)[:, :8], Vit.embed(vit, first))
     alike = vit.embed(torch.full_like(flat, 128))[:, 8:]
     assert not torch.allclose(alike[:, 0], alike[:, 1])  # patches of one content, two positions

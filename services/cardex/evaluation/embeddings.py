@@ -33,7 +33,7 @@ def images_of(ecgs: Ecgs, specs: Sequence[ImageSpec]) -> Iterator[Image]:
     for first in range(0, len(ecgs.records), AT_ONCE):
         some = slice(first, first + AT_ONCE)
         known = ecgs.calibrated[some]
-        yield side_by_side(
+        yield join_images(
             [
                 draw(np.stack([window_of(signal, spec) for signal in own[some]]), spec, known)
                 for own, spec in zip(signals, specs, strict=True)
@@ -41,7 +41,7 @@ def images_of(ecgs: Ecgs, specs: Sequence[ImageSpec]) -> Iterator[Image]:
         )
 
 
-def side_by_side(images: Sequence[Image]) -> Image:
+def join_images(images: Sequence[Image]) -> Image:
     """Join images of the same ECGs, (B, height, width, channels) each, to (B, pixels).
 
     One image stays as it is.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardex.domain.ecg import Image
-from cardex.evaluation.embeddings import side_by_side
+from cardex.evaluation.embeddings import join_images
 from cardex.signals.images import draw
 from cardex.training import losses
 from cardex.training.augment import augment
@@ -264,7 +264,7 @@ def draw_augmented(views: Sequence[Recordings], how: Augmentation, batch: Batch)
     random, rows = batch.random, batch.samples
     windows = [augment(view.pick(rows, random), view.spec, how, random) for view in views]
     known = views[0].calibrated[rows] & (random.random(len(rows)) >= how.uncalibrated)
-    return side_by_side(
+    return join_images(
         [draw(some, view.spec, known) for some, view in zip(windows, views, strict=True)]
     )
 
