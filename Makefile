@@ -71,7 +71,7 @@ FOLD ?= 9
 TRAINING := $(TRAIN)/bin/cardex
 
 train: $(TRAIN)/.ready ## Train all models on PTB=DIR by experiments/shipped.toml and export them
-	$(TRAINING) train --ptbxl $(PTB)
+	$(TRAINING) train --ptbxl $(PTB) --jobs 2 $(if $(shell command -v g++),--compile)
 
 evaluate: $(APP)/.ready ## Measure the models in model_repository/ on PTB=DIR, FOLD=9
 	$(BIN)/cardex evaluate --ptbxl $(PTB) --fold $(FOLD)

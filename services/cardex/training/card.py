@@ -81,9 +81,9 @@ def page(version: str, card: Card) -> str:
 answers.
 
 ## What it is
-An image encoder (ViT over a picture of the 12-lead ECG), a report encoder (BERT-style) and, where
-there is one, a matcher, which share one space of 256 dimensions: ECGs lie near reports that state
-what they show.
+An image encoder (one ViT or several, over a picture of the 12-lead ECG with its shape and its
+amplitudes), a report encoder (BERT-style) and, where there is one, a matcher, which share one space
+of 256 dimensions: ECGs lie near reports that state what they show.
 
 ## What it was trained on
 {card.data}
@@ -99,8 +99,6 @@ what they show.
   training ECGs were few.
 - Its input is ten seconds at 100 Hz between 0.5 and 40 Hz: it cannot detect fine pacing spikes and
   late potentials.
-- Amplitudes are scaled lead by lead: findings that depend on millivolts alone (hypertrophy, low
-  voltage) are recognised less well.
 - Reports are German, English and some Swedish; other languages are read as unknown words.
 - Probabilities are calibrated on the same hospital's ECGs: with another prevalence they are wrong,
   unless its shares are given (`CARDEX_PREVALENCE`).
