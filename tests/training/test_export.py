@@ -65,7 +65,7 @@ def repository(root, tmp_path):
 def trained(recipe):
     tokenizer = train_tokenizer(TEXTS, 60)
     text = TextEncoder(SMALL, tokenizer.get_vocab_size(), LENGTH, len(CODES), prototypes=3).eval()
-    members = [Vit(SMALL, RASTER.shape, 0, len(CODES)) for _ in range(2)]
+    members = [Vit(SMALL, RASTER, 0, len(CODES)) for _ in range(2)]
     image = ImageEncoder(members, torch.zeros(len(CODES)), prototypes=4).eval()
     matcher = Matcher(image, text).eval()
     for block in matcher.blocks:

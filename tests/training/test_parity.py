@@ -92,9 +92,7 @@ def recipe(release):
 def image(release, recipe):
     path, how = release.graph(IMAGE_ENCODER), recipe.image
     statements = len(weights(path)["offset"])
-    members = [
-        Vit(how.size, release.spec().shape, how.patch, statements) for _ in range(how.members)
-    ]
+    members = [Vit(how.size, release.spec(), how.patch, statements) for _ in range(how.members)]
     encoder = ImageEncoder(members, torch.zeros(statements), how.prototypes)
     fill_stems(encoder, path)
     return fill(encoder, path)

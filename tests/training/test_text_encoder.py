@@ -14,7 +14,7 @@ def encoder_of(length: int) -> TextEncoder:
 
 
 def test_a_new_matcher_reads_as_the_report_encoder_does_and_then_sees_the_image():
-    image = ImageEncoder([Vit(SMALL, RASTER.shape, 0, CODES)], torch.zeros(CODES)).eval()
+    image = ImageEncoder([Vit(SMALL, RASTER, 0, CODES)], torch.zeros(CODES)).eval()
     text = encoder_of(16)
     matcher = Matcher(image, text).eval()
     ids = torch.randint(5, 50, (2, 3, 16), dtype=torch.int32)

@@ -17,6 +17,12 @@ Scaling = Literal["lead", "record", "deviation", "millivolt", "peak"]
 Fill = Literal["rows", "columns"]
 Dtype = Literal["uint8", "float32"]
 
+DEVIATIONS = 8.0
+"""Standard deviations at the end of the scale "deviation": an R peak has about six."""
+MARKS_MV = (0.01, 10.0)
+"""Standard deviations of a lead whose marks are 1 and 255; a step between is 2.7 per cent."""
+UNKNOWN_MARK = 0
+"""Mark of a lead whose unit is unknown."""
 MAX_PIXELS = 4096
 MAX_BEAT_S = 2.0
 
@@ -49,11 +55,13 @@ class ImageSpec:
             lead, which hardly changes with a single spike, "millivolt" for `full_scale_mv`, or
             "peak" for the largest absolute value of each lead. With "peak", 0 mV stays 0, and the
             RP shows distances of up to this value, larger ones as 1.
-        full_scale_mv: amplitude at the end of the scale "millivolt", and of the channel that
-            `amplitude` adds.
+        full_scale_mv: amplitude at the end of the scale "millivolt", and of the amplitudes that a
+            model reads by the marks of `amplitude`.
         dtype: "uint8" for pixels of 0 to 255, "float32" for the values themselves.
-        amplitude: whether "raster" has a second channel with the amplitudes in mV over
-            `full_scale_mv`, beside the shape that another scaling shows.
+        amplitude: whether the last column of a "raster" by "deviation" has marks in place of
+            samples, as paper has a calibration pulse at its edge: each lead's standard deviation
+            in mV, on a logarithmic scale from 1 to 255 over `MARKS_MV`, or `UNKNOWN_MARK`. With it,
+            the shape can be read in mV.
         fill: whether the leads fill the tiles row by row ("rows") or column by column ("columns").
         size: side in pixels of the square to which the whole image is resized at last; 0 to leave
             it as it is drawn.
@@ -120,10 +128,10 @@ class ImageSpec:
                 f"tile {self.tile}: {self._drawn} samples cannot fill the {self._needed} it needs; "
                 "make rate or window_s larger or tile smaller"
             )
-        if self.amplitude and (self.layout != "raster" or self.scaling == "millivolt"):
+        if self.amplitude and (self.layout, self.scaling) != ("raster", "deviation"):
             raise ValueError(
-                "amplitude: a second channel beside a raster of another scaling than millivolt; "
-                f"this is {self.layout} by {self.scaling}"
+                "amplitude: the marks belong to a raster by deviation; this is"
+                f" {self.layout} by {self.scaling}"
             )
 
     @property
@@ -146,7 +154,7 @@ class ImageSpec:
     def canvas(self) -> tuple[int, int, int]:
         """(height, width, channels) of the image before it is resized to `size`."""
         if self.layout == "raster":
-            return len(LEADS), self.window, 1 + self.amplitude
+            return len(LEADS), self.window, 1
         if self.layout == "all-concat":
             return self.tile, self.tile, len(self.encodings)
         rows = -(-len(LEADS) // self.columns)

@@ -19,14 +19,10 @@ from cardex.signals.encodings import (
     rescale,
     segment_bounds,
 )
-from cardex.signals.image_spec import ImageSpec, Layout
+from cardex.signals.image_spec import DEVIATIONS, MARKS_MV, UNKNOWN_MARK, ImageSpec, Layout
 from cardex.signals.windows import best_start, best_window
 
 _HALF = np.float32(0.5)
-_MIDDLE = 128
-"""The pixel that a value of 0 between -1 and 1 becomes."""
-DEVIATIONS = np.float32(8.0)
-"""Standard deviations at the end of the scale "deviation": an R peak has about six."""
 MIN_DEVIATION = 1e-4
 """A smaller deviation counts as this one, so that a flat lead is not scaled up."""
 CENTRED = 0.5
@@ -84,10 +80,10 @@ def draw(windows: Signal, spec: ImageSpec, calibrated: NDArray[np.bool_] | None 
 
     Args:
         windows: (B, 12, window) float32, mV; any unit where the scaling is not "millivolt" and
-            there is no amplitude channel.
+            the specification has no amplitude.
         spec: the image to make.
-        calibrated: (B,) bool, False for an ECG whose unit is unknown: every pixel of its amplitude
-            channel shows 0 mV. None if all are in mV.
+        calibrated: (B,) bool, False for an ECG whose unit is unknown: its marks of the amplitude
+            are `UNKNOWN_MARK`. None if all are in mV.
 
     Returns:
         (B, height, width, channels) of the specification's dtype. As float32, GAF and raster are in
@@ -104,7 +100,7 @@ def draw(windows: Signal, spec: ImageSpec, calibrated: NDArray[np.bool_] | None 
             paint(window, canvas, spec)  # the painter writes the same pixels each time
             _resize(canvas, image)
     if spec.amplitude and calibrated is not None:
-        images[~calibrated, ..., 1] = _MIDDLE if spec.dtype == "uint8" else 0.0
+        images[~calibrated, :, -1] = _pixel(np.float32(UNKNOWN_MARK), spec)
     return images
 
 
@@ -136,7 +132,7 @@ def _paint_plot(window: Signal, image: Image, spec: ImageSpec) -> None:
 def _paint_raster(window: Signal, image: Image, spec: ImageSpec) -> None:
     _store(image[..., 0], _scaled(window, spec), lowest=-1.0)
     if spec.amplitude:
-        _store(image[..., 1], _millivolts(window, spec), lowest=-1.0)
+        image[:, -1, 0] = _pixel(_marks(window), spec)
 
 
 _PAINTERS: Mapping[Layout, Callable[[Signal, Image, ImageSpec], None]] = {
@@ -193,7 +189,7 @@ def _scaled(series: Signal, spec: ImageSpec) -> Signal:
     if spec.scaling == "deviation":
         centred: Signal = series - series.mean(axis=-1, keepdims=True)
         deviation = np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True))
-        centred /= DEVIATIONS * np.maximum(deviation, np.float32(MIN_DEVIATION))
+        centred /= np.float32(DEVIATIONS) * np.maximum(deviation, np.float32(MIN_DEVIATION))
         return np.clip(centred, -1.0, 1.0)
     if spec.scaling == "peak":
         largest = np.abs(series).max(axis=-1, keepdims=True)
@@ -205,6 +201,19 @@ def _scaled(series: Signal, spec: ImageSpec) -> Signal:
 def _millivolts(series: Signal, spec: ImageSpec) -> Signal:
     level: Signal = series / np.float32(spec.full_scale_mv)
     return np.clip(level, -1.0, 1.0)
+
+
+def _marks(window: Signal) -> Signal:
+    """Return the mark of each lead's standard deviation, 1 to 255: (12,)."""
+    lowest, highest = MARKS_MV
+    level = np.log(np.maximum(window.std(axis=-1), lowest) / lowest) / np.log(highest / lowest)
+    marks: Signal = np.clip(np.rint(1.0 + 254.0 * level), 1.0, 255.0).astype(np.float32)
+    return marks
+
+
+def _pixel(mark: Signal | np.float32, spec: ImageSpec) -> Image:
+    """Return marks from 0 to 255 as pixels of the specification's dtype."""
+    return np.asarray(mark if spec.dtype == "uint8" else mark / 127.5 - 1.0, dtype=spec.dtype)
 
 
 def _tiles(image: Image, spec: ImageSpec) -> Image:

@@ -98,8 +98,8 @@ class ImageTower(nn.Module):
             partner: (B,) int64, the image of the batch that each one is mixed with (mixup).
             share: (1,) float32, weight of the image itself in the mixture.
         """
-        images = share * images.float() + (1.0 - share) * images[partner].float()
-        tokens = self.encoder.tokens(images)
+        values = _mixed(self.encoder.values(images), partner, share)
+        tokens = self.encoder.tokens(values)
         log_odds, wording = self.encoder.space(pooled(tokens))
         mixed = _Mixed(rows, partner, share)
         found = {
@@ -112,7 +112,7 @@ class ImageTower(nn.Module):
                 self.words(pooled(tokens)), mixed(self.target_words)
             )
         if self.weights.contrast:
-            found["contrast"] = self._contrast(images, wording, mixed)
+            found["contrast"] = self._contrast(values, wording, mixed)
         if self.weights.score or self.weights.reverse:
             content = content_of_ecgs(log_odds - PRIOR_SHARE * self.target_prior, wording)
             found["score"] = losses.contrast(
@@ -148,7 +148,7 @@ class ImageTower(nn.Module):
         count = len(self.target_bank)
         return mixed.blend(losses.one_hot(self.target_own[mixed.rows], count, SMOOTHING))
 
-    def _contrast(self, images: Tensor, wording: Tensor, mixed: "_Mixed") -> Tensor:
+    def _contrast(self, values: Tensor, wording: Tensor, mixed: "_Mixed") -> Tensor:
         targets = self._own_reports(mixed)
         if self.weights.label_aware:
             targets = losses.label_aware(
@@ -159,7 +159,7 @@ class ImageTower(nn.Module):
             )
         if self.weights.soft:
             with torch.no_grad():
-                _, steady = self.momentum.read(images)
+                _, steady = self.momentum.read(values)
             targets = losses.soften(
                 targets, steady @ self.target_bank.T * self._scale, self.weights.soft
             )
@@ -199,21 +199,26 @@ class StudentTower(nn.Module):
         self, images: Tensor, rows: Tensor, partner: Tensor, share: Tensor
     ) -> dict[str, Tensor]:
         """Return the distances from the teachers' mean by name; see `ImageTower.forward`."""
-        images = share * images.float() + (1.0 - share) * images[partner].float()
-        probabilities, words = self._teacher_targets(images)
-        log_odds, wording = self.encoder.read(images)
+        values = _mixed(self.encoder.values(images), partner, share)
+        probabilities, words = self._teacher_targets(values)
+        log_odds, wording = self.encoder.read(values)
         return {
             "statements": F.binary_cross_entropy_with_logits(log_odds, probabilities),
             "wording": STUDENT_WORDING * (1.0 - (wording * words).sum(dim=-1)).mean(),
         }
 
     @torch.no_grad()
-    def _teacher_targets(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def _teacher_targets(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return the teachers' mean: (B, S) probabilities and (B, W) unit wording vectors."""
         log_odds, words = mean_of(
-            [teacher.to(images.device).read(images) for teacher in self.teachers]
+            [teacher.to(values.device).read(values) for teacher in self.teachers]
         )
         return torch.sigmoid(log_odds), words
+
+
+def _mixed(values: Tensor, partner: Tensor, share: Tensor) -> Tensor:
+    """Mix each image's values with those of its partner (mixup)."""
+    return share * values + (1.0 - share) * values[partner]
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +281,12 @@ def new_vit(recipe: Recipe, prior: Tensor) -> Vit:
         recipe: images, sizes and losses.
         prior: (S,) log-odds of each statement among the training ECGs, where log-odds begin.
     """
-    how, shapes = recipe.image, [spec.shape for spec in recipe.specs]
+    how, specs = recipe.image, recipe.specs
     if recipe.second_image is None:
-        encoder = Vit(how.size, shapes[0], how.patch, len(prior))
+        encoder = Vit(how.size, specs[0], how.patch, len(prior))
     else:
         patches = (how.patch, recipe.second_image.patch)
-        encoder = TwoImageVit(how.size, (shapes[0], shapes[1]), patches, len(prior))
+        encoder = TwoImageVit(how.size, (specs[0], specs[1]), patches, len(prior))
     weights = how.losses
     if not (weights.statements or weights.score or weights.reverse):
         _silence(encoder.space.statements)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardex.domain.errors import CardexError
+from cardex.signals.image_spec import DEVIATIONS, MARKS_MV, UNKNOWN_MARK, ImageSpec
 from cardex.training.blocks import Block, TowerConfig
 from cardex.training.space import (
     PRIOR_SHARE,
@@ -19,6 +20,36 @@ from cardex.training.space import (
 
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
+
+
+class PixelReader(nn.Module):
+    """Turns pixels into values from -1 to 1, and a raster with marks into shape and millivolts.
+
+    A raster with marks becomes two channels: the shape in `DEVIATIONS` standard deviations of the
+    lead, and the same in `full_scale_mv`, 0 where the mark is unknown. The marks' own column is 0.
+
+    Attributes:
+        shape: height, width and channels of the values.
+    """
+
+    def __init__(self, spec: ImageSpec) -> None:
+        """Read the images of `spec`."""
+        super().__init__()
+        self.marked, self.full_scale_mv = spec.amplitude, spec.full_scale_mv
+        height, width, channels = spec.shape
+        self.shape = (height, width, 2 if self.marked else channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (B, height, width, channels), 0 to 255, to values of `shape`: (B, *shape)."""
+        values = image / 127.5 - 1.0
+        if not self.marked:
+            return values
+        marks, (lowest, highest) = image[:, :, -1:, :], MARKS_MV  # (B, leads, 1, 1)
+        deviation = lowest * torch.exp((marks - 1.0) / 254.0 * math.log(highest / lowest))
+        known = (marks > UNKNOWN_MARK + 0.5).to(values.dtype)
+        shape = torch.cat([values[:, :, :-1], torch.zeros_like(marks)], dim=2)
+        scale = known * deviation * (DEVIATIONS / self.full_scale_mv)
+        return torch.cat([shape, (shape * scale).clamp(-1.0, 1.0)], dim=3)
 
 
 class RasterStem(nn.Module):
@@ -70,12 +101,12 @@ class PatchStem(nn.Module):
 class Vit(nn.Module):
     """A ViT over an image: a raster by convolutions, any other image in square patches."""
 
-    def __init__(self, config: TowerConfig, shape: Shape, patch: int, statements: int) -> None:
-        """Build for uint8 images of `shape` (height, width, channels).
+    def __init__(self, config: TowerConfig, spec: ImageSpec, patch: int, statements: int) -> None:
+        """Build for the images of `spec`.
 
         Args:
             config: size of the tower.
-            shape: height, width and channels of an image.
+            spec: the image.
             patch: side of a patch in pixels; 0 for a raster, whose rows are leads.
             statements: number of statement axes of the space.
 
@@ -83,7 +114,8 @@ class Vit(nn.Module):
             CardexError: if `patch` does not divide height and width.
         """
         super().__init__()
-        self.stem, count = _stem(config.width, shape, patch)
+        self.reader = PixelReader(spec)
+        self.stem, count = _stem(config.width, self.reader.shape, patch)
         self.cls = nn.Parameter(torch.zeros(1, 1, config.width))
         self.position = nn.Parameter(0.02 * torch.randn(1, count + 1, config.width))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
@@ -94,25 +126,27 @@ class Vit(nn.Module):
         """Dimension of the tokens."""
         return int(self.cls.shape[-1])
 
-    def tokens(self, image: Tensor) -> Tensor:
-        """Map (B, height, width, channels), 0 to 255, to tokens (B, 1 + N, D), [CLS] first."""
-        tokens = self.embed(image)
+    def values(self, image: Tensor) -> Tensor:
+        """Map (B, height, width, channels), 0 to 255, to what the pixels say; see `PixelReader`."""
+        found: Tensor = self.reader(image.to(self.cls.dtype))
+        return found
+
+    def tokens(self, values: Tensor) -> Tensor:
+        """Map what `values` returns to tokens (B, 1 + N, D), [CLS] first."""
+        tokens = self.embed(values)
         for block in self.blocks:
             tokens = block(tokens)
         return tokens
 
-    def embed(self, image: Tensor) -> Tensor:
+    def embed(self, values: Tensor) -> Tensor:
         """Return the tokens before the blocks, with their positions: (B, 1 + N, D)."""
-        tokens = self.stem(self._scaled(image))  # (B, N, D)
+        tokens = self.stem(values)  # (B, N, D)
         first = self.cls.expand(tokens.shape[0], -1, -1).to(tokens.dtype)
         return torch.cat([first, tokens], dim=1) + self.position
 
-    def _scaled(self, image: Tensor) -> Tensor:
-        return image.to(self.cls.dtype) / 127.5 - 1.0
-
-    def read(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, height, width, channels), 0 to 255, to statement log-odds and wording."""
-        log_odds, wording = self.space(pooled(self.tokens(image)))
+    def read(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Map what `values` returns to statement log-odds and wording."""
+        log_odds, wording = self.space(pooled(self.tokens(values)))
         return log_odds, wording
 
 
@@ -126,21 +160,33 @@ class TwoImageVit(Vit):
     def __init__(
         self,
         config: TowerConfig,
-        shapes: tuple[Shape, Shape],
+        specs: tuple[ImageSpec, ImageSpec],
         patches: tuple[int, int],
         statements: int,
     ) -> None:
         """Build for two images; arguments as for `Vit`, for each image."""
-        super().__init__(config, shapes[0], patches[0], statements)
-        self.shapes = shapes
-        self.second_stem, count = _stem(config.width, shapes[1], patches[1])
+        super().__init__(config, specs[0], patches[0], statements)
+        self.second_reader = PixelReader(specs[1])
+        self.pixels = [spec.shape for spec in specs]
+        self.second_stem, count = _stem(config.width, self.second_reader.shape, patches[1])
         self.second_position = nn.Parameter(0.02 * torch.randn(1, count, config.width))
 
-    def embed(self, image: Tensor) -> Tensor:
-        """Map (B, pixels) of both images side by side to tokens (B, 1 + N1 + N2, D)."""
-        first, second = image.split([math.prod(shape) for shape in self.shapes], dim=1)
-        tokens = super().embed(first.unflatten(1, self.shapes[0]))
-        others = self.second_stem(self._scaled(second.unflatten(1, self.shapes[1])))
+    def values(self, image: Tensor) -> Tensor:
+        """Map (B, pixels) of both images side by side to the values of both: (B, values)."""
+        parts = image.to(self.cls.dtype).split([math.prod(shape) for shape in self.pixels], dim=1)
+        readers = (self.reader, self.second_reader)
+        found = [
+            reader(part.unflatten(1, shape)).flatten(1)
+            for reader, part, shape in zip(readers, parts, self.pixels, strict=True)
+        ]
+        return torch.cat(found, dim=1)
+
+    def embed(self, values: Tensor) -> Tensor:
+        """Map (B, values) to tokens (B, 1 + N1 + N2, D)."""
+        shapes = (self.reader.shape, self.second_reader.shape)
+        first, second = values.split([math.prod(shape) for shape in shapes], dim=1)
+        tokens = super().embed(first.unflatten(1, shapes[0]))
+        others = self.second_stem(second.unflatten(1, shapes[1]))
         return torch.cat([tokens, others + self.second_position], dim=1)
 
 
@@ -189,7 +235,7 @@ class ImageEncoder(nn.Module):
 
     def tokens(self, image: Tensor) -> Tensor:
         """Return the first member's tokens of (B, height, width, channels): (B, 1 + N, D)."""
-        return self._first.tokens(image)
+        return self._first.tokens(self._first.values(image))
 
     @property
     def width(self) -> int:
@@ -204,7 +250,8 @@ class ImageEncoder(nn.Module):
 
     def read(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, height, width, channels), 0 to 255, to statement log-odds and wording."""
-        return mean_of([member.read(image) for member in self.members])
+        values = self._first.values(image)
+        return mean_of([member.read(values) for member in self.members])
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, height, width, channels) uint8 to (B, embedding) unit vectors."""

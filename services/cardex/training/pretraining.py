@@ -35,7 +35,7 @@ class ViewsTower(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> dict[str, Tensor]:
         """Return the contrast of (B, H, W, C) uint8 views, of which equal rows are one ECG."""
-        tokens = self.encoder.tokens(torch.cat([first, second]))
+        tokens = self.encoder.tokens(self.encoder.values(torch.cat([first, second])))
         views = F.normalize(self.head(pooled(tokens)).float(), dim=-1)  # (2B, P)
         return {"views": contrast_of_views(views, TEMPERATURE)}
 

@@ -50,10 +50,11 @@ def test_what_was_added_survives_its_json_and_has_an_id_of_its_own(spec):
 
 
 @pytest.mark.parametrize(
-    "fields", [{"layout": "all-grid"}, {"layout": "raster", "scaling": "millivolt"}]
+    "fields",
+    [{"layout": "all-grid"}, {"layout": "raster", "scaling": "millivolt"}, {"layout": "raster"}],
 )
-def test_amplitudes_stand_beside_a_raster_of_another_scaling(fields):
-    with pytest.raises(ValueError, match="amplitude: a second channel"):
+def test_marks_of_the_amplitude_belong_to_a_raster_by_deviation(fields):
+    with pytest.raises(ValueError, match="amplitude: the marks belong to a raster"):
         ImageSpec(amplitude=True, **fields)
 
 

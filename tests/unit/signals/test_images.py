@@ -203,29 +203,35 @@ def test_a_fixed_scale_keeps_amplitudes_and_clips_beyond():
 AMPLITUDE = ImageSpec(layout="raster", scaling="deviation", amplitude=True, full_scale_mv=2.0)
 
 
-def test_the_amplitude_is_a_channel_beside_the_shape():
+def test_the_last_column_has_the_mark_of_each_leads_deviation():
     signal = window()
-    signal[0], signal[1], signal[2], signal[3] = 0.0, 1.0, 5.0, -5.0
+    signal /= signal.std(axis=-1, keepdims=True)
+    signal *= np.geomspace(0.01, 10.0, 12, dtype=np.float32)[:, None]
     images = draw(signal[None], AMPLITUDE)
-    assert images.shape == (1, *AMPLITUDE.shape) == (1, 12, 1000, 2)
-    assert images[0, :4, 0, 1].tolist() == [128, 191, 255, 0]
+    assert images.shape == (1, *AMPLITUDE.shape) == (1, 12, 1000, 1)
+    assert images[0, :, -1, 0].tolist() == np.rint(np.linspace(1, 255, 12)).tolist()
     shape = draw(signal[None], replace(AMPLITUDE, amplitude=False))
-    np.testing.assert_array_equal(images[..., :1], shape)
-    values = draw(signal[None], replace(AMPLITUDE, dtype="float32"))[0, ..., 1]
-    np.testing.assert_allclose(values, np.clip(signal / 2.0, -1.0, 1.0), atol=1e-6)
+    np.testing.assert_array_equal(images[:, :, :-1], shape[:, :, :-1])
+    values = draw(signal[None], replace(AMPLITUDE, dtype="float32"))[0, :, -1, 0]
+    np.testing.assert_allclose(values, images[0, :, -1, 0] / 127.5 - 1.0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "middle"), [("uint8", 128), ("float32", 0.0)])
-def test_an_unknown_amplitude_shows_nothing(dtype, middle):
+def test_deviations_beyond_the_marks_are_the_first_and_the_last_one():
+    signal = window()
+    signal[0], signal[1] = 0.0, 100.0 * signal[1] / signal[1].std()
+    assert draw(signal[None], AMPLITUDE)[0, :2, -1, 0].tolist() == [1, 255]
+
+
+@pytest.mark.parametrize(("dtype", "unknown"), [("uint8", 0), ("float32", -1.0)])
+def test_an_unknown_amplitude_has_a_mark_of_its_own(dtype, unknown):
     spec = replace(AMPLITUDE, dtype=dtype)
     windows = np.stack([window()] * 3)
     all_known = draw(windows, spec)
     images = draw(windows, spec, calibrated=np.array([True, False, True]))
     np.testing.assert_array_equal(images[[0, 2]], all_known[[0, 2]])
-    np.testing.assert_array_equal(images[1, ..., 0], all_known[1, ..., 0])
-    assert (images[1, ..., 1] == middle).all()
-    flat = draw(np.zeros_like(windows), spec)
-    assert (flat[..., 1] == middle).all()
+    np.testing.assert_array_equal(images[1, :, :-1], all_known[1, :, :-1])
+    assert (images[1, :, -1] == unknown).all()
+    assert (all_known[:, :, -1] > unknown).all()
 
 
 def test_the_scale_of_deviations_is_not_squeezed_by_a_spike():
