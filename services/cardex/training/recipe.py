@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -131,10 +131,10 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     augmentation: Augmentation = Augmentation()
     pretraining: Plan | None = None
     views: Augmentation = Augmentation()
-    members: int = 1
-    teachers: int = 0
+    members: Annotated[int, msgspec.Meta(ge=1)] = 1
+    teachers: Annotated[int, msgspec.Meta(ge=0)] = 0
     study: Plan = Plan(epochs=40)
-    prototypes: int = 512
+    prototypes: Annotated[int, msgspec.Meta(ge=0)] = 512
 
     @property
     def size(self) -> TowerConfig:
