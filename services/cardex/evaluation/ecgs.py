@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -112,7 +113,8 @@ def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
     if path.is_file():
         return np.asarray(np.load(path), dtype=np.float32)
     signals = _read_all(records, folder)
-    part = path.with_suffix(".part.npy")  # an interrupted write must not look complete
+    # An interrupted write must not look complete, and two processes may write at once.
+    part = path.with_suffix(f".{os.getpid()}.npy")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         np.save(part, signals)
