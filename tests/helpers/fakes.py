@@ -188,6 +188,11 @@ class FakeStore:
         there = self.contents[index.name]
         return {report_id: there[report_id][0] for report_id in report_ids if report_id in there}
 
+    def embeddings(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, np.ndarray]:
+        self._called("embeddings")
+        there = self.contents[index.name]
+        return {report_id: there[report_id][1] for report_id in report_ids if report_id in there}
+
     def pages(self, index: IndexInfo) -> Iterator[list[Report]]:
         """Yield the reports as they are when their page is read."""
         self._called("pages")

@@ -14,6 +14,7 @@ from cardex.domain.ecg import Embedding
 from cardex.domain.errors import ConfigurationError, VersionMismatch
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Prediction
+from cardex.inference.agreement import Agreement, expected_jaccard, stated
 from cardex.inference.encoder import Encoder, ModelInfo
 from cardex.inference.repository import ModelVersion
 
@@ -52,6 +53,7 @@ class _File(msgspec.Struct, frozen=True):
     model_version: _Text
     match_weight: float
     statements: Annotated[tuple[CalibratedStatement, ...], msgspec.Meta(min_length=1)]
+    agreement: Agreement | None = None
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -62,12 +64,15 @@ class Calibration(msgspec.Struct, frozen=True):
         match_weight: factor of the match logit that is added to the similarity in re-ranking.
         statements: the statements that have a probability.
         fingerprint: SHA-256 of the file, part of the answer cache's key.
+        agreement: how reports' statements are read and weighed in the ranking; None where the model
+            does not tell, and reports are ranked by similarity alone.
     """
 
     model_version: str
     match_weight: float
     statements: tuple[CalibratedStatement, ...]
     fingerprint: str
+    agreement: Agreement | None = None
 
 
 def load_calibration(path: Path) -> Calibration | None:
@@ -92,6 +97,7 @@ def load_calibration(path: Path) -> Calibration | None:
         file.match_weight,
         file.statements,
         hashlib.sha256(content).hexdigest(),
+        file.agreement,
     )
 
 
@@ -113,6 +119,7 @@ class Predictor:
             prompts: (statements, E) embeddings of their prompts, in their order.
         """
         self._statements = calibration.statements
+        self._agreement = calibration.agreement
         self._prompts = prompts
         self._slopes = np.array([s.slope for s in calibration.statements])
         self._intercepts = np.array([s.intercept for s in calibration.statements])
@@ -128,6 +135,25 @@ class Predictor:
         odds = self._slopes * (self._prompts @ embedding) + self._intercepts
         # This is the logistic function; in this form it does not overflow.
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the model tells how reports' statements are read, so `agreement` may be asked."""
+        return self._agreement is not None
+
+    def agreement(self, embedding: Embedding, reports: Embedding) -> NDArray[np.float64]:
+        """Return what agreeing statements add to the similarities of reports.
+
+        Args:
+            embedding: (E,) of the ECG.
+            reports: (n, E) of the reports.
+
+        Returns:
+            (n,): weight times expected Jaccard index of their statements.
+        """
+        assert self._agreement is not None
+        others = stated(reports, self._agreement, [each.code for each in self._statements])
+        return self._agreement.weight * expected_jaccard(self.probabilities(embedding), others)
 
     def predict(self, embedding: Embedding) -> tuple[Prediction, ...]:
         """Return the statements that are probable enough to be shown, the most probable first."""

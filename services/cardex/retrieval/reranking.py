@@ -1,7 +1,7 @@
 """The nearest reports, put in order by how well each matches the ECG."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from cardex.retrieval.active_index import ServingSnapshot
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A report's id, its cosine similarity, and the matcher's logit where it was asked."""
+    """A report's id, its score, and the matcher's logit where it was asked."""
 
     report_id: str
     score: float
@@ -59,6 +59,20 @@ def _refused(reason: str, question: Question) -> InvalidQuestion:
 def as_found(matches: Sequence[Match]) -> list[Ranked]:
     """Return matches in the order of the search."""
     return [Ranked(match.report_id, match.score) for match in matches]
+
+
+def agreeing(ranked: Sequence[Ranked], agreement: NDArray[np.float64]) -> list[Ranked]:
+    """Return what was found by falling score, to which the agreement of statements is added.
+
+    Args:
+        ranked: in any order.
+        agreement: (n,) what each one's statements add; see `inference.statements.Predictor`.
+    """
+    scored = [
+        replace(found, score=found.score + float(added))
+        for found, added in zip(ranked, agreement, strict=True)
+    ]
+    return sorted(scored, key=lambda found: -found.score)  # equal ones stay in their order
 
 
 def reranked(

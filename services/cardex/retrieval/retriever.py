@@ -26,7 +26,7 @@ from cardex.retrieval.draft import VOTERS, draft_of
 from cardex.retrieval.findings import findings_of
 from cardex.retrieval.pipeline import QueryItem, QueryState, draw_images, prepare, timed
 from cardex.retrieval.report_cache import ReportCache
-from cardex.retrieval.reranking import Ranked, as_found, check_rerank, reranked
+from cardex.retrieval.reranking import Ranked, agreeing, as_found, check_rerank, reranked
 from cardex.stores.answer_cache import AnswerCache, answer_key
 from cardex.stores.report_index import ReportIndex
 
@@ -200,17 +200,26 @@ class Retriever:
         answers: dict[str, bytes] = {}
         for query in queries:
             question = query.item.question
-            near = _hits(_ranked(query, snapshot), reports)
+            near = _hits(self._ranked(query, snapshot), reports)
             plain = _answer(snapshot, near[: question.top_k], query.stages)
             query.outcome = encode_answer(_with_ecg(plain, near, query, snapshot))
             answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
         self._cache.put_answers(answers)
 
-
-def _ranked(query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
-    if query.match_logits is None or snapshot.calibration is None:
-        return as_found(query.matches)
-    return reranked(query.matches, query.match_logits, snapshot.calibration.match_weight)
+    def _ranked(self, query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
+        """Order what was found: by the matcher where it was asked, and by agreeing statements."""
+        calibration, predictor = snapshot.calibration, snapshot.predictor
+        ranked = as_found(query.matches)
+        if query.match_logits is not None and calibration is not None:
+            ranked = reranked(query.matches, query.match_logits, calibration.match_weight)
+        if predictor is None or not predictor.agrees or query.vector is None:
+            return ranked
+        vectors = self._reports.embeddings(snapshot.index, [each.report_id for each in ranked])
+        there = [each for each in ranked if each.report_id in vectors]
+        if not there:
+            return ranked
+        stacked = np.stack([vectors[each.report_id] for each in there])
+        return agreeing(there, predictor.agreement(query.vector, stacked))
 
 
 def _with_ecg(

@@ -4,10 +4,11 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import msgspec
+import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
@@ -130,16 +131,28 @@ class ReportIndex:
 
     def get(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, Report]:
         """Return reports by id; ids that are not there are left out."""
-        if not report_ids:
-            return {}
-        rows = self._call(
-            lambda client: client.get(
-                index.name, ids=list(report_ids), output_fields=["body"], timeout=10.0
-            ),
-            index.name,
-        )
+        rows = self._rows(index, report_ids, "body")
         reports = (msgspec.json.decode(row["body"], type=Report) for row in rows)
         return {report.report_id: report for report in reports}
+
+    def embeddings(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, Embedding]:
+        """Return the embeddings of reports by id, (dimension,) float32; as for `get`."""
+        rows = self._rows(index, report_ids, "report_id", "embedding")
+        return {row["report_id"]: np.asarray(row["embedding"], dtype=np.float32) for row in rows}
+
+    def _rows(
+        self, index: IndexInfo, report_ids: Sequence[str], *fields: str
+    ) -> list[dict[str, Any]]:
+        if not report_ids:
+            return []
+        return list(
+            self._call(
+                lambda client: client.get(
+                    index.name, ids=list(report_ids), output_fields=list(fields), timeout=10.0
+                ),
+                index.name,
+            )
+        )
 
     def pages(self, index: IndexInfo, size: int = 256) -> Iterator[list[Report]]:
         """Yield all reports of an index, some at a time."""

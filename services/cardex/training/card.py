@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,20 @@ import msgspec
 
 from cardex.evaluation import tables
 from cardex.evaluation.calibration import Curve
+from cardex.inference.agreement import Agreement
 from cardex.inference.novelty import Novelty
 from cardex.inference.repository import ModelVersion
 from cardex.reports.ptbxl import StatementKind
 from cardex.reports.snomed import snomed_code
+from cardex.training.space import ECG_LENGTH, REPORT_LENGTH
 
 if TYPE_CHECKING:
     from cardex.training.recipe import Recipe
+
+
+AGREEMENT = 5.0
+"""What a full agreement of the statements adds to the score of an ECG and a report. With it, the
+statements of the first reports agree more; with much more, an ECG's own report is found less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,7 @@ class Card:
         figures: figures on ECGs that were not used in training, by subset of the ECGs.
         data: description of the training data.
         novelty: tells ECGs that the model has seen nothing like; None to export none.
+        axes: axis of the embedding by SCP code; without, reports are ranked by similarity alone.
     """
 
     kinds: Mapping[str, StatementKind]
@@ -38,10 +46,11 @@ class Card:
     figures: Mapping[str, Any]
     data: str
     novelty: Novelty | None = None
+    axes: Mapping[str, int] = field(default_factory=dict)
 
 
 def write_statements(path: Path, version: str, card: Card) -> None:
-    """Write `statements.json`: each statement's prompt, calibration curve and share."""
+    """Write `statements.json`: each statement's prompt, calibration curve, share and axis."""
     rows = []
     for code, curve in sorted(card.curves.items()):
         row: dict[str, str | float] = {
@@ -55,7 +64,14 @@ def write_statements(path: Path, version: str, card: Card) -> None:
         if curve.share is not None:
             row["share"] = round(curve.share, 6)
         rows.append(row)
-    content = {"model_version": version, "match_weight": card.match_weight, "statements": rows}
+    content: dict[str, Any] = {
+        "model_version": version, "match_weight": card.match_weight, "statements": rows,
+    }  # fmt: skip
+    if card.axes:
+        weight = AGREEMENT / (ECG_LENGTH * REPORT_LENGTH) ** 0.5
+        content["agreement"] = msgspec.to_builtins(
+            Agreement(round(weight, 6), REPORT_LENGTH, dict(card.axes))
+        )
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 

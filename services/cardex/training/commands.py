@@ -101,7 +101,8 @@ def run_train(
     figures = evaluate(embedder, task, detectors)
     novelty = novelty_of(trained, calibration_model, dataset, distributed)
     described = _described(data, corpus, ecgs.records)
-    card = Card(dataset.kinds, curves, MATCH_WEIGHT, figures, described, novelty)
+    axes = {code: place for place, code in enumerate(trained.codes)}
+    card = Card(dataset.kinds, curves, MATCH_WEIGHT, figures, described, novelty, axes)
     version = export(trained, repository, card)
     print(json.dumps({"model_version": version, "figures": figures}, indent=1))
 

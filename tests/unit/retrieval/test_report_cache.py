@@ -1,5 +1,6 @@
 from typing import cast
 
+import numpy as np
 import pytest
 
 from cardex.domain.index import IndexInfo, Match
@@ -18,6 +19,10 @@ class Store:
     def get(self, index, report_ids):
         self.asked.append(list(report_ids))
         return {name: self.there[name] for name in report_ids if name in self.there}
+
+    def embeddings(self, index, report_ids):
+        self.asked.append(list(report_ids))
+        return {name: np.full(4, ord(name)) for name in report_ids if name in self.there}
 
 
 @pytest.fixture
@@ -67,3 +72,11 @@ def test_many_reports_are_asked_for_in_parts():
     found = ReportCache(cast(ReportIndex, store)).get(index(), matches(*names))
     assert set(found) == set(names)
     assert [len(asked) for asked in store.asked] == [500, 500, 1]
+
+
+def test_embeddings_are_kept_apart_from_reports(cache, store):
+    cache.get(index(), matches("a"))
+    found = cache.embeddings(index(), ["a", "b", "gone"])
+    assert {name: int(vector[0]) for name, vector in found.items()} == {"a": 97, "b": 98}
+    cache.embeddings(index(), ["b"])
+    assert store.asked == [["a"], ["a", "b", "gone"]]

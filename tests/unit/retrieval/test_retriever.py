@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from cardex.domain.jobs import (
     Question,
 )
 from cardex.domain.reports import DRAFT_LABEL, Report, Statement
+from cardex.inference.agreement import Agreement
 from cardex.retrieval.draft import VOTERS
 from cardex.retrieval.pipeline import QueryItem
 from cardex.retrieval.retriever import check_question
@@ -27,7 +29,7 @@ from cardex.signals.images import image_of
 from cardex.signals.readers import read
 from tests.helpers.answers import decoded
 from tests.helpers.ecgs import ecg, typed
-from tests.helpers.fakes import FakeStore, House, calibration, model_info, novelty
+from tests.helpers.fakes import FakeStore, House, calibration, model_info, novelty, text_vector
 
 REPORTS = [
     Report(f"r{number}", text, "en", statements=(Statement("SR"),))
@@ -204,12 +206,16 @@ def test_at_most_some_record_ids_are_shown_of_a_common_report():
     assert found.hits[0].report.record_count == len(ids)
 
 
-def test_a_report_that_was_deleted_meanwhile_leaves_no_gap_in_the_ranks(house):
+def test_a_report_that_was_deleted_meanwhile_leaves_no_gap_in_the_ranks(monkeypatch):
     (before,) = answer(House(*REPORTS), asked(top_k=5))
     gone = before.hits[1].report.report_id
-    get = house.store.get
-    house.store.get = lambda index, ids: {k: v for k, v in get(index, ids).items() if k != gone}
-    (found,) = answer(house, asked(top_k=5))
+    get = FakeStore.get
+
+    def without(self, index, ids):
+        return {name: report for name, report in get(self, index, ids).items() if name != gone}
+
+    monkeypatch.setattr(FakeStore, "get", without)
+    (found,) = answer(House(*REPORTS), asked(top_k=5))
     assert gone not in {hit.report.report_id for hit in found.hits}
     assert [hit.rank for hit in found.hits] == [1, 2, 3, 4]
 
@@ -494,3 +500,48 @@ def test_a_top_k_out_of_range_is_refused(house, top_k):
 @pytest.mark.parametrize("top_k", [1, MAX_TOP_K])
 def test_a_top_k_at_the_limits_can_be_asked(top_k):
     assert check_question(Question(top_k)) == Question(top_k)
+
+
+# The agreement of statements.
+
+
+def agreeing(weight: float):
+    """Return a calibration that expects AFIB of every ECG, and reads it on the first axis."""
+    sure = [msgspec.structs.replace(each, intercept=9.0) for each in calibration("AFIB").statements]
+    axes = Agreement(weight=weight, report_length=1.0, axes={"AFIB": 0})
+    return msgspec.structs.replace(
+        calibration("AFIB"), statements=tuple(sure), agreement=axes, fingerprint=f"by {weight}"
+    )
+
+
+def test_reports_whose_statements_agree_with_the_ecgs_come_first():
+    plain = House(*REPORTS)
+    (before,) = answer(plain, asked(top_k=5))
+    house = House(*REPORTS, calibration=agreeing(1000.0))
+    (found,) = answer(house, asked(top_k=5))
+    stated = {name: float(text_vector(report.text)[0]) for name, report in reports_by_id().items()}
+    most = max(stated, key=lambda name: stated[name])
+    assert stated[most] > 0
+    assert found.hits[0].report.report_id == most != before.hits[0].report.report_id
+    assert [hit.rank for hit in found.hits] == [1, 2, 3, 4, 5]
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_an_agreement_without_weight_changes_no_order():
+    (before,) = answer(House(*REPORTS), asked(top_k=5))
+    (found,) = answer(House(*REPORTS, calibration=agreeing(0.0)), asked(top_k=5))
+    assert [hit.report.report_id for hit in found.hits] == [
+        hit.report.report_id for hit in before.hits
+    ]
+
+
+def test_embeddings_of_reports_are_read_once():
+    house = House(*REPORTS, calibration=agreeing(1.0))
+    answer(house, asked(), asked(1))
+    answer(house, asked(2))
+    assert house.store.calls.count("embeddings") == 1
+
+
+def reports_by_id() -> dict[str, Report]:
+    return {report.report_id: report for report in REPORTS}

@@ -307,6 +307,7 @@ def test_the_parameters_of_each_kind_reach_the_search(milvus, store, kind):
 READS = {
     "search": lambda store, index: store.search(index, vectors(1), 3),
     "get": lambda store, index: store.get(index, ["r1"]),
+    "embeddings": lambda store, index: store.embeddings(index, ["r1"]),
     "count": lambda store, index: store.count(index),
     "touch": lambda store, index: store.touch(index),
 }

@@ -1,0 +1,64 @@
+"""How well the statements of an ECG and of a report agree, by what the model holds probable."""
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import Embedding
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """Where a report's vector has its statements, and what the agreement weighs in a ranking.
+
+    Attributes:
+        weight: what a full agreement adds to the cosine similarity.
+        report_length: squared length of a report's vector before it was made a unit vector.
+        axes: axis of the vector by SCP code; it holds the probability that the report makes the
+            statement, divided by the vector's length.
+    """
+
+    weight: Annotated[float, msgspec.Meta(ge=0)]
+    report_length: Annotated[float, msgspec.Meta(gt=0)]
+    axes: Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=1)]
+
+
+def stated(reports: Embedding, agreement: Agreement, codes: list[str]) -> NDArray[np.float32]:
+    """Return the probability that each report makes each statement.
+
+    Args:
+        reports: (n, E) unit vectors.
+        agreement: of the model version that embedded them.
+        codes: SCP codes; one without an axis has probability 0.
+
+    Returns:
+        (n, codes) float32.
+    """
+    found = np.zeros((len(reports), len(codes)), dtype=np.float32)
+    for column, code in enumerate(codes):
+        if code in agreement.axes:
+            found[:, column] = reports[:, agreement.axes[code]]
+    found *= np.float32(agreement.report_length**0.5)
+    np.clip(found, 0.0, 1.0, out=found)
+    return found
+
+
+def expected_jaccard(
+    own: NDArray[np.floating], others: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return about what Jaccard index an ECG's statements and each report's are expected to have.
+
+    It is the expected number of statements that both have over the expected number that either has,
+    each statement for itself.
+
+    Args:
+        own: (S,) probabilities of the ECG's statements.
+        others: (n, S) probabilities of the reports' statements.
+
+    Returns:
+        (n,), 0 to 1.
+    """
+    both = others @ own
+    either = own.sum() + others.sum(axis=1) - both
+    return np.asarray(both / np.maximum(either, 1e-6), dtype=np.float64)
