@@ -207,7 +207,11 @@ class _Measured:
         """Ask the models about every ECG."""
         task = described(task, embedder.calibration)
         caching = CachingEmbedder(embedder, track)
-        outcome = outcome_of(caching, task, detectors_of(embedder.calibration, task), protocols)
+        calibration = embedder.calibration
+        outcome = outcome_of(
+            caching, task, detectors_of(calibration, task), protocols,
+            calibration.agreement if calibration else None,
+        )  # fmt: skip
         drafted = DRAFTS in protocols and bool(task.training)
         names = languages.embed_names(caching, task.kinds) if LANGUAGES in protocols else {}
         alarms: Mapping[str, Values] = {}

@@ -9,6 +9,7 @@ from cardex.evaluation import probabilities, retrieval, zero_shot
 from cardex.evaluation.embedder import Embedder
 from cardex.evaluation.embeddings import embed_ecgs, embed_prompts
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.metrics import Scores
 from cardex.evaluation.probabilities import Detector, Probabilities, probabilities_of
 from cardex.evaluation.protocols import PROBABILITIES, PROTOCOLS, RETRIEVAL, ZERO_SHOT
 from cardex.evaluation.retrieval import Answers
@@ -19,6 +20,7 @@ from cardex.evaluation.task import (
     gallery_of,
     task_of,
 )
+from cardex.inference.agreement import Agreement, expected_jaccard, stated
 
 __all__ = [
     "TRAINING_FOLDS", "Outcome", "Task", "difference", "embed_ecgs", "evaluate", "figures",
@@ -49,6 +51,7 @@ def evaluate(
     task: Task,
     detectors: Mapping[str, Detector] | None = None,
     *,
+    agreement: Agreement | None = None,
     ecgs: Iterable[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Return every figure but the drafts', for each subset of the ECGs.
@@ -57,9 +60,11 @@ def evaluate(
         embedder: the model.
         task: ECGs and galleries.
         detectors: statement code to how its probability is found; None for no probabilities.
+        agreement: how the service adds agreeing statements to the similarities; it needs
+            `detectors`. None to rank by similarity alone.
         ecgs: names of the subsets; see `Task.subsets`.
     """
-    outcome = outcome_of(embedder, task, detectors or {})
+    outcome = outcome_of(embedder, task, detectors or {}, agreement=agreement)
     return {subset.name: figures(outcome, task, subset) for subset in task.subsets(ecgs)}
 
 
@@ -68,31 +73,50 @@ def outcome_of(
     task: Task,
     detectors: Mapping[str, Detector],
     protocols: Sequence[str] = PROTOCOLS,
+    agreement: Agreement | None = None,
 ) -> Outcome:
     """Ask a model about every ECG, as the protocols need it."""
     ecgs = embed_ecgs(embedder, task.ecgs)
-    measured = PROBABILITIES in protocols and detectors
+    known = probabilities_of(ecgs, task.records, detectors, embedder) if detectors else None
+    ranking = _Ranking(embedder, ecgs, known, agreement)
     return Outcome(
         ecgs=ecgs,
-        answers=_answers(embedder, task, ecgs, protocols),
+        answers=_answers(ranking, task, protocols),
         prompts=embed_prompts(embedder, task.kinds) if ZERO_SHOT in protocols else {},
-        probabilities=(
-            probabilities_of(ecgs, task.records, detectors, embedder) if measured else None
-        ),
+        probabilities=known if PROBABILITIES in protocols else None,
     )
 
 
-def _answers(embedder: Embedder, task: Task, ecgs: Embedding, protocols: Sequence[str]) -> Answers:
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """Scores reports as the service does; there only the nearest are put in order by agreement."""
+
+    embedder: Embedder
+    ecgs: Embedding
+    known: Probabilities | None
+    agreement: Agreement | None
+
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """Return the score of each ECG with each text: (ECGs, texts)."""
+        vectors = self.embedder.texts(texts)
+        scores: Scores = self.ecgs @ vectors.T
+        if self.known is None or self.agreement is None:
+            return scores
+        others = stated(vectors, self.agreement, self.known.codes)
+        return scores + self.agreement.weight * expected_jaccard(self.known.found, others)
+
+
+def _answers(ranking: _Ranking, task: Task, protocols: Sequence[str]) -> Answers:
     found: Answers = {}
     abnormal = task.abnormal
     if "paper" in protocols and task.kinds and abnormal.any():
         gallery = abnormal_gallery_of(task)
-        scores = ecgs[abnormal] @ embedder.texts(gallery.texts).T
+        scores = ranking.scores(gallery.texts)[abnormal]
         found |= retrieval.measure_abnormal(scores, gallery, abnormal)
     wanted = [name for name in RETRIEVAL if name in protocols and name != "paper"]
     if wanted:
         gallery = gallery_of(task)
-        found |= retrieval.measure(ecgs @ embedder.texts(gallery.texts).T, gallery, wanted)
+        found |= retrieval.measure(ranking.scores(gallery.texts), gallery, wanted)
     return found
 
 

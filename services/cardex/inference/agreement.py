@@ -53,12 +53,12 @@ def expected_jaccard(
     each statement for itself.
 
     Args:
-        own: (S,) probabilities of the ECG's statements.
+        own: (S,) probabilities of an ECG's statements, or (B, S) of several.
         others: (n, S) probabilities of the reports' statements.
 
     Returns:
-        (n,), 0 to 1.
+        (n,) or (B, n), 0 to 1.
     """
-    both = others @ own
-    either = own.sum() + others.sum(axis=1) - both
+    both = own @ others.T
+    either = own.sum(axis=-1)[..., None] + others.sum(axis=1) - both
     return np.asarray(both / np.maximum(either, 1e-6), dtype=np.float64)

@@ -68,11 +68,14 @@ def write_statements(path: Path, version: str, card: Card) -> None:
         "model_version": version, "match_weight": card.match_weight, "statements": rows,
     }  # fmt: skip
     if card.axes:
-        weight = AGREEMENT / (ECG_LENGTH * REPORT_LENGTH) ** 0.5
-        content["agreement"] = msgspec.to_builtins(
-            Agreement(round(weight, 6), REPORT_LENGTH, dict(card.axes))
-        )
+        content["agreement"] = msgspec.to_builtins(agreement_of(card.axes))
     path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def agreement_of(axes: Mapping[str, int]) -> Agreement:
+    """Return how a model with statements on these axes weighs their agreement."""
+    weight = AGREEMENT / (ECG_LENGTH * REPORT_LENGTH) ** 0.5
+    return Agreement(round(weight, 6), REPORT_LENGTH, dict(axes))
 
 
 def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card) -> None:

@@ -18,7 +18,7 @@ from cardex.evaluation.probabilities import Detector, similarity_with
 from cardex.evaluation.protocols import ECGS, chosen
 from cardex.inference.novelty import Novelty
 from cardex.reports.ptbxl import Record
-from cardex.training.card import Card
+from cardex.training.card import Card, agreement_of
 from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
@@ -98,10 +98,10 @@ def run_train(
     detectors = {
         code: Detector(dataset.kinds[code].description, curve) for code, curve in curves.items()
     }
-    figures = evaluate(embedder, task, detectors)
+    axes = {code: place for place, code in enumerate(trained.codes)}
+    figures = evaluate(embedder, task, detectors, agreement=agreement_of(axes))
     novelty = novelty_of(trained, calibration_model, dataset, distributed)
     described = _described(data, corpus, ecgs.records)
-    axes = {code: place for place, code in enumerate(trained.codes)}
     card = Card(dataset.kinds, curves, MATCH_WEIGHT, figures, described, novelty, axes)
     version = export(trained, repository, card)
     print(json.dumps({"model_version": version, "figures": figures}, indent=1))

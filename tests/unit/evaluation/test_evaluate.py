@@ -16,6 +16,7 @@ from cardex.evaluation.evaluate import difference, evaluate, gallery_of, outcome
 from cardex.evaluation.intervals import Subset
 from cardex.evaluation.probabilities import Detector
 from cardex.evaluation.task import abnormal_gallery_of
+from cardex.inference.agreement import Agreement
 from cardex.inference.repository import newest
 from cardex.reports.ptbxl import Record, StatementKind
 from cardex.signals.image_spec import ImageSpec
@@ -136,6 +137,20 @@ def test_a_model_is_compared_with_another_on_the_same_ecgs(dataset):
     assert found["clinical"]["jaccard@5"][1] > 0.0
     assert found["zero-shot"]["all"][1] > 0.0
     assert found["probabilities"]["Brier score"][2] < 0.0
+
+
+def test_agreeing_statements_are_added_as_the_service_adds_them(dataset):
+    task = task_of(dataset, 9, size=60)
+    detectors = {code: Detector(WORDS[code], Curve(20.0, -10.0)) for code in CODES}
+    of_others = {code: (place + 1) % 3 for place, code in enumerate(CODES)}
+    agreement = Agreement(5.0, 1.0, of_others)  # reads every report's statements as others
+
+    def jaccard(detectors, agreement=None):
+        found = evaluate(Told(), task, detectors, agreement=agreement)
+        return found["all"]["clinical"]["model"]["jaccard@5"][0]
+
+    assert jaccard(detectors) == 1.0 > jaccard(detectors, agreement)
+    assert jaccard({}, agreement) == 1.0  # nothing is known of the ECG's statements
 
 
 def test_what_is_not_asked_for_is_not_measured(dataset):
