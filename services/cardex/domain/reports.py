@@ -50,8 +50,9 @@ class Hit:
 
     Attributes:
         report: the report.
-        score: cosine similarity of the question's and the report's embedding, in [-1, 1].
-        rank: 1 for the first: the nearest, or the one that the re-ranking put first.
+        score: cosine similarity of the question's and the report's embedding, in [-1, 1], and for
+            an ECG what the agreement of their statements adds.
+        rank: 1 for the first: that with the highest score, or the one that the matcher put first.
         match: the matcher's log-odds that report and ECG belong together; None without re-ranking.
     """
 

@@ -29,7 +29,7 @@ from cardex.training.blocks import TowerConfig
 
 WORDING_WEIGHT = 20.0
 PRIOR_SHARE = 0.8
-POPULARITY_SHARE = 0.5
+POPULARITY_SHARE = 0.6
 """Share of a report's popularity that is taken off. With more, an ECG's own report is found more
 often among others, and the statements of the first reports agree less."""
 LEVEL = 30.0
