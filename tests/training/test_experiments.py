@@ -78,7 +78,7 @@ def test_a_table_names_a_recipe_by_its_first_line(recipes):
 
 
 def test_what_a_changed_recipe_gave_is_removed_and_all_else_stays(recipes, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments, "multiprocessing", None)
+    monkeypatch.setattr(experiments, "run_jobs", None)
     before = runs_of(recipes, [0, 1], fold=9)
     results = tmp_path / "results.json"
     results.write_text(json.dumps({run.label: run.entry(kept=1) for run in before}))
