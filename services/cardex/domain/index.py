@@ -40,7 +40,7 @@ class IndexInfo:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A report's id and its cosine similarity."""
+    """A report's id and its score: the cosine similarity, and what is added to it."""
 
     report_id: str
     score: float

@@ -35,11 +35,9 @@ def stated(reports: Embedding, agreement: Agreement, codes: list[str]) -> NDArra
     Returns:
         (n, codes) float32.
     """
-    found = np.zeros((len(reports), len(codes)), dtype=np.float32)
-    for column, code in enumerate(codes):
-        if code in agreement.axes:
-            found[:, column] = reports[:, agreement.axes[code]]
-    found *= np.float32(agreement.report_length**0.5)
+    axes = np.array([agreement.axes.get(code, -1) for code in codes])
+    found: NDArray[np.float32] = reports[:, axes] * np.float32(agreement.report_length**0.5)
+    found[:, axes < 0] = 0.0
     np.clip(found, 0.0, 1.0, out=found)
     return found
 

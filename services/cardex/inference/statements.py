@@ -120,6 +120,7 @@ class Predictor:
         """
         self._statements = calibration.statements
         self._agreement = calibration.agreement
+        self._codes = [statement.code for statement in calibration.statements]
         self._prompts = prompts
         self._slopes = np.array([s.slope for s in calibration.statements])
         self._intercepts = np.array([s.intercept for s in calibration.statements])
@@ -152,7 +153,7 @@ class Predictor:
             (n,): weight times expected Jaccard index of their statements.
         """
         assert self._agreement is not None
-        others = stated(reports, self._agreement, [each.code for each in self._statements])
+        others = stated(reports, self._agreement, self._codes)
         return self._agreement.weight * expected_jaccard(self.probabilities(embedding), others)
 
     def predict(self, embedding: Embedding) -> tuple[Prediction, ...]:

@@ -61,18 +61,18 @@ def as_found(matches: Sequence[Match]) -> list[Ranked]:
     return [Ranked(match.report_id, match.score) for match in matches]
 
 
-def agreeing(ranked: Sequence[Ranked], agreement: NDArray[np.float64]) -> list[Ranked]:
-    """Return what was found by falling score, to which the agreement of statements is added.
+def agreeing(matches: Sequence[Match], agreement: NDArray[np.float64]) -> list[Match]:
+    """Return matches by falling score, to which the agreement of statements is added.
 
     Args:
-        ranked: in any order.
+        matches: in any order.
         agreement: (n,) what each one's statements add; see `inference.statements.Predictor`.
     """
     scored = [
-        replace(found, score=found.score + float(added))
-        for found, added in zip(ranked, agreement, strict=True)
+        replace(match, score=match.score + float(added))
+        for match, added in zip(matches, agreement, strict=True)
     ]
-    return sorted(scored, key=lambda found: -found.score)  # equal ones stay in their order
+    return sorted(scored, key=lambda match: -match.score)  # equal ones stay in their order
 
 
 def reranked(

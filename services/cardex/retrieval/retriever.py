@@ -161,11 +161,26 @@ class Retriever:
             count = max(_searched(query.item.question) for query in queries)
             found = self._store.search(snapshot.index, vectors, count)
             reports = self._reports.get(snapshot.index, [match for row in found for match in row])
-        for query, matches in zip(queries, found, strict=True):
-            there = [match for match in matches if match.report_id in reports]
-            query.matches = there[: _searched(query.item.question)]
+            for query, matches in zip(queries, found, strict=True):
+                there = [match for match in matches if match.report_id in reports]
+                query.matches = there[: _searched(query.item.question)]
+            self._order_by_agreement(queries, snapshot)
+        for query in queries:
             query.stages |= stages
         return reports
+
+    def _order_by_agreement(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
+        """Add to each score how well the statements agree, where the model tells how."""
+        predictor = snapshot.predictor
+        if predictor is None or not predictor.agrees:
+            return
+        ids = {match.report_id for query in queries for match in query.matches}
+        vectors = self._reports.embeddings(snapshot.index, ids)
+        for query in queries:
+            there = [match for match in query.matches if match.report_id in vectors]
+            if there and query.vector is not None:
+                own = np.stack([vectors[match.report_id] for match in there])
+                query.matches = agreeing(there, predictor.agreement(query.vector, own))
 
     def _match(
         self,
@@ -200,26 +215,17 @@ class Retriever:
         answers: dict[str, bytes] = {}
         for query in queries:
             question = query.item.question
-            near = _hits(self._ranked(query, snapshot), reports)
+            near = _hits(_ranked(query, snapshot), reports)
             plain = _answer(snapshot, near[: question.top_k], query.stages)
             query.outcome = encode_answer(_with_ecg(plain, near, query, snapshot))
             answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
         self._cache.put_answers(answers)
 
-    def _ranked(self, query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
-        """Order what was found: by the matcher where it was asked, and by agreeing statements."""
-        calibration, predictor = snapshot.calibration, snapshot.predictor
-        ranked = as_found(query.matches)
-        if query.match_logits is not None and calibration is not None:
-            ranked = reranked(query.matches, query.match_logits, calibration.match_weight)
-        if predictor is None or not predictor.agrees or query.vector is None:
-            return ranked
-        vectors = self._reports.embeddings(snapshot.index, [each.report_id for each in ranked])
-        there = [each for each in ranked if each.report_id in vectors]
-        if not there:
-            return ranked
-        stacked = np.stack([vectors[each.report_id] for each in there])
-        return agreeing(there, predictor.agreement(query.vector, stacked))
+
+def _ranked(query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
+    if query.match_logits is None or snapshot.calibration is None:
+        return as_found(query.matches)
+    return reranked(query.matches, query.match_logits, snapshot.calibration.match_weight)
 
 
 def _with_ecg(

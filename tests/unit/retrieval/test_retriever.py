@@ -536,6 +536,28 @@ def test_an_agreement_without_weight_changes_no_order():
     ]
 
 
+def test_the_matcher_orders_what_agreement_has_put_first():
+    """Its heavy logits decide among the two that it is asked about; the others stay behind them."""
+    weighed = msgspec.structs.replace(agreeing(1000.0), match_weight=1e6)
+    house = House(*REPORTS, calibration=weighed)
+    house.encoder.served = (model_info(matcher=True),)
+    (agreed,) = answer(House(*REPORTS, calibration=agreeing(1000.0)), asked(top_k=5))
+    (found,) = answer(house, asked(top_k=5, rerank=2))
+    first, rest = agreed.hits[:2], agreed.hits[2:]
+    longest = sorted(first, key=lambda hit: -len(hit.report.text))
+    assert [hit.report.report_id for hit in found.hits] == [
+        hit.report.report_id for hit in (*longest, *rest)
+    ]
+    assert [hit.match is not None for hit in found.hits] == [True, True, False, False, False]
+
+
+def test_embeddings_of_all_ecgs_of_a_batch_are_read_at_once():
+    house = House(*REPORTS, calibration=agreeing(1.0))
+    (first, second) = answer(house, asked(0, top_k=2), asked(1, top_k=5))
+    assert first.hits and second.hits
+    assert house.store.calls.count("embeddings") == 1
+
+
 def test_embeddings_of_reports_are_read_once():
     house = House(*REPORTS, calibration=agreeing(1.0))
     answer(house, asked(), asked(1))
