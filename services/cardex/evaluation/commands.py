@@ -243,7 +243,7 @@ class _Measured:
         if not count:
             return _Reranked()
         gallery = gallery_of(self.task)
-        scores = self.outcome.ecgs @ self.caching.texts(gallery.texts).T
+        scores = self.outcome.ranking.scores(gallery.texts)
         match_logits, cost = reranking.ask(
             self.embedder, self.task.ecgs, gallery.texts, scores, count, self.track
         )

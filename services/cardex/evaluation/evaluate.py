@@ -33,17 +33,22 @@ class Outcome:
     """What a model answers to each ECG of a task.
 
     Attributes:
-        ecgs: (ECGs, E) embeddings.
+        ranking: the ECGs' embeddings, and how reports are scored by them.
         answers: figures of retrieval for each ECG.
         prompts: statement code to the (E,) embedding of its description; empty if zero-shot
             detection is not measured.
         probabilities: of the statements; None if they are not measured.
     """
 
-    ecgs: Embedding
+    ranking: "Ranking"
     answers: Answers
     prompts: Mapping[str, Embedding]
     probabilities: Probabilities | None
+
+    @property
+    def ecgs(self) -> Embedding:
+        """Embeddings of the ECGs: (ECGs, E)."""
+        return self.ranking.ecgs
 
 
 def evaluate(
@@ -78,9 +83,9 @@ def outcome_of(
     """Ask a model about every ECG, as the protocols need it."""
     ecgs = embed_ecgs(embedder, task.ecgs)
     known = probabilities_of(ecgs, task.records, detectors, embedder) if detectors else None
-    ranking = _Ranking(embedder, ecgs, known, agreement)
+    ranking = Ranking(embedder, ecgs, known, agreement)
     return Outcome(
-        ecgs=ecgs,
+        ranking=ranking,
         answers=_answers(ranking, task, protocols),
         prompts=embed_prompts(embedder, task.kinds) if ZERO_SHOT in protocols else {},
         probabilities=known if PROBABILITIES in protocols else None,
@@ -88,8 +93,15 @@ def outcome_of(
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranking:
-    """Scores reports as the service does; there only the nearest are put in order by agreement."""
+class Ranking:
+    """Scores reports as the service does; there only the nearest are put in order by agreement.
+
+    Attributes:
+        embedder: the model.
+        ecgs: (ECGs, E) embeddings.
+        known: probabilities of the ECGs' statements; None where they are not known.
+        agreement: how agreeing statements are added; None for similarity alone.
+    """
 
     embedder: Embedder
     ecgs: Embedding
@@ -106,7 +118,7 @@ class _Ranking:
         return scores + self.agreement.weight * expected_jaccard(self.known.found, others)
 
 
-def _answers(ranking: _Ranking, task: Task, protocols: Sequence[str]) -> Answers:
+def _answers(ranking: Ranking, task: Task, protocols: Sequence[str]) -> Answers:
     found: Answers = {}
     abnormal = task.abnormal
     if "paper" in protocols and task.kinds and abnormal.any():
