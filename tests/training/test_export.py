@@ -12,6 +12,7 @@ from cardex.domain.errors import CardexError
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.evaluation.novelty import fit_space
+from cardex.inference.agreement import stated
 from cardex.inference.novelty import Novelty
 from cardex.inference.probe import check_probe, probe_image
 from cardex.inference.repository import (
@@ -28,7 +29,7 @@ from cardex.models.config import config_files, parameters, remove_parameters
 from cardex.reports.ptbxl import StatementKind
 from cardex.signals.image_spec import ImageSpec
 from cardex.training import card as cards
-from cardex.training.card import Card
+from cardex.training.card import Card, agreement_of
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.export import export
@@ -208,6 +209,18 @@ def test_statements_come_with_their_curves_and_concepts(trained, repository, car
     first = calibration.statements[0]
     assert (first.code, first.prompt, first.slope) == ("AFIB", "words of AFIB", 120.0)
     assert first.snomed_code == "164889003"
+
+
+def test_an_exported_report_vector_has_its_statements_on_the_axes_that_the_file_names(
+    trained, repository, card
+):
+    export(trained, repository, replace(card, agreement=agreement_of(CODES)))
+    calibration = load_calibration(newest(repository).statements)
+    assert calibration is not None and calibration.agreement is not None
+    assert 0.0 < calibration.agreement.weight < 0.1
+    found = stated(OnnxEmbedder(repository).texts(TEXTS), calibration.agreement, CODES)
+    log_odds, _, _ = trained.text.read(torch.from_numpy(token_ids(trained.tokenizer, TEXTS)))
+    np.testing.assert_allclose(found, torch.sigmoid(log_odds).detach().numpy(), atol=1e-3)
 
 
 def test_the_card_tells_use_data_figures_and_recipe(trained, repository, card):

@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from cardex.evaluation.metrics import aurocs
-from cardex.signals.images import draw
+from cardex.signals.images import draw, windows_of
 from cardex.training.image_encoder import ImageEncoder
 from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower, fused_losses, trimmed
-from cardex.training.recordings import windows_of
 from cardex.training.run import ImageStage
 from cardex.training.trainer import Plan
 from tests.training.conftest import RASTER

@@ -8,11 +8,10 @@ import torch
 from cardex.domain.errors import CardexError
 from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.metrics import aurocs
-from cardex.signals.images import draw
+from cardex.signals.images import draw, windows_of
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.recipe import Losses, SecondImage
-from cardex.training.recordings import windows_of
 from cardex.training.run import (
     ImageStage,
     member_seed,

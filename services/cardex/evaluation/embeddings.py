@@ -9,7 +9,7 @@ from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embedder import Embedder
 from cardex.reports.ptbxl import StatementKind
 from cardex.signals.image_spec import ImageSpec
-from cardex.signals.images import draw, window_of
+from cardex.signals.images import draw, windows_of
 
 AT_ONCE = 64
 
@@ -35,7 +35,7 @@ def images_of(ecgs: Ecgs, specs: Sequence[ImageSpec]) -> Iterator[Image]:
         known = ecgs.calibrated[some]
         yield join_images(
             [
-                draw(np.stack([window_of(signal, spec) for signal in own[some]]), spec, known)
+                draw(windows_of(own[some], spec), spec, known)
                 for own, spec in zip(signals, specs, strict=True)
             ]
         )

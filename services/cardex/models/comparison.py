@@ -11,12 +11,12 @@ from cardex.domain.ecg import Image
 from cardex.domain.errors import InvalidReport
 from cardex.evaluation.dataset import Dataset
 from cardex.evaluation.ecgs import Ecgs
+from cardex.evaluation.embeddings import images_of
 from cardex.evaluation.evaluate import gallery_of, task_of
 from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.models.agreement import answers, cosines, overlap
 from cardex.models.precision import Inputs, Precision, convert
-from cardex.signals.images import draw, window_of
 
 BATCH = 32
 EXAMPLE_FOLD = 8
@@ -129,8 +129,5 @@ def _examples(examples: Sample | None, model: str) -> Iterator[Inputs]:
 
 
 def _sample(release: ModelVersion, ecgs: Ecgs, texts: Sequence[str]) -> Sample:
-    spec = release.spec()
-    windows = np.stack([window_of(signal, spec) for signal in ecgs.signals])
-    return Sample(
-        draw(windows, spec, ecgs.calibrated), ReportTokenizer(release.tokenizer).encode(texts)
-    )
+    images = np.concatenate(list(images_of(ecgs, [release.spec()])))
+    return Sample(images, ReportTokenizer(release.tokenizer).encode(texts))

@@ -57,6 +57,19 @@ def window_of(cleaned: Signal, spec: ImageSpec) -> Signal:
     return beat_windows(cleaned, only, spec.window, CENTRED)[:, 0]
 
 
+def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
+    """Return the window of each cleaned record that the service would draw.
+
+    Args:
+        signals: (ECGs, 12, samples) float32, mV.
+        spec: the image.
+
+    Returns:
+        (ECGs, 12, window) float32, mV.
+    """
+    return np.stack([window_of(signal, spec) for signal in signals])
+
+
 def beats_of(cleaned: Signal, spec: ImageSpec) -> Signal:
     """Return each whole beat of a cleaned record, to draw any of them.
 

@@ -1,8 +1,8 @@
 """Writes what accompanies a model: model cards and calibrated statements."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class Card:
         figures: figures on ECGs that were not used in training, by subset of the ECGs.
         data: description of the training data.
         novelty: tells ECGs that the model has seen nothing like; None to export none.
-        axes: axis of the embedding by SCP code; without, reports are ranked by similarity alone.
+        agreement: how agreeing statements are weighed; None to rank by similarity alone.
     """
 
     kinds: Mapping[str, StatementKind]
@@ -46,7 +46,7 @@ class Card:
     figures: Mapping[str, Any]
     data: str
     novelty: Novelty | None = None
-    axes: Mapping[str, int] = field(default_factory=dict)
+    agreement: Agreement | None = None
 
 
 def write_statements(path: Path, version: str, card: Card) -> None:
@@ -67,15 +67,16 @@ def write_statements(path: Path, version: str, card: Card) -> None:
     content: dict[str, Any] = {
         "model_version": version, "match_weight": card.match_weight, "statements": rows,
     }  # fmt: skip
-    if card.axes:
-        content["agreement"] = msgspec.to_builtins(agreement_of(card.axes))
+    if card.agreement is not None:
+        content["agreement"] = msgspec.to_builtins(card.agreement)
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def agreement_of(axes: Mapping[str, int]) -> Agreement:
-    """Return how a model with statements on these axes weighs their agreement."""
+def agreement_of(codes: Sequence[str]) -> Agreement:
+    """Return how a model whose first axes are these statements weighs their agreement."""
     weight = AGREEMENT / (ECG_LENGTH * REPORT_LENGTH) ** 0.5
-    return Agreement(round(weight, 6), REPORT_LENGTH, dict(axes))
+    axes = {code: axis for axis, code in enumerate(codes)}
+    return Agreement(round(weight, 6), REPORT_LENGTH, axes)
 
 
 def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card) -> None:

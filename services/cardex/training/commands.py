@@ -98,11 +98,11 @@ def run_train(
     detectors = {
         code: Detector(dataset.kinds[code].description, curve) for code, curve in curves.items()
     }
-    axes = {code: place for place, code in enumerate(trained.codes)}
-    figures = evaluate(embedder, task, detectors, agreement=agreement_of(axes))
+    agreement = agreement_of(trained.codes)
+    figures = evaluate(embedder, task, detectors, agreement=agreement)
     novelty = novelty_of(trained, calibration_model, dataset, distributed)
     described = _described(data, corpus, ecgs.records)
-    card = Card(dataset.kinds, curves, MATCH_WEIGHT, figures, described, novelty, axes)
+    card = Card(dataset.kinds, curves, MATCH_WEIGHT, figures, described, novelty, agreement)
     version = export(trained, repository, card)
     print(json.dumps({"model_version": version, "figures": figures}, indent=1))
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
 from cardex.domain.errors import CardexError, ConfigurationError
 from cardex.evaluation.dataset import open_dataset
@@ -18,14 +17,13 @@ from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
 from cardex.evaluation.protocols import ALL
 from cardex.evaluation.provenance import provenance
 from cardex.evaluation.recipe_table import rows_of, title_of
-from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.processes import Job, run_jobs
 from cardex.training.recipe import Recipe, read_recipe
 from cardex.training.run import train
 from cardex.training.stage import RunContext
-from cardex.training.text_stage import Reports
+from cardex.training.text_stage import reports_of
 from cardex.training.trainer import Stopped
 
 logger = logging.getLogger(__name__)
@@ -92,12 +90,10 @@ def runs_of(
 
 def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
     """Train and measure one run; returns its entry with the figures of `evaluate`."""
-    torch.set_num_threads(1)
     context = RunContext(work, DistributedContext.here())
     dataset = open_dataset(data, work)
-    corpus = Corpus.of([record for record in dataset.records if record.fold in run.folds])
     start = time.monotonic()
-    reports = Reports(corpus, dataset.descriptions, run.recipe, context)
+    reports = reports_of(dataset, run.folds, run.recipe, context)
     trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, context)
     figures = evaluate(TorchEmbedder(trained, context.distributed), task_of(dataset, run.fold))
     return run.entry(

@@ -20,7 +20,6 @@ from cardex.evaluation.intervals import Subset
 from cardex.evaluation.probabilities import FEWEST, Detector, at_one_site, probabilities_of
 from cardex.evaluation.provenance import provenance
 from cardex.training.commands import TEST_FOLD, calibrate
-from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.members import Training
@@ -28,7 +27,7 @@ from cardex.training.processes import Job, run_jobs
 from cardex.training.recipe import read_recipe
 from cardex.training.run import CALIBRATION_FOLD, ImageStage, Trained
 from cardex.training.stage import RunContext
-from cardex.training.text_stage import Reports
+from cardex.training.text_stage import Reports, reports_of
 
 UNSEEN_FOLDS = (CALIBRATION_FOLD, TEST_FOLD)
 """Folds that no image encoder here is trained on."""
@@ -163,8 +162,7 @@ def _stage(dataset: Dataset, split: Split, training: Training, site: str) -> Ima
 
 
 def _reports(dataset: Dataset, training: Training) -> Reports:
-    corpus = Corpus.of([each for each in dataset.records if each.fold in TRAINING_FOLDS])
-    return Reports(corpus, dataset.descriptions, training.recipe, training.context)
+    return reports_of(dataset, TRAINING_FOLDS, training.recipe, training.context)
 
 
 def _key(training: Training) -> str:

@@ -77,9 +77,8 @@ class ImageTower(nn.Module):
                 f"target_{field.name}", getattr(targets, field.name), persistent=False
             )
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
-        width = encoder.cls.shape[-1]
         if self._reads_words:
-            self.words = nn.Linear(width, targets.words.shape[1])
+            self.words = nn.Linear(encoder.width, targets.words.shape[1])
         if weights.soft:
             self.momentum = copy.deepcopy(encoder).requires_grad_(False)
         if weights.transport or weights.matching or weights.language:

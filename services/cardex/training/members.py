@@ -6,12 +6,11 @@ from pathlib import Path
 
 from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.evaluate import TRAINING_FOLDS
-from cardex.training.corpora import Corpus
 from cardex.training.processes import Job, run_jobs
 from cardex.training.recipe import Recipe
 from cardex.training.run import Part, image_stage, member_seed
 from cardex.training.stage import RunContext
-from cardex.training.text_stage import Reports
+from cardex.training.text_stage import reports_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,7 @@ def train_members(training: Training, parts: Sequence[Part], at_once: int) -> No
 
 def _train_member(training: Training, part: Part, place: int) -> None:
     dataset = open_dataset(training.data, training.context.work)
-    corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
-    reports = Reports(corpus, dataset.descriptions, training.recipe, training.context)
+    reports = reports_of(dataset, TRAINING_FOLDS, training.recipe, training.context)
     ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
     stage = image_stage(part, reports, ecgs, training.recipe, training.context)
     stage.train_member(member_seed(stage.recipe.seed, place))

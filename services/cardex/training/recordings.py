@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import Signal
 from cardex.evaluation.ecgs import Ecgs
 from cardex.signals.image_spec import ImageSpec
-from cardex.signals.images import beats_of, window_of
+from cardex.signals.images import beats_of, windows_of
 from cardex.training.stage import hash_parts
 
 
@@ -65,16 +65,3 @@ class Recordings:
 def key_of(views: Sequence[Recordings]) -> str:
     """Return the key of the waveforms of all images of the ECGs."""
     return views[0].key if len(views) == 1 else hash_parts(*(view.key for view in views))
-
-
-def windows_of(signals: Signal, spec: ImageSpec) -> Signal:
-    """Cut the window that the service would draw from each signal.
-
-    Args:
-        signals: (ECGs, 12, samples) float32, mV.
-        spec: the image, which has the window's length.
-
-    Returns:
-        (ECGs, 12, window) float32, mV.
-    """
-    return np.stack([window_of(signal, spec) for signal in signals])

@@ -73,10 +73,18 @@ class StatementSpace(nn.Module):
         self.statements = nn.Linear(config.width, statements)
         self.wording = nn.Linear(config.width, axes_of_wording(config, statements))
 
-    def forward(self, token: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, D) to statement log-odds (B, S) and unit wording vectors (B, W)."""
+    def forward(self, token: Tensor, added: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, D) to statement log-odds (B, S) and unit wording vectors (B, W).
+
+        Args:
+            token: (B, D).
+            added: (B, W) what is added to the wording before it is made a unit vector, if anything.
+        """
         token = self.norm(token)
-        return self.statements(token), F.normalize(self.wording(token), dim=-1)
+        wording = self.wording(token)
+        if added is not None:
+            wording = wording + added
+        return self.statements(token), F.normalize(wording, dim=-1)
 
 
 @dataclass(frozen=True, slots=True)

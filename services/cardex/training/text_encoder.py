@@ -1,7 +1,6 @@
 """Report encoders: a report's words to its statements and its wording."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cardex.training.blocks import Block, TowerConfig
@@ -55,8 +54,12 @@ class ReportEncoder(nn.Module):
     def read(self, token_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (B, n) int32 to statement log-odds, wording, and log-odds of a whole report."""
         state = self.tokens(token_ids)[:, 0]
-        log_odds, wording = self.space(state)
+        log_odds, wording = self.space(state, self.counted(token_ids))
         return log_odds, wording, self.whole(state).squeeze(-1)
+
+    def counted(self, token_ids: Tensor) -> Tensor | None:  # for those that count
+        """Return what an encoder adds to the wording by counting pieces, (B, W), if it does."""
+        return None
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """Map (B, length) int32 to (B, embedding) unit vectors."""
@@ -113,14 +116,7 @@ class TextEncoder(ReportEncoder):
             tokens = block(tokens, mask)
         return tokens
 
-    def read(self, token_ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (B, n) int32 to statement log-odds, wording, and log-odds of a whole report."""
-        state = self.tokens(token_ids)[:, 0]
-        token = self.space.norm(state)
-        wording = F.normalize(self.space.wording(token) + self._counted(token_ids), dim=-1)
-        return self.space.statements(token), wording, self.whole(state).squeeze(-1)
-
-    def _counted(self, token_ids: Tensor) -> Tensor:
+    def counted(self, token_ids: Tensor) -> Tensor:
         """Sum the vectors of the pieces and pairs of (B, n) ids: (B, W)."""
         word = (token_ids >= SPECIALS).unsqueeze(-1)
         single = (self.pieces(token_ids) * word).sum(dim=1)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import nn
 
+from cardex.evaluation.dataset import Dataset
 from cardex.reports.normalise import clean_report
 from cardex.reports.translations import names_of
 from cardex.training.corpora import Corpus, statement_matrix
@@ -88,6 +89,14 @@ class Reports:
         self.bank, self.bank_content, self.bank_wording = read_texts(
             self.encoder, self.ids, context.distributed
         )
+
+
+def reports_of(
+    dataset: Dataset, folds: Sequence[int], recipe: Recipe, context: RunContext
+) -> Reports:
+    """Run the text stage on the reports of some folds of a data set; see `Reports`."""
+    corpus = Corpus.of([record for record in dataset.records if record.fold in folds])
+    return Reports(corpus, dataset.descriptions, recipe, context)
 
 
 @dataclass(frozen=True, slots=True)
