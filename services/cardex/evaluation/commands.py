@@ -209,7 +209,7 @@ class _Measured:
         caching = CachingEmbedder(embedder, track)
         calibration = embedder.calibration
         outcome = outcome_of(
-            caching, task, detectors_of(calibration, task), protocols,
+            caching, task, detectors_of(calibration), protocols,
             calibration.agreement if calibration else None,
         )  # fmt: skip
         drafted = DRAFTS in protocols and bool(task.training)
@@ -229,13 +229,8 @@ class _Measured:
             found[NOVELTY] = novelty.summary(self.alarms, subset)
         if self.drafts:
             records = [self.task.records[row] for row in subset.rows]
-            found[DRAFTS] = drafts.measure(
-                self.outcome.ecgs[subset.rows],
-                records,
-                self.task.training,
-                self.task.kinds,
-                self.caching,
-            )
+            ranking = self.outcome.ranking.rows(subset.rows)
+            found[DRAFTS] = drafts.measure(ranking, records, self.task.training, self.task.kinds)
         return found
 
     def again(self, count: int, weights: Sequence[float], protocols: Sequence[str]) -> _Reranked:
@@ -243,12 +238,12 @@ class _Measured:
         if not count:
             return _Reranked()
         gallery = gallery_of(self.task)
-        scores = self.outcome.ranking.scores(gallery.texts)
+        similarity, scores = self.outcome.ranking.scores(gallery.texts)
         match_logits, cost = reranking.ask(
             self.embedder, self.task.ecgs, gallery.texts, scores, count, self.track
         )
         wanted = [name for name in reranking.PROTOCOLS if name in protocols]
-        answers = reranking.compare(scores, match_logits, gallery, weights, wanted)
+        answers = reranking.compare(scores, match_logits, similarity, gallery, weights, wanted)
         return _Reranked(count, cost, dict(zip(weights, answers, strict=True)))
 
 
@@ -294,10 +289,9 @@ def described(task: Task, calibration: Calibration | None) -> Task:
     )
 
 
-def detectors_of(calibration: Calibration | None, task: Task) -> dict[str, Detector]:
-    """Return the detectors of those calibrated statements that the data set annotates, by code."""
+def detectors_of(calibration: Calibration | None) -> dict[str, Detector]:
+    """Return the detectors of the calibrated statements, by code."""
     return {
         each.code: Detector(each.prompt, Curve(each.slope, each.intercept, each.share))
         for each in (calibration.statements if calibration else ())
-        if each.code in task.kinds
     }

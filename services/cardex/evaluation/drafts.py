@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import Embedding
 from cardex.domain.reports import Hit, Report
-from cardex.evaluation.embedder import Embedder
+from cardex.evaluation.evaluate import Ranking
+from cardex.evaluation.metrics import Scores
 from cardex.reports.normalise import clean_report
 from cardex.reports.ptbxl import Record, StatementKind, reports_of
 from cardex.retrieval.draft import VOTERS, draft_of
@@ -21,20 +21,18 @@ AGREED = 0.5
 
 
 def measure(
-    ecgs: Embedding,
+    ranking: Ranking,
     records: Sequence[Record],
     training: Sequence[Record],
     kinds: Mapping[str, StatementKind],
-    embedder: Embedder,
 ) -> dict[str, Any]:
     """Score drafts from the distinct reports of the training records.
 
     Args:
-        ecgs: (ECGs, E) embeddings.
+        ranking: the ECGs, and how reports are scored by them.
         records: the ECGs' records; their reports are the truth.
         training: records whose reports are searched; none of them is among `records`.
         kinds: statement code to description and classes.
-        embedder: embeds the reports.
 
     Returns:
         By method ("draft", "nearest report", "commonest report"), the scores in per cent by name.
@@ -44,7 +42,8 @@ def measure(
     from cardex.evaluation.texts import score, statement_f1  # nltk takes seconds to import
 
     index = reports_of(training, {code: kind.description for code, kind in kinds.items()})
-    nearest = nearest_hits(ecgs, embedder.texts([report.text for report in index]), index)
+    _, scores = ranking.scores([report.text for report in index])
+    nearest = nearest_hits(scores, index)
     common = max(index, key=lambda report: (report.record_count, report.text))
     found: dict[str, Sequence[str]] = {
         "draft": [_drafted(hits) for hits in nearest],
@@ -74,10 +73,9 @@ def measure(
 
 
 def nearest_hits(
-    ecgs: Embedding, reports: Embedding, index: Sequence[Report], count: int = VOTERS
+    scores: Scores, index: Sequence[Report], count: int = VOTERS
 ) -> list[tuple[Hit, ...]]:
-    """Return the `count` nearest reports of each ECG, as the service would."""
-    scores = ecgs @ reports.T
+    """Return the `count` reports of each ECG that have the highest scores."""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     return [
         tuple(

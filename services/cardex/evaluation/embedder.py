@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from cardex.domain.ecg import Embedding, Image
 from cardex.domain.errors import ConfigurationError, VersionMismatch
-from cardex.inference.novelty import Novelty, load_novelty
+from cardex.inference.model_file import require_version
+from cardex.inference.novelty import load_novelty
 from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion, newest
-from cardex.inference.statements import Calibration, load_calibration
+from cardex.inference.statements import load_calibration
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.signals.image_spec import ImageSpec
 
@@ -58,8 +59,10 @@ class OnnxEmbedder:
         _refuse_other_tokenizer(release, self._tokenizer.fingerprint)
         self.calibration = load_calibration(release.statements)
         self.novelty = load_novelty(release.novelty)
-        _refuse_other(release.statements, self.calibration, self.version)
-        _refuse_other(release.novelty, self.novelty, self.version)
+        if self.calibration is not None:
+            require_version(release.statements, self.calibration.model_version, self.version)
+        if self.novelty is not None:
+            require_version(release.novelty, self.novelty.model_version, self.version)
         self._image = _session(release.graph(IMAGE_ENCODER))
         self._text = _session(release.graph(TEXT_ENCODER))
         self._matcher = _session(release.graph(MATCHER)) if release.has_matcher else None
@@ -88,14 +91,6 @@ class OnnxEmbedder:
         ids = self._tokenizer.encode(texts)
         (found,) = self._matcher.run(None, {"image": image[None], "token_ids": ids[None]})
         return np.asarray(found[0], dtype=np.float32)
-
-
-def _refuse_other(path: Path, found: Calibration | Novelty | None, version: str) -> None:
-    if found is not None and found.model_version != version:
-        raise VersionMismatch(
-            f"{path} belongs to model {found.model_version}, beside it is {version}: install the"
-            " one that came with the model"
-        )
 
 
 def _refuse_other_tokenizer(release: ModelVersion, fingerprint: str) -> None:

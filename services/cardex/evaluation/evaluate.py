@@ -1,8 +1,11 @@
 """Measures a pair of encoders on one fold: every figure, with baselines and intervals."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cardex.domain.ecg import Embedding
 from cardex.evaluation import probabilities, retrieval, zero_shot
@@ -21,6 +24,7 @@ from cardex.evaluation.task import (
     task_of,
 )
 from cardex.inference.agreement import Agreement, expected_jaccard, stated
+from cardex.retrieval.draft import VOTERS as CANDIDATES
 
 __all__ = [
     "TRAINING_FOLDS", "Outcome", "Task", "difference", "embed_ecgs", "evaluate", "figures",
@@ -88,13 +92,13 @@ def outcome_of(
         ranking=ranking,
         answers=_answers(ranking, task, protocols),
         prompts=embed_prompts(embedder, task.kinds) if ZERO_SHOT in protocols else {},
-        probabilities=known if PROBABILITIES in protocols else None,
+        probabilities=known.of(task.kinds) if known and PROBABILITIES in protocols else None,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Scores reports as the service does; there only the nearest are put in order by agreement.
+    """Scores reports as the service does.
 
     Attributes:
         embedder: the model.
@@ -108,14 +112,37 @@ class Ranking:
     known: Probabilities | None
     agreement: Agreement | None
 
-    def scores(self, texts: Sequence[str]) -> Scores:
-        """Return the score of each ECG with each text: (ECGs, texts)."""
+    def rows(self, rows: NDArray[np.int64]) -> "Ranking":
+        """Return the ranking for some of the ECGs."""
+        known = self.known and replace(
+            self.known, found=self.known.found[rows], true=self.known.true[rows]
+        )
+        return replace(self, ecgs=self.ecgs[rows], known=known)
+
+    def scores(self, texts: Sequence[str]) -> tuple[Scores, Scores]:
+        """Return the similarity of each ECG with each text, and what reports are ranked by.
+
+        The service adds agreement to the `CANDIDATES` most similar reports of an ECG, and never to
+        the ECGs of a report. Agreement is not negative, so the other reports stay behind them.
+
+        Returns:
+            Two arrays, (ECGs, texts).
+        """
         vectors = self.embedder.texts(texts)
-        scores: Scores = self.ecgs @ vectors.T
+        similarity: Scores = self.ecgs @ vectors.T
         if self.known is None or self.agreement is None:
-            return scores
+            return similarity, similarity
         others = stated(vectors, self.agreement, self.known.codes)
-        return scores + self.agreement.weight * expected_jaccard(self.known.found, others)
+        added = self.agreement.weight * expected_jaccard(self.known.found, others)
+        near = np.argsort(-similarity, axis=1, kind="stable")[:, :CANDIDATES]
+        scores = similarity.astype(np.float64)
+        np.put_along_axis(
+            scores,
+            near,
+            np.take_along_axis(similarity, near, axis=1) + np.take_along_axis(added, near, axis=1),
+            axis=1,
+        )
+        return similarity, scores
 
 
 def _answers(ranking: Ranking, task: Task, protocols: Sequence[str]) -> Answers:
@@ -123,12 +150,13 @@ def _answers(ranking: Ranking, task: Task, protocols: Sequence[str]) -> Answers:
     abnormal = task.abnormal
     if "paper" in protocols and task.kinds and abnormal.any():
         gallery = abnormal_gallery_of(task)
-        scores = ranking.scores(gallery.texts)[abnormal]
-        found |= retrieval.measure_abnormal(scores, gallery, abnormal)
+        similarity, scores = ranking.scores(gallery.texts)
+        found |= retrieval.measure_abnormal(scores, similarity, gallery, abnormal)
     wanted = [name for name in RETRIEVAL if name in protocols and name != "paper"]
     if wanted:
         gallery = gallery_of(task)
-        found |= retrieval.measure(ranking.scores(gallery.texts), gallery, wanted)
+        similarity, scores = ranking.scores(gallery.texts)
+        found |= retrieval.measure(scores, similarity, gallery, wanted)
     return found
 
 

@@ -1,6 +1,6 @@
 """Measures the statements' probabilities on ECGs that were not used in training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,18 @@ class Probabilities:
     found: NDArray[np.float64]
     true: NDArray[np.bool_]
     shares: NDArray[np.float64] | None = None
+
+    def of(self, codes: Container[str]) -> "Probabilities | None":
+        """Return those of the statements that are among `codes`; None if there are none."""
+        columns = [place for place, code in enumerate(self.codes) if code in codes]
+        if not columns:
+            return None
+        return Probabilities(
+            [self.codes[place] for place in columns],
+            self.found[:, columns],
+            self.true[:, columns],
+            None if self.shares is None else self.shares[columns],
+        )
 
     def errors(self, codes: Sequence[str] | None = None) -> Values:
         """Return the mean squared error of each ECG over the statements, or some: (ECGs,)."""

@@ -39,7 +39,7 @@ def ask(
         matcher: the model.
         ecgs: the ECGs.
         texts: the gallery's distinct texts.
-        scores: (ECGs, texts) cosine similarities.
+        scores: (ECGs, texts) what the reports are ranked by.
         count: number of texts that are matched with each ECG.
         track: shows the progress.
 
@@ -77,11 +77,12 @@ def combined(scores: Scores, match_logits: Scores, weight: float) -> Scores:
 def compare(
     scores: Scores,
     match_logits: Scores,
+    back: Scores,
     gallery: Gallery,
     weights: Sequence[float],
     protocols: Sequence[str] = PROTOCOLS,
 ) -> list[Answers]:
-    """Measure retrieval with each match weight.
+    """Measure retrieval with each match weight; the ECGs of a report are ranked by `back`.
 
     A weight must be chosen on another fold than the one whose figures are reported.
 
@@ -89,6 +90,6 @@ def compare(
         For each weight the figures of each ECG, as `retrieval.measure` gives them.
     """
     return [
-        retrieval.measure(combined(scores, match_logits, weight), gallery, protocols)
+        retrieval.measure(combined(scores, match_logits, weight), back, gallery, protocols)
         for weight in weights
     ]

@@ -52,11 +52,14 @@ class Gallery:
     commonness: Scores
 
 
-def measure(model: Scores, gallery: Gallery, protocols: Sequence[str], seed: int = 0) -> Answers:
+def measure(
+    model: Scores, back: Scores, gallery: Gallery, protocols: Sequence[str], seed: int = 0
+) -> Answers:
     """Measure a model's scores, and those of the baselines, for each ECG.
 
     Args:
-        model: (ECGs, texts) scores of each ECG with each of the gallery's texts.
+        model: (ECGs, texts) what the reports of each ECG are ranked by.
+        back: (ECGs, texts) what the ECGs of each report are ranked by.
         gallery: the reports.
         protocols: some of "strict", "distinct" and "clinical".
         seed: of the order of ties.
@@ -66,33 +69,40 @@ def measure(model: Scores, gallery: Gallery, protocols: Sequence[str], seed: int
         with reports as queries, comes with "strict", which also has the sum of both ways' recalls.
     """
     random = np.random.default_rng(seed)
-    by_method: dict[str, Scores] = {
-        MODEL: model,
-        MAJORITY: np.broadcast_to(gallery.commonness, model.shape),
-        CHANCE: np.zeros_like(model),  # equal scores count in expectation
+    common = np.broadcast_to(gallery.commonness, model.shape)
+    equal = np.zeros_like(model)  # equal scores count in expectation
+    by_method: dict[str, tuple[Scores, Scores]] = {
+        MODEL: (model, back),
+        MAJORITY: (common, common),
+        CHANCE: (equal, equal),
     }
     found: Answers = {}
     for method, scores in by_method.items():
         for protocol in protocols:
-            for name, figures in _MEASURES[protocol](scores, gallery, random).items():
+            for name, figures in _MEASURES[protocol](*scores, gallery, random).items():
                 found.setdefault(name, {})[method] = figures
     return found
 
 
-def measure_abnormal(model: Scores, gallery: Gallery, abnormal: NDArray[np.bool_]) -> Answers:
+def measure_abnormal(
+    model: Scores, back: Scores, gallery: Gallery, abnormal: NDArray[np.bool_]
+) -> Answers:
     """Measure as *strict* on the abnormal ECGs: the protocol *paper*.
 
     Args:
-        model: (abnormal ECGs, texts) scores.
+        model: (ECGs, texts) what the reports of each ECG are ranked by.
+        back: (ECGs, texts) what the ECGs of each report are ranked by.
         gallery: abnormal reports.
-        abnormal: (ECGs,) which ECGs the rows of `model` are; the values of the others are NaN.
+        abnormal: (ECGs,) which ECGs are asked; the values of the others are NaN.
     """
     return {
         name.replace("strict", "paper"): {
             method: {figure: _spread(values, abnormal) for figure, values in figures.items()}
             for method, figures in by_method.items()
         }
-        for name, by_method in measure(model, gallery, ("strict",)).items()
+        for name, by_method in measure(
+            model[abnormal], back[abnormal], gallery, ("strict",)
+        ).items()
     }
 
 
@@ -102,21 +112,26 @@ def _spread(values: Values, where: NDArray[np.bool_]) -> Values:
     return found
 
 
-def _strict(scores: Scores, gallery: Gallery, _random: np.random.Generator) -> dict[str, Figures]:
-    entries = scores[:, gallery.columns]  # (ECGs, entries)
+def _strict(
+    scores: Scores, back: Scores, gallery: Gallery, _random: np.random.Generator
+) -> dict[str, Figures]:
     own = np.arange(len(scores))
-    there = _recall(entries, own)
-    back = _recall(np.ascontiguousarray(entries[:, : len(scores)].T), own)
+    there = _recall(scores[:, gallery.columns], own)
+    again = _recall(np.ascontiguousarray(back[:, gallery.columns[: len(back)]].T), own)
     names = [f"R@{k}" for k in RANKS]
-    total = np.sum([way[name] for way in (there, back) for name in names], axis=0)
-    return {"strict": {**there, "RSUM": total}, "strict back": back}
+    total = np.sum([way[name] for way in (there, again) for name in names], axis=0)
+    return {"strict": {**there, "RSUM": total}, "strict back": again}
 
 
-def _distinct(scores: Scores, gallery: Gallery, _random: np.random.Generator) -> dict[str, Figures]:
+def _distinct(
+    scores: Scores, _back: Scores, gallery: Gallery, _random: np.random.Generator
+) -> dict[str, Figures]:
     return {"distinct": _recall(scores, gallery.columns[: len(scores)])}
 
 
-def _clinical(scores: Scores, gallery: Gallery, random: np.random.Generator) -> dict[str, Figures]:
+def _clinical(
+    scores: Scores, _back: Scores, gallery: Gallery, random: np.random.Generator
+) -> dict[str, Figures]:
     gains = agreement(gallery.statements[: len(scores)], gallery.statements)
     order = nearest(scores[:, gallery.columns], NDCG_AT, random)
     figures = {
@@ -126,7 +141,9 @@ def _clinical(scores: Scores, gallery: Gallery, random: np.random.Generator) -> 
     return {"clinical": figures}
 
 
-_MEASURES: Mapping[str, Callable[[Scores, Gallery, np.random.Generator], dict[str, Figures]]] = {
+_Measure = Callable[[Scores, Scores, Gallery, np.random.Generator], dict[str, Figures]]
+
+_MEASURES: Mapping[str, _Measure] = {
     "strict": _strict,
     "distinct": _distinct,
     "clinical": _clinical,

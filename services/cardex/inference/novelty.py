@@ -1,7 +1,5 @@
 """How far an ECG's embedding lies from those of the ECGs that the model was trained on."""
 
-import hashlib
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardex.domain.ecg import Embedding
-from cardex.domain.errors import ConfigurationError, VersionMismatch
 from cardex.domain.quality import SignalWarning
 from cardex.inference.encoder import ModelInfo
+from cardex.inference.model_file import read_model_file, require_version, wrong_model_file
 from cardex.inference.repository import ModelVersion
-
-logger = logging.getLogger(__name__)
 
 NEAR, WIDE = 16, 48
 """Numbers of principal axes of the two distances."""
@@ -102,20 +98,15 @@ def load_novelty(path: Path) -> Novelty | None:
     Raises:
         ConfigurationError: if the file cannot be read, or the lengths of its arrays do not fit.
     """
-    try:
-        content = path.read_bytes()
-        file = msgspec.json.decode(content, type=_File)
-    except FileNotFoundError:
-        logger.warning("no answer is marked OUT_OF_DISTRIBUTION: there is no %s", path)
+    read = read_model_file(path, _File, "no answer is marked OUT_OF_DISTRIBUTION")
+    if read is None:
         return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise _wrong(path, str(error)) from error
+    file, fingerprint = read
     if len(file.scales) != len(file.axes) or {len(axis) for axis in file.axes} != {len(file.mean)}:
-        raise _wrong(path, "its mean, axes and scales do not have the same lengths")
+        raise wrong_model_file(path, "its mean, axes and scales do not have the same lengths")
     space = EmbeddingSpace(
         np.array(file.mean), np.array(file.axes), np.array(file.scales), file.residual
     )
-    fingerprint = hashlib.sha256(content).hexdigest()
     return Novelty(file.model_version, space, np.array(file.thresholds), fingerprint)
 
 
@@ -145,20 +136,10 @@ def served_novelty(repository: Path, model: ModelInfo) -> Novelty | None:
     found = load_novelty(path)
     if found is None:
         return None
-    if found.model_version != model.version:
-        raise VersionMismatch(
-            f"Triton serves model {model.version}, but {path} belongs to {found.model_version}:"
-            " install the file that came with it"
-        )
+    require_version(path, found.model_version, model.version)
     if len(found.space.mean) != model.dimension:
-        raise _wrong(path, f"embeddings have {model.dimension} components, its mean has others")
+        raise wrong_model_file(path, f"embeddings have {model.dimension} components, its mean has others")
     return found
-
-
-def _wrong(path: Path, reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"cannot use {path}: {reason}; install the file that came with the model, or export it anew"
-    )
 
 
 def _rounded(value: float) -> float:

@@ -1,7 +1,5 @@
 """Calibrated statements of a model: probabilities from an ECG's similarity with prompts."""
 
-import hashlib
-import logging
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Self
@@ -11,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardex.domain.ecg import Embedding
-from cardex.domain.errors import ConfigurationError, VersionMismatch
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Prediction
 from cardex.inference.agreement import Agreement, expected_jaccard, stated
 from cardex.inference.encoder import Encoder, ModelInfo
+from cardex.inference.model_file import read_model_file, require_version, wrong_model_file
 from cardex.inference.repository import ModelVersion
-
-logger = logging.getLogger(__name__)
 
 MIN_PROBABILITY = 0.1
 MAX_PREDICTIONS = 12
@@ -81,30 +77,19 @@ def load_calibration(path: Path) -> Calibration | None:
     Raises:
         ConfigurationError: if the file cannot be read, or has a code twice.
     """
-    try:
-        content = path.read_bytes()
-        file = msgspec.json.decode(content, type=_File)
-    except FileNotFoundError:
-        logger.warning("answers carry no probabilities: there is no %s", path)
+    read = read_model_file(path, _File, "answers carry no probabilities")
+    if read is None:
         return None
-    except (OSError, msgspec.DecodeError) as error:
-        raise _wrong(path, str(error)) from error
+    file, fingerprint = read
     codes = Counter(statement.code for statement in file.statements)
     if twice := sorted(code for code, count in codes.items() if count > 1):
-        raise _wrong(path, f"twice there: {', '.join(twice)}")
+        raise wrong_model_file(path, f"twice there: {', '.join(twice)}")
     return Calibration(
         file.model_version,
         file.match_weight,
         file.statements,
-        hashlib.sha256(content).hexdigest(),
+        fingerprint,
         file.agreement,
-    )
-
-
-def _wrong(path: Path, reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"cannot use the statements {path}: {reason}; install the file that came with the model, or"
-        " export it anew"
     )
 
 
@@ -177,14 +162,17 @@ def served_calibration(repository: Path, model: ModelInfo) -> Calibration | None
     """Return the calibration of a served model, None if the model has none.
 
     Raises:
-        ConfigurationError: if its file cannot be read.
+        ConfigurationError: if its file cannot be read, or names an axis that embeddings lack.
         VersionMismatch: if it belongs to another model version; the message names both.
     """
     path = ModelVersion(repository, model.triton_version).statements
     calibration = load_calibration(path)
-    if calibration is not None and calibration.model_version != model.version:
-        raise VersionMismatch(
-            f"Triton serves model {model.version}, but the statements {path} are calibrated for"
-            f" {calibration.model_version}: install the file that came with it"
+    if calibration is None:
+        return None
+    require_version(path, calibration.model_version, model.version)
+    axes = () if calibration.agreement is None else calibration.agreement.axes.values()
+    if beyond := [axis for axis in axes if axis >= model.dimension]:
+        raise wrong_model_file(
+            path, f"embeddings have {model.dimension} components, agreement has axis {beyond[0]}"
         )
     return calibration

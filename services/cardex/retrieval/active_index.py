@@ -203,7 +203,8 @@ class ActiveIndex:
     def _companions_of(self, model: ModelInfo) -> _Companions:
         """Return what came with a model; prompts are embedded once for each model version."""
         if model.version not in self._companions:
-            calibration = self._calibration_of(model)
+            calibration, novelty = self._calibration_of(model), self._novelty_of(model)
+            # Last: where a file is wrong, the prompts are not embedded again and again.
             predictor = Predictor.of(calibration, self._encoder, model) if calibration else None
-            self._companions[model.version] = (calibration, predictor, self._novelty_of(model))
+            self._companions[model.version] = (calibration, predictor, novelty)
         return self._companions[model.version]

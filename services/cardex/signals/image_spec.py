@@ -133,6 +133,11 @@ class ImageSpec:
                 "amplitude: the marks belong to a raster by deviation; this is"
                 f" {self.layout} by {self.scaling}"
             )
+        if self.amplitude and self.size:
+            raise ValueError(
+                f"amplitude: the marks would be mixed with the signal by size {self.size}; leave"
+                " out one or the other"
+            )
 
     @property
     def window(self) -> int:

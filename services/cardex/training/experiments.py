@@ -17,6 +17,7 @@ from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
 from cardex.evaluation.protocols import ALL
 from cardex.evaluation.provenance import provenance
 from cardex.evaluation.recipe_table import rows_of, title_of
+from cardex.models.files import replace as replace_file
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.processes import Job, run_jobs
@@ -154,7 +155,7 @@ def _current(known: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _write(results: Path, known: dict[str, Any]) -> None:
-    results.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    replace_file(results, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -187,7 +188,7 @@ def _measure(run: Run, data: Path, work: Path) -> None:
     except CardexError as error:
         entry = run.entry(error=str(error))
     work.mkdir(parents=True, exist_ok=True)
-    _entry_file(work, run.label).write_text(json.dumps(entry))
+    replace_file(_entry_file(work, run.label), json.dumps(entry).encode())
 
 
 def _entry_file(work: Path, label: str) -> Path:

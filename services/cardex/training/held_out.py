@@ -19,6 +19,7 @@ from cardex.evaluation.evaluate import TRAINING_FOLDS
 from cardex.evaluation.intervals import Subset
 from cardex.evaluation.probabilities import FEWEST, Detector, at_one_site, probabilities_of
 from cardex.evaluation.provenance import provenance
+from cardex.models.files import replace as replace_file
 from cardex.training.commands import TEST_FOLD, calibrate
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
@@ -150,7 +151,7 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
     run_jobs([Job(f"without site {site}", train_without, (training, site)) for site in sites], jobs)
     found["sites"] = {site: measure_site(training, site) for site in sorted(sites)}
     results.parent.mkdir(parents=True, exist_ok=True)
-    results.write_text(json.dumps(found, indent=1) + "\n")
+    replace_file(results, (json.dumps(found, indent=1) + "\n").encode())
     print(json.dumps(found, indent=1))
 
 

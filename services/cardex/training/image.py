@@ -278,7 +278,7 @@ def new_vit(recipe: Recipe, prior: Tensor) -> Vit:
 
     Args:
         recipe: images, sizes and losses.
-        prior: (S,) log-odds of each statement among the training ECGs, where log-odds begin.
+        prior: (S,) log-odds of each statement among the training ECGs; their number counts.
     """
     how, specs = recipe.image, recipe.specs
     if recipe.second_image is None:

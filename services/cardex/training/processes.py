@@ -60,9 +60,10 @@ def run_jobs(
                 while waiting and len(running) < at_once:
                     running.append(_Running.begin(waiting.pop(0)))
                 wait([each.process.sentinel for each in running])
-                for each in [one for one in running if not one.process.is_alive()]:
+                ended = [one for one in running if not one.process.is_alive()]
+                for each in sorted(ended, key=lambda one: bool(one.process.exitcode)):
                     running.remove(each)
-                    each.check()
+                    each.check()  # those that ended well come first, and are kept
                     on_done(each.job)
         finally:
             for each in running:

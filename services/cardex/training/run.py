@@ -149,6 +149,7 @@ class ImageStage:
         self.own = torch.from_numpy(corpus.own[rows])
         statements = torch.from_numpy(statement_matrix(records, corpus.codes))
         self.prior = statements.mean(dim=0).clamp(1e-4, 1 - 1e-4).logit()
+        self._labels = hash_parts(self.own.numpy().tobytes(), statements.numpy().tobytes())
         terms = frequent_terms([record.text for record in corpus.records])
         self.targets = ReportTargets(
             statements=statements,
@@ -185,7 +186,9 @@ class ImageStage:
         parts = msgspec.json.encode(
             (how.size, how.patch, how.plan, how.losses, how.augmentation, self.recipe.spec)
         )
-        key = hash_parts(self.text.key, parts, *self._second, seed, key_of(self.views), *begun)
+        key = hash_parts(
+            self.text.key, parts, *self._second, seed, key_of(self.views), self._labels, *begun
+        )
 
         def build() -> nn.Module:
             return ImageTower(encoder, self.targets, how.losses, self.text.encoder)
@@ -241,9 +244,10 @@ class ImageStage:
         if how.pretraining is None:
             return encoder, ()
         parts = msgspec.json.encode(
-            (how.size, how.patch, how.pretraining, how.views, self.recipe.spec)
+            (how.size, how.patch, how.pretraining, how.views, self.recipe.spec, len(self.prior))
         )
-        key = hash_parts("views", parts, *self._second, seed, key_of(self.views))
+        fixed = [name for name, each in encoder.named_parameters() if not each.requires_grad]
+        key = hash_parts("views", parts, *self._second, *fixed, seed, key_of(self.views))
         prepare = partial(prepare_views, self.views, how.views)
         self._run(
             "pretrained", key, encoder, lambda: ViewsTower(encoder), how.pretraining, seed, prepare

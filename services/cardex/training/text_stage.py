@@ -71,7 +71,11 @@ class Reports:
         # The weights in a folder of that name may change.
         begins = [digest_weights(self.encoder)] if plan.pretrained else []
         ids = token_ids(self.tokenizer, texts)
-        self.key = hash_parts("text", msgspec.json.encode(plan), ids.tobytes(), *begins)
+        labels = statement_matrix(corpus.records, corpus.codes)
+        self.key = hash_parts(
+            "text", msgspec.json.encode(plan), ids.tobytes(), corpus.own.tobytes(),
+            labels.tobytes(), recipe.image.prototypes, *begins,
+        )  # fmt: skip
         samples = _samples(corpus, len(names))
 
         def build() -> nn.Module:

@@ -12,9 +12,17 @@ from cardex.evaluation.calibration import Curve, brier, calibration_error, fit
 from cardex.evaluation.dataset import Dataset, open_dataset
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embedder import OnnxEmbedder
-from cardex.evaluation.evaluate import difference, evaluate, gallery_of, outcome_of, task_of
+from cardex.evaluation.evaluate import (
+    CANDIDATES,
+    Ranking,
+    difference,
+    evaluate,
+    gallery_of,
+    outcome_of,
+    task_of,
+)
 from cardex.evaluation.intervals import Subset
-from cardex.evaluation.probabilities import Detector
+from cardex.evaluation.probabilities import Detector, Probabilities
 from cardex.evaluation.task import abnormal_gallery_of
 from cardex.inference.agreement import Agreement
 from cardex.inference.repository import newest
@@ -58,7 +66,7 @@ class Told:
 
 def figures_of(scores, gallery, task):
     (every,) = task.subsets(["all"])
-    return retrieval.summary(retrieval.measure(scores, gallery, ("strict", "distinct")), every)
+    return retrieval.summary(retrieval.measure(scores, scores, gallery, ("strict", "distinct")), every)
 
 
 def record(number, fold):
@@ -227,11 +235,32 @@ def test_few_positives_stay_near_the_common_slope_and_extremes_within_bounds():
     assert (Curve(1e4, 0.0)(np.array([-9.0, 9.0], np.float32)) <= 1.0).all()
 
 
+def test_agreement_moves_only_the_reports_that_the_service_orders_by_it():
+    agreeing = np.linspace(0.0, 1.0, CANDIDATES + 10, dtype=np.float32)  # the farthest agree most
+    vectors = np.stack([1.0 - 0.1 * agreeing, agreeing], axis=1)
+
+    class Given(Told):
+        def texts(self, texts):
+            return vectors[[int(text) for text in texts]]
+
+    known = Probabilities(["AFIB"], np.array([[0.0], [1.0]]), np.array([[False], [True]]))
+    ecgs = np.array([[1.0, 0.0], [1.0, 0.0]], dtype=np.float32)
+    ranking = Ranking(Given(), ecgs, known, Agreement(2.0, 1.0, {"AFIB": 1}))
+    similarity, scores = ranking.scores([str(place) for place in range(len(vectors))])
+    np.testing.assert_allclose(similarity[1], vectors[:, 0])
+    order = np.argsort(-scores[1], kind="stable").tolist()
+    assert order[:CANDIDATES] == list(range(CANDIDATES))[::-1]
+    assert order[CANDIDATES:] == list(range(CANDIDATES, len(vectors)))
+    np.testing.assert_allclose(scores[0], similarity[0])  # nothing is held probable of this ECG
+    np.testing.assert_allclose(ranking.rows(np.array([1])).scores(["3"])[1], scores[1:, 3:4])
+
+
 def test_drafts_are_scored_beside_the_nearest_and_the_commonest_report(dataset):
     task = task_of(dataset, 9, size=30)
     told = Told()
     ecgs = told.texts([r.text for r in task.records])
-    found = drafts.measure(ecgs, task.records, task.training, KINDS, told)
+    ranking = Ranking(told, ecgs, None, None)
+    found = drafts.measure(ranking, task.records, task.training, KINDS)
     assert set(found) == {"draft", "nearest report", "commonest report"}
     assert found["nearest report"]["meteor"] > found["commonest report"]["meteor"]
     assert found["nearest report"]["statement_f1"] == 100.0

@@ -79,7 +79,7 @@ def test_all_or_none_matched(scores, known):
 def test_weights_are_measured_side_by_side():
     scores = (np.full((4, 4), 0.5) - 0.4 * np.eye(4)).astype(np.float32)  # the own text is the last
     gallery = Gallery(TEXTS, np.arange(4), np.eye(4, dtype=bool), np.zeros(4))
-    by_weight = compare(scores, np.eye(4, dtype=np.float32), gallery, (0.0, 1.0))
+    by_weight = compare(scores, np.eye(4, dtype=np.float32), scores, gallery, (0.0, 1.0))
     recall = [answers["distinct"]["model"]["R@1"].mean() for answers in by_weight]
     assert recall == [0.0, 100.0]
 
@@ -88,6 +88,6 @@ def test_entries_of_one_text_have_one_score(scores):
     columns = np.array([0, 1, 1, 1])  # three entries share the second text
     gallery = Gallery(TEXTS, columns, np.zeros((4, 1), bool), np.zeros(4))
     match_logits = np.array([[0, 9, np.nan, np.nan]] * 2, dtype=np.float32)
-    (answers,) = compare(scores, match_logits, gallery, (1.0,), ("strict",))
+    (answers,) = compare(scores, match_logits, scores, gallery, (1.0,), ("strict",))
     # The first ECG's own stands behind those three; the second's is one of the three.
     assert answers["strict"]["model"]["R@1"] == pytest.approx([0.0, 100 / 3])

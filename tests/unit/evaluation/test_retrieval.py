@@ -12,7 +12,7 @@ EVERY = Subset.of("all", np.arange(ECGS), np.arange(ECGS))
 
 def measure(scores, gallery, seed=0):
     """Measure all protocols, and take the figures over all ECGs."""
-    return summary(retrieval.measure(scores, gallery, PROTOCOLS, seed), EVERY)
+    return summary(retrieval.measure(scores, scores, gallery, PROTOCOLS, seed), EVERY)
 
 
 @pytest.fixture
@@ -81,13 +81,23 @@ def test_rsum_is_the_sum_of_both_ways(gallery, random):
     assert low < total < high
 
 
+def test_the_ecgs_of_a_report_are_ranked_by_scores_of_their_own(gallery, random):
+    there = np.eye(TEXTS, dtype=np.float32)[:ECGS]
+    answers = retrieval.measure(there, -there, gallery, ("strict",))
+    found = summary(answers, EVERY)
+    assert found["strict"]["model"]["R@10"][0] > 90.0
+    assert found["strict back"]["model"]["R@10"][0] == 0.0
+
+
 def test_the_paper_s_protocol_asks_abnormal_ecgs_alone(gallery, random):
     abnormal = random.random(ECGS) < 0.5
     count = int(abnormal.sum())
     some = Gallery(
         gallery.texts, gallery.columns[:count], gallery.statements[:count], gallery.commonness
     )
-    answers = measure_abnormal(np.eye(TEXTS, dtype=np.float32)[:count], some, abnormal)
+    scores = np.zeros((ECGS, TEXTS), dtype=np.float32)
+    scores[abnormal] = np.eye(TEXTS, dtype=np.float32)[:count]
+    answers = measure_abnormal(scores, scores, some, abnormal)
     assert set(answers) == {"paper", "paper back"}
     values = answers["paper"]["model"]["R@1"]
     np.testing.assert_array_equal(np.isnan(values), ~abnormal)
@@ -97,7 +107,8 @@ def test_the_paper_s_protocol_asks_abnormal_ecgs_alone(gallery, random):
 
 
 def test_a_subset_s_figures_are_the_means_of_its_ecgs(gallery, random):
-    answers = retrieval.measure(random.standard_normal((ECGS, TEXTS)), gallery, PROTOCOLS)
+    scores = random.standard_normal((ECGS, TEXTS))
+    answers = retrieval.measure(scores, scores, gallery, PROTOCOLS)
     half = Subset.of("half", np.arange(ECGS // 2), np.arange(ECGS))
     found = summary(answers, half)
     values = answers["distinct"]["model"]["R@10"][: ECGS // 2]
@@ -107,7 +118,7 @@ def test_a_subset_s_figures_are_the_means_of_its_ecgs(gallery, random):
 def test_differences_are_paired(gallery, random):
     scores = random.standard_normal((ECGS, TEXTS)).astype(np.float32)
     better = scores + 0.5 * np.eye(TEXTS, dtype=np.float32)[:ECGS]
-    one, other = (retrieval.measure(each, gallery, PROTOCOLS) for each in (better, scores))
+    one, other = (retrieval.measure(each, each, gallery, PROTOCOLS) for each in (better, scores))
     same = retrieval.differences(one, one, EVERY)
     assert set(same) == {"strict", "strict back", "distinct", "clinical"}
     assert all(value == [0.0, 0.0, 0.0] for each in same.values() for value in each.values())

@@ -110,12 +110,22 @@ def test_a_served_model_has_the_statements_of_its_own_version(repository, number
 
 
 def test_statements_of_another_model_are_refused_with_both_versions_and_the_file(repository):
-    with pytest.raises(VersionMismatch, match=r"model m9.*2/statements\.json.*for m2"):
+    with pytest.raises(VersionMismatch, match=r"2/statements\.json belongs to model m2, beside it is m9: install"):
         served_calibration(repository, model_info("m9", triton_version=2))
 
 
 def test_a_served_model_may_come_without_statements(repository):
     assert served_calibration(repository, model_info("m3", triton_version=3)) is None
+
+
+def test_an_axis_that_embeddings_lack_is_refused(repository):
+    path = ModelVersion(repository, 2).statements
+    agreement = {"weight": 0.1, "report_length": 2.0, "axes": {"AFIB": 3, "NORM": 8}}
+    path.write_text(json.dumps({**FILE, "model_version": "m2", "agreement": agreement}))
+    enough = model_info("m2", triton_version=2, dimension=9)
+    assert served_calibration(repository, enough).agreement.axes["NORM"] == 8
+    with pytest.raises(ConfigurationError, match="have 8 components, agreement has axis 8"):
+        served_calibration(repository, model_info("m2", triton_version=2, dimension=8))
 
 
 def predictor(*statements: CalibratedStatement) -> Predictor:
