@@ -218,8 +218,11 @@ def test_what_stops_one_process_stops_all_at_one_step(tmp_path, free_port):
         ("[image]\nplan = { epochs = 'many' }", "epochs"),
         ("[image_spec]\nlayout = 'round'", "round"),
         ("[image_spec]\ndtype = 'float32'", "uint8"),
-        ("[second_image]\nimage_spec = { dtype = 'float32' }", "uint8"),
-        ("[second_image]\nimage_spec = { layout = 'round' }", "round"),
+        ("[second_image]\nimage_spec = { dtype = 'float32' }", r"second_image\..*uint8"),
+        ("[second_image]\nimage_spec = { layout = 'round' }", r"second_image\..*round"),
+        ("[matcher]\nplan = { epochs = 0 }", r"matcher\.plan\.epochs"),
+        ("base = 5", "base 5"),
+        ("base = 'recipe.toml'", "based on itself"),
         ("[text]\npretrained = 'x'\n[matcher]\n", "pretrained"),
         ("base = 'nowhere.toml'", "nowhere.toml"),
         ("= 3", "recipe.toml"),
@@ -231,6 +234,14 @@ def test_a_recipe_that_is_wrong_names_file_and_field(text, named, tmp_path):
     with pytest.raises(ConfigurationError, match=named) as error:
         read_recipe(path)
     assert "recipe.toml" in error.value.message
+
+
+def test_an_image_that_is_no_table_is_refused_over_a_base_too(tmp_path):
+    (tmp_path / "base.toml").write_text("image_spec = { layout = 'raster' }")
+    path = tmp_path / "recipe.toml"
+    path.write_text("base = 'base.toml'\nimage_spec = 3")
+    with pytest.raises(ConfigurationError, match="image_spec"):
+        read_recipe(path)
 
 
 def test_a_recipe_says_only_what_differs_from_its_base(root):

@@ -17,6 +17,7 @@ from cardex.training.space import (
     content_of_ecgs,
     ecg_embedding,
 )
+from cardex.training.voltages import Voltages
 
 Shape = tuple[int, int, int]
 """Height, width and channels of an image."""
@@ -44,12 +45,24 @@ class PixelReader(nn.Module):
         values = image / 127.5 - 1.0
         if not self.marked:
             return values
-        marks, (lowest, highest) = image[:, :, -1:, :], MARKS_MV  # (B, leads, 1, 1)
-        deviation = lowest * torch.exp((marks - 1.0) / 254.0 * math.log(highest / lowest))
-        known = (marks > UNKNOWN_MARK + 0.5).to(values.dtype)
-        shape = torch.cat([values[:, :, :-1], torch.zeros_like(marks)], dim=2)
-        scale = known * deviation * (DEVIATIONS / self.full_scale_mv)
+        shape = torch.cat([values[:, :, :-1], torch.zeros_like(values[:, :, -1:])], dim=2)
+        scale = self._millivolts_at_one(image) / self.full_scale_mv
         return torch.cat([shape, (shape * scale).clamp(-1.0, 1.0)], dim=3)
+
+    def millivolts(self, image: Tensor) -> Tensor:
+        """Map (B, leads, width, 1) of a raster with marks to (B, leads, width - 1) mV.
+
+        Leads whose mark is unknown are 0.
+        """
+        found = (image[:, :, :-1] / 127.5 - 1.0) * self._millivolts_at_one(image)
+        return found.squeeze(3)
+
+    def _millivolts_at_one(self, image: Tensor) -> Tensor:
+        """Return the millivolts of the value 1 of each lead, (B, leads, 1, 1); 0 for unknown."""
+        marks, (lowest, highest) = image[:, :, -1:, :], MARKS_MV
+        deviation = lowest * torch.exp((marks - 1.0) / 254.0 * math.log(highest / lowest))
+        known = (marks > UNKNOWN_MARK + 0.5).to(image.dtype)
+        return known * deviation * DEVIATIONS
 
 
 class RasterStem(nn.Module):
@@ -210,15 +223,21 @@ def pooled(tokens: Tensor) -> Tensor:
 class ImageEncoder(nn.Module):
     """What is served: ViTs that were trained apart, whose log-odds and wordings are averaged.
 
+    To the log-odds is added what the leads' voltages say, where the image tells them.
+
     Attributes:
         members: the ViTs.
+        voltages: log-odds by the voltages alone; None where they have no weight, or the image has
+            no marks of them.
         offset: (S,) what is usual of each statement's log-odds, as much as is taken off.
         partition: the partition of each ECG; 0 until it was fitted.
     """
 
     offset: Tensor
 
-    def __init__(self, members: Sequence[Vit], prior: Tensor, prototypes: int = 0) -> None:
+    def __init__(
+        self, members: Sequence[Vit], prior: Tensor, prototypes: int = 0, voltages: float = 0.0
+    ) -> None:
         """Average `members`.
 
         Args:
@@ -226,12 +245,16 @@ class ImageEncoder(nn.Module):
             prior: (S,) log-odds of each statement among the training ECGs. `PRIOR_SHARE` of it is
                 subtracted for retrieval, so that the commonest statements do not decide it.
             prototypes: number of reports that stand for all training reports in the partition.
+            voltages: weight of the log-odds by the voltages alone.
         """
         super().__init__()
         self.members = nn.ModuleList(members)
         self.register_buffer("offset", PRIOR_SHARE * prior)
         axes = len(prior) + members[0].space.wording.out_features
         self.partition = Margin(axes, prototypes)
+        first, leads = members[0].reader, members[0].reader.shape[0]
+        told = voltages > 0.0 and first.marked and not isinstance(members[0], TwoImageVit)
+        self.voltages = Voltages(leads, len(prior), voltages) if told else None
 
     def tokens(self, image: Tensor) -> Tensor:
         """Return the first member's tokens of (B, height, width, channels): (B, 1 + N, D)."""
@@ -251,7 +274,14 @@ class ImageEncoder(nn.Module):
     def read(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, height, width, channels), 0 to 255, to statement log-odds and wording."""
         values = self._first.values(image)
-        return mean_of([member.read(values) for member in self.members])
+        log_odds, wording = mean_of([member.read(values) for member in self.members])
+        if self.voltages is not None:
+            log_odds = log_odds + self.voltages(self.millivolts(image))
+        return log_odds, wording
+
+    def millivolts(self, image: Tensor) -> Tensor:
+        """Map (B, leads, width, 1), 0 to 255, of a raster with marks to (B, leads, samples) mV."""
+        return self._first.reader.millivolts(image.to(self.offset.dtype))
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, height, width, channels) uint8 to (B, embedding) unit vectors."""

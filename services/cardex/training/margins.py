@@ -1,4 +1,6 @@
-"""Fits what an ECG's scores, and a report's, have in common with the whole training set.
+"""Fits what is computed, and not trained, of all training ECGs: margins, and voltages.
+
+Margins are what an ECG's scores, and a report's, have in common with the whole training set.
 
 Formulas: `cardex.training.space`. The populations, thousands of reports and of ECGs, are stood for
 by the centres of clusters with their shares, so that both graphs carry a small table each.
@@ -20,6 +22,7 @@ from cardex.training.image_encoder import ImageEncoder
 from cardex.training.space import Margin, content_of_ecgs
 from cardex.training.text_encoder import ReportEncoder
 from cardex.training.text_stage import Reports
+from cardex.training.voltages import extremes
 
 
 def fit_margins(
@@ -48,6 +51,26 @@ def fit_margins(
     _set(encoder.popularity, contents, -image.partition(contents))
     encoder.usual.copy_(image.offset)
     return encoder.eval()
+
+
+@torch.no_grad()
+def fit_voltages(image: ImageEncoder, ecgs: Ecgs, statements: Tensor, spec: ImageSpec) -> None:
+    """Fit the voltages' log-odds, in place, where `image` has them.
+
+    Args:
+        image: the image encoder.
+        ecgs: the training ECGs; those whose unit is lost are left out.
+        statements: (ECGs, S), over 0 for those that an ECG has.
+        spec: the image that the encoder sees.
+    """
+    known = np.flatnonzero(ecgs.calibrated)
+    if image.voltages is None or not len(known):
+        return
+    found = [
+        extremes(image.millivolts(torch.from_numpy(pixels)))
+        for pixels in images_of(ecgs.rows(known), [spec])
+    ]
+    image.voltages.fit(torch.cat(found), statements[known])
 
 
 @torch.no_grad()

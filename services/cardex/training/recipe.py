@@ -115,6 +115,9 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             None for none.
         views: random changes of the ECGs in that pretraining.
         members: number of ViTs whose outputs are averaged; they differ in their seeds.
+        voltages: weight of what a logistic regression on the leads' voltages adds to the log-odds
+            (`cardex.training.voltages`), where the image has amplitudes. More serves hypertrophy,
+            and less all other statements.
         teachers: number of encoders that are trained by the losses with other seeds; the encoder is
             then trained towards their mean (born-again ensembles, Furlanello 2018). 0 for none.
         study: length and rate of the training towards teachers.
@@ -132,6 +135,7 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pretraining: Plan | None = None
     views: Augmentation = Augmentation()
     members: Annotated[int, msgspec.Meta(ge=1)] = 1
+    voltages: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     teachers: Annotated[int, msgspec.Meta(ge=0)] = 0
     study: Plan = Plan(epochs=40)
     prototypes: Annotated[int, msgspec.Meta(ge=0)] = 512
@@ -212,14 +216,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         image = self.image
         if image.tower is None and image.preset not in PRESETS:
             raise ConfigurationError(f"image.preset {image.preset!r}: must be {', '.join(PRESETS)}")
-        try:
-            specs = self.specs
-        except ValueError as error:
-            raise ConfigurationError(f"image_spec: {error}") from error
-        if any(spec.dtype != "uint8" for spec in specs):
-            raise ConfigurationError(
-                "image_spec.dtype: must be uint8, which is what the encoders take"
-            )
+        _check_image("image_spec", self.image_spec)
+        if self.second_image is not None:
+            _check_image("second_image.image_spec", self.second_image.image_spec)
         if self.text.pretrained and (fused := self._fused):
             raise ConfigurationError(
                 f"text.pretrained: {', '.join(fused)} would take the blocks of the built-in report"
@@ -237,6 +236,15 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return losses + ["matcher"] * (self.matcher is not None)
 
 
+def _check_image(name: str, fields: dict[str, Any]) -> None:
+    try:
+        spec = ImageSpec.from_fields(fields)
+    except ValueError as error:
+        raise ConfigurationError(f"{name}: {error}") from error
+    if spec.dtype != "uint8":
+        raise ConfigurationError(f"{name}.dtype: must be uint8, which is what the encoders take")
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; a file may name another as its `base` and set only what differs.
 
@@ -246,7 +254,7 @@ def read_recipe(path: Path) -> Recipe:
         ConfigurationError: if the recipe cannot be used; the message names file and field.
     """
     try:
-        recipe = msgspec.convert(_fields(path), Recipe)
+        recipe = msgspec.convert(_fields(path, ()), Recipe)
         recipe.check()
     except (
         OSError,
@@ -257,16 +265,25 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _fields(path: Path) -> dict[str, Any]:
+def _fields(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """Return a file's fields over those of its base; `above` are the files that it is a base of."""
     found = tomllib.loads(path.read_text())
-    base = found.pop("base", None)
-    return _merged(_fields(path.parent / base), found) if base else found
+    base = found.pop("base", "")
+    if not isinstance(base, str):
+        raise ConfigurationError(f"base {base!r}: must be the name of a file, in quotes")
+    if not base:
+        return found
+    below = (path.parent / base).resolve()
+    above = (*above, path.resolve())
+    if below in above:
+        raise ConfigurationError(f"base {base!r}: the file is based on itself; name another")
+    return _merged(_fields(below, above), found)
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     both = base | own
     for key in base.keys() & own.keys():
-        whole = key == "image_spec" and "layout" in own[key]
-        if isinstance(base[key], dict) and isinstance(own[key], dict) and not whole:
-            both[key] = _merged(base[key], own[key])
+        if isinstance(base[key], dict) and isinstance(own[key], dict):
+            whole = key == "image_spec" and "layout" in own[key]
+            both[key] = own[key] if whole else _merged(base[key], own[key])
     return both

@@ -26,7 +26,7 @@ from cardex.training.image import (
     prepare_images,
 )
 from cardex.training.image_encoder import ImageEncoder, Vit
-from cardex.training.margins import fit_margins
+from cardex.training.margins import fit_margins, fit_voltages
 from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower
 from cardex.training.pretraining import ViewsTower, prepare_views
@@ -167,7 +167,9 @@ class ImageStage:
         """Train the recipe's image encoder, all its members; returns it with the key of it all."""
         seed, how = self.recipe.seed, self.recipe.image
         trained = [self.train_member(member_seed(seed, place)) for place in range(how.members)]
-        encoder = ImageEncoder([vit for vit, _ in trained], self.prior, how.prototypes)
+        members = [vit for vit, _ in trained]
+        encoder = ImageEncoder(members, self.prior, how.prototypes, how.voltages)
+        fit_voltages(encoder, self.ecgs, self.targets.statements, self.recipe.spec)
         return encoder, hash_parts(*(key for _, key in trained))
 
     def train_member(self, seed: int) -> tuple[Vit, str]:

@@ -2,9 +2,10 @@
 
 The inner product of an ECG's and a report's vector is the score
 
-    log_odds' . probabilities + WORDING_WEIGHT * cos(wordings) - whole * partition + bias,
+    log_odds' . probabilities + WORDING_WEIGHT * wording - whole * partition + bias,
 
-where log_odds' are the ECG's log-odds of its statements less a share of what is usual, and the
+where log_odds' are the ECG's log-odds of its statements less a share of what is usual, wording is
+the cosine of both wordings, of a statement's name `NAME_WORDING` of it, and the
 other parts keep popular reports and talkative ECGs from coming first everywhere:
 
 - partition, of an ECG, is the log of the mean exponential of its scores with the training reports,
@@ -28,6 +29,9 @@ from cardex.domain.errors import CardexError
 from cardex.training.blocks import TowerConfig
 
 WORDING_WEIGHT = 20.0
+NAME_WORDING = 0.2
+"""Share that the wording of a statement's name has: no report is worded like a name, but among the
+reports that a name finds, those that use its words come first."""
 PRIOR_SHARE = 0.8
 POPULARITY_SHARE = 0.6
 """Share of a report's popularity that is taken off. With more, an ECG's own report is found more
@@ -93,7 +97,7 @@ class ReportParts:
 
     Attributes:
         probabilities: (B, S) that the report makes each statement.
-        wording: (B, W) unit vectors.
+        wording: (B, W) unit vectors, shorter for names of statements.
         whole: (B,) 1 for a whole report, 0 for the name of a statement.
         bias: (B,) what is added to the report's score with every ECG.
     """

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from cardex.training.blocks import Block, TowerConfig
 from cardex.training.space import (
+    NAME_WORDING,
     POPULARITY_SHARE,
     Margin,
     ReportParts,
@@ -72,7 +73,10 @@ class ReportEncoder(nn.Module):
         # The name of a statement is scored by the log-odds themselves: what was taken off is added.
         added = (probabilities * self.usual).sum(dim=-1)
         bias = (1.0 - share) * added - share * POPULARITY_SHARE * popularity
-        return report_embedding(ReportParts(probabilities, wording, share, bias))
+        worded = NAME_WORDING + (1.0 - NAME_WORDING) * share
+        return report_embedding(
+            ReportParts(probabilities, worded[:, None] * wording, share, bias)
+        )
 
 
 class TextEncoder(ReportEncoder):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -46,8 +47,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         warmup: share of all steps that are warm-up.
     """
 
-    epochs: int
-    batch: int = 32
+    epochs: Annotated[int, msgspec.Meta(ge=1)]
+    batch: Annotated[int, msgspec.Meta(ge=1)] = 32
     rate: float = 1e-3
     decay: float = 0.05
     warmup: float = 0.05
