@@ -23,10 +23,10 @@ from cardex.retrieval.wording import (
 
 VOTERS = 50
 """How many of the nearest reports have a say; more changed little and cost time."""
-STEEPNESS = 2.5
+STEEPNESS = 9.0
 """The most similar report weighs e to this power as much as the least similar one that has a say,
 where both are borne by as many records."""
-RECALL = 0.8
+RECALL = 0.95
 """Weight of recall against precision in the agreement of two texts."""
 RECORDS = 2
 """How many records have to bear a phrase: what only one says may hold for that patient alone."""

@@ -101,9 +101,9 @@ def page(version: str, card: Card) -> str:
 answers.
 
 ## What it is
-An image encoder (one ViT or several, over a picture of the 12-lead ECG with its shape and its
-amplitudes), a report encoder (BERT-style) and, where there is one, a matcher, which share one space
-of 256 dimensions: ECGs lie near reports that state what they show.
+An image encoder (one ViT or several, over a picture of the 12-lead ECG), a report
+encoder (BERT-style) and, where there is one, a matcher, which share one space of 256 dimensions: ECGs
+lie near reports that state what they show.
 
 ## What it was trained on
 {card.data}

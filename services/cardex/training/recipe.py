@@ -104,7 +104,7 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the image encoder.
 
     Attributes:
-        preset: name of the encoder's size in `models.PRESETS`.
+        preset: name of the encoder's size in `blocks.PRESETS`.
         tower: any other size; if given, `preset` is not used.
         dropout: dropout rate, whichever gives the size.
         patch: side of a patch in pixels; 0 for the convolutional stem of a raster.
