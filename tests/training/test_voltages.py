@@ -61,8 +61,6 @@ def test_an_encoder_adds_them_to_the_log_odds_of_ecgs_in_millivolts(random):
     before = [encoder.read(each)[0] for each in (pixels, lost)]
     encoder.voltages.fit(extremes(millivolts), torch.from_numpy(random.integers(0, 2, (40, 2))))
     added = encoder.read(pixels)[0] - before[0]
-    np.testing.assert_allclose(
-        added.detach(), encoder.voltages(millivolts).numpy(), atol=1e-4
-    )
+    np.testing.assert_allclose(added.detach(), encoder.voltages(millivolts).numpy(), atol=1e-4)
     assert added.abs().max() > 0.01
     torch.testing.assert_close(encoder.read(lost)[0], before[1])

@@ -138,7 +138,9 @@ def served_novelty(repository: Path, model: ModelInfo) -> Novelty | None:
         return None
     require_version(path, found.model_version, model.version)
     if len(found.space.mean) != model.dimension:
-        raise wrong_model_file(path, f"embeddings have {model.dimension} components, its mean has others")
+        raise wrong_model_file(
+            path, f"embeddings have {model.dimension} components, its mean has others"
+        )
     return found
 
 

@@ -102,8 +102,8 @@ answers.
 
 ## What it is
 An image encoder (one ViT or several, over a picture of the 12-lead ECG), a report
-encoder (BERT-style) and, where there is one, a matcher, which share one space of 256 dimensions: ECGs
-lie near reports that state what they show.
+encoder (BERT-style) and, where there is one, a matcher, which share one space of 256
+dimensions: ECGs lie near reports that state what they show.
 
 ## What it was trained on
 {card.data}

@@ -74,9 +74,7 @@ class ReportEncoder(nn.Module):
         added = (probabilities * self.usual).sum(dim=-1)
         bias = (1.0 - share) * added - share * POPULARITY_SHARE * popularity
         worded = NAME_WORDING + (1.0 - NAME_WORDING) * share
-        return report_embedding(
-            ReportParts(probabilities, worded[:, None] * wording, share, bias)
-        )
+        return report_embedding(ReportParts(probabilities, worded[:, None] * wording, share, bias))
 
 
 class TextEncoder(ReportEncoder):

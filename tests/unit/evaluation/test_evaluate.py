@@ -66,7 +66,9 @@ class Told:
 
 def figures_of(scores, gallery, task):
     (every,) = task.subsets(["all"])
-    return retrieval.summary(retrieval.measure(scores, scores, gallery, ("strict", "distinct")), every)
+    return retrieval.summary(
+        retrieval.measure(scores, scores, gallery, ("strict", "distinct")), every
+    )
 
 
 def record(number, fold):

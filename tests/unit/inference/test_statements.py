@@ -110,7 +110,9 @@ def test_a_served_model_has_the_statements_of_its_own_version(repository, number
 
 
 def test_statements_of_another_model_are_refused_with_both_versions_and_the_file(repository):
-    with pytest.raises(VersionMismatch, match=r"2/statements\.json belongs to model m2, beside it is m9: install"):
+    with pytest.raises(
+        VersionMismatch, match=r"2/statements\.json belongs to model m2, beside it is m9"
+    ):
         served_calibration(repository, model_info("m9", triton_version=2))
 
 
