@@ -63,8 +63,8 @@ def fit_voltages(image: ImageEncoder, ecgs: Ecgs, statements: Tensor, spec: Imag
         statements: (ECGs, S), over 0 for those that an ECG has.
         spec: the image that the encoder sees.
     """
-    known = np.flatnonzero(ecgs.calibrated)
-    if image.voltages is None or not len(known):
+    known = [row for row, calibrated in enumerate(ecgs.calibrated) if calibrated]
+    if image.voltages is None or not known:
         return
     found = [
         extremes(image.millivolts(torch.from_numpy(pixels)))

@@ -13,7 +13,6 @@ from cardex.evaluation.dataset import Dataset, open_dataset
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.evaluation.evaluate import (
-    CANDIDATES,
     Ranking,
     difference,
     evaluate,
@@ -27,6 +26,7 @@ from cardex.evaluation.task import abnormal_gallery_of
 from cardex.inference.agreement import Agreement
 from cardex.inference.repository import newest
 from cardex.reports.ptbxl import Record, StatementKind
+from cardex.retrieval.draft import VOTERS
 from cardex.signals.image_spec import ImageSpec
 from tests.helpers import formats
 
@@ -238,7 +238,7 @@ def test_few_positives_stay_near_the_common_slope_and_extremes_within_bounds():
 
 
 def test_agreement_moves_only_the_reports_that_the_service_orders_by_it():
-    agreeing = np.linspace(0.0, 1.0, CANDIDATES + 10, dtype=np.float32)  # the farthest agree most
+    agreeing = np.linspace(0.0, 1.0, VOTERS + 10, dtype=np.float32)  # the farthest agree most
     vectors = np.stack([1.0 - 0.1 * agreeing, agreeing], axis=1)
 
     class Given(Told):
@@ -251,8 +251,8 @@ def test_agreement_moves_only_the_reports_that_the_service_orders_by_it():
     similarity, scores = ranking.scores([str(place) for place in range(len(vectors))])
     np.testing.assert_allclose(similarity[1], vectors[:, 0])
     order = np.argsort(-scores[1], kind="stable").tolist()
-    assert order[:CANDIDATES] == list(range(CANDIDATES))[::-1]
-    assert order[CANDIDATES:] == list(range(CANDIDATES, len(vectors)))
+    assert order[:VOTERS] == list(range(VOTERS))[::-1]
+    assert order[VOTERS:] == list(range(VOTERS, len(vectors)))
     np.testing.assert_allclose(scores[0], similarity[0])  # nothing is held probable of this ECG
     np.testing.assert_allclose(ranking.rows(np.array([1])).scores(["3"])[1], scores[1:, 3:4])
 

@@ -125,7 +125,10 @@ def test_an_axis_that_embeddings_lack_is_refused(repository):
     agreement = {"weight": 0.1, "report_length": 2.0, "axes": {"AFIB": 3, "NORM": 8}}
     path.write_text(json.dumps({**FILE, "model_version": "m2", "agreement": agreement}))
     enough = model_info("m2", triton_version=2, dimension=9)
-    assert served_calibration(repository, enough).agreement.axes["NORM"] == 8
+    found = served_calibration(repository, enough)
+    assert found
+    assert found.agreement
+    assert found.agreement.axes["NORM"] == 8
     with pytest.raises(ConfigurationError, match="have 8 components, agreement has axis 8"):
         served_calibration(repository, model_info("m2", triton_version=2, dimension=8))
 
