@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
-from cardex.evaluation.recipe_table import FIGURES
+from cardex.evaluation.recipe_table import FIGURES, title_of
 from cardex.training import experiments
 from cardex.training.experiments import read_results, run_all, runs_of, table
 from cardex.training.trainer import Stopped
@@ -152,3 +152,9 @@ def test_a_row_is_mean_and_spread_over_the_runs(recipes):
     assert second == ["b", *["30.0"] * len(FIGURES), "1"]
     with pytest.raises(InvalidQuestion, match="--ecgs other: a was measured on all alone"):
         table(known, runs, "other")
+
+
+@pytest.mark.parametrize("folder", ["encodings", "techniques"])
+def test_each_recipe_of_a_table_has_a_title_of_its_own(root, folder):
+    titles = [title_of(path) for path in (root / "experiments" / folder).glob("[a-z]*.toml")]
+    assert len(set(titles)) == len(titles) > 10

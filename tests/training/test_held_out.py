@@ -11,8 +11,15 @@ from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.probabilities import CORRECTIONS
 from cardex.reports.ptbxl import StatementKind
 from cardex.training import held_out
-from cardex.training.held_out import Split, measure_site, run_held_out_sites, sites_of
+from cardex.training.held_out import (
+    Split,
+    key_of,
+    measure_site,
+    run_held_out_sites,
+    sites_of,
+)
 from cardex.training.members import Training
+from cardex.training.recipe import read_recipe
 from cardex.training.trainer import Plan
 from tests.training.conftest import DESCRIPTIONS
 
@@ -102,3 +109,9 @@ def test_one_site_alone_cannot_be_held_out(data, of_sites, short, context, monke
     monkeypatch.setattr(held_out, "read_recipe", lambda _: short)
     with pytest.raises(InvalidReport, match="has not two sites with 30 ECGs"):
         run_held_out_sites(data, context.work, data / "small.toml", data / "r.json", 1)
+
+
+def test_the_figures_in_the_repository_are_of_its_recipe(root):
+    found = json.loads((root / "experiments/results/held-out-sites.json").read_bytes())
+    recipe = read_recipe(root / f"experiments/{found['name']}.toml")
+    assert found["recipe"] == key_of(recipe), "run `make held-out`"

@@ -25,7 +25,7 @@ from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.members import Training
 from cardex.training.processes import Job, run_jobs
-from cardex.training.recipe import read_recipe
+from cardex.training.recipe import Recipe, read_recipe
 from cardex.training.run import CALIBRATION_FOLD, ImageStage, Trained
 from cardex.training.stage import RunContext
 from cardex.training.text_stage import Reports, reports_of
@@ -144,7 +144,7 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
     _reports(dataset, training)
     found: dict[str, Any] = {
         "name": recipe_file.stem,
-        "recipe": _key(training),
+        "recipe": key_of(training.recipe),
         **provenance(context.distributed.device.type),
         "sites": {},
     }
@@ -166,7 +166,7 @@ def _reports(dataset: Dataset, training: Training) -> Reports:
     return reports_of(dataset, TRAINING_FOLDS, training.recipe, training.context)
 
 
-def _key(training: Training) -> str:
-    """Return a hash of the recipe."""
-    content = msgspec.json.encode(training.recipe, order="sorted")
+def key_of(recipe: Recipe) -> str:
+    """Return a hash of a recipe."""
+    content = msgspec.json.encode(recipe, order="sorted")
     return hashlib.sha256(content).hexdigest()[:12]
