@@ -13,6 +13,7 @@ from cardex.evaluation.dataset import Dataset
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embeddings import images_of
 from cardex.evaluation.evaluate import gallery_of, task_of
+from cardex.inference.novelty import load_novelty
 from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
 from cardex.models.agreement import answers, cosines, overlap
@@ -74,6 +75,8 @@ def compare(
 ) -> dict[str, Any]:
     """Return the figures of `differences` between fp32 and another precision, on the CPU.
 
+    And the share of the ECGs at which OUT_OF_DISTRIBUTION comes or goes, where the version has it.
+
     Args:
         release: the version whose graphs are converted.
         precision: of the converted graphs.
@@ -87,11 +90,16 @@ def compare(
         }
         for wanted in (Precision.FP32, precision)
     )
+    figures = differences(first, second)
+    novelty = load_novelty(release.novelty)
+    if novelty is not None:
+        before, after = (novelty.unlike(found[IMAGE_ENCODER]) for found in (first, second))
+        figures["OUT_OF_DISTRIBUTION, share of ECGs that change"] = float((before != after).mean())
     return {
         "precision": precision.value,
         "ecgs": len(sample.images),
         "reports": len(sample.tokens),
-        **differences(first, second),
+        **figures,
     }
 
 
