@@ -214,7 +214,7 @@ def test_statements_come_with_their_curves_and_concepts(trained, repository, car
 def test_an_exported_report_vector_has_its_statements_on_the_axes_that_the_file_names(
     trained, repository, card
 ):
-    export(trained, repository, replace(card, agreement=agreement_of(CODES)))
+    export(trained, repository, replace(card, agreement=agreement_of(CODES, SMALL.embedding)))
     calibration = load_calibration(newest(repository).statements)
     assert calibration is not None and calibration.agreement is not None
     assert 0.0 < calibration.agreement.weight < 0.1

@@ -17,11 +17,14 @@ class Agreement(msgspec.Struct, frozen=True):
         report_length: squared length of a report's vector before it was made a unit vector.
         axes: axis of the vector by SCP code; it holds the probability that the report makes the
             statement, divided by the vector's length.
+        filling: axis that only fills a report's vector up to the length of all others, so that it
+            is the larger the less the report says; None where there is no such axis.
     """
 
     weight: Annotated[float, msgspec.Meta(ge=0)]
     report_length: Annotated[float, msgspec.Meta(gt=0)]
     axes: Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=1)]
+    filling: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 def stated(reports: Embedding, agreement: Agreement, codes: list[str]) -> NDArray[np.float32]:
@@ -40,6 +43,20 @@ def stated(reports: Embedding, agreement: Agreement, codes: list[str]) -> NDArra
     found[:, axes < 0] = 0.0
     np.clip(found, 0.0, 1.0, out=found)
     return found
+
+
+def without_filling(texts: Embedding, agreement: Agreement) -> Embedding:
+    """Return the vectors of texts that are searched for, less their filling: (n, E) unit vectors.
+
+    With it, reports that say little would be near every short text. Where nothing else is left, as
+    where there is no such axis, a vector stays as it is.
+    """
+    if agreement.filling is None:
+        return texts
+    found = texts.copy()
+    found[:, agreement.filling] = 0.0
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.where(lengths > 0.0, found / np.maximum(lengths, 1e-12), texts)
 
 
 def expected_jaccard(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import Embedding
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Prediction
-from cardex.inference.agreement import Agreement, expected_jaccard, stated
+from cardex.inference.agreement import Agreement, expected_jaccard, stated, without_filling
 from cardex.inference.encoder import Encoder, ModelInfo
 from cardex.inference.model_file import read_model_file, require_version, wrong_model_file
 from cardex.inference.repository import ModelVersion
@@ -141,6 +141,10 @@ class Predictor:
         others = stated(reports, self._agreement, self._codes)
         return self._agreement.weight * expected_jaccard(self.probabilities(embedding), others)
 
+    def question(self, texts: Embedding) -> Embedding:
+        """Return what reports are searched by for texts: (n, E) embeddings to (n, E)."""
+        return texts if self._agreement is None else without_filling(texts, self._agreement)
+
     def predict(self, embedding: Embedding) -> tuple[Prediction, ...]:
         """Return the statements that are probable enough to be shown, the most probable first."""
         probabilities = self.probabilities(embedding)
@@ -170,7 +174,8 @@ def served_calibration(repository: Path, model: ModelInfo) -> Calibration | None
     if calibration is None:
         return None
     require_version(path, calibration.model_version, model.version)
-    axes = () if calibration.agreement is None else calibration.agreement.axes.values()
+    how = calibration.agreement
+    axes = () if how is None else (*how.axes.values(), how.filling or 0)
     if beyond := [axis for axis in axes if axis >= model.dimension]:
         raise wrong_model_file(
             path, f"embeddings have {model.dimension} components, agreement has axis {beyond[0]}"

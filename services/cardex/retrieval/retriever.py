@@ -88,6 +88,8 @@ class Retriever:
         stages: dict[str, float] = {}
         with timed(stages, "inference"):
             embedding = self._encoder.embed_texts(snapshot.model, [text], Priority.STAT)
+        if snapshot.predictor is not None:
+            embedding = snapshot.predictor.question(embedding)
         with timed(stages, "search"):
             matches = self._store.search(snapshot.index, embedding, top_k)[0]
             reports = self._reports.get(snapshot.index, matches)

@@ -72,11 +72,16 @@ def write_statements(path: Path, version: str, card: Card) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def agreement_of(codes: Sequence[str]) -> Agreement:
-    """Return how a model whose first axes are these statements weighs their agreement."""
+def agreement_of(codes: Sequence[str], embedding: int) -> Agreement:
+    """Return how a model weighs the agreement of statements.
+
+    Args:
+        codes: the statements of its first axes.
+        embedding: number of its axes, of which the last fills the reports' vectors.
+    """
     weight = AGREEMENT / (ECG_LENGTH * REPORT_LENGTH) ** 0.5
     axes = {code: axis for axis, code in enumerate(codes)}
-    return Agreement(round(weight, 6), REPORT_LENGTH, axes)
+    return Agreement(round(weight, 6), REPORT_LENGTH, axes, embedding - 1)
 
 
 def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card) -> None:

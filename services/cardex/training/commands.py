@@ -98,7 +98,7 @@ def run_train(
     detectors = {
         code: Detector(dataset.kinds[code].description, curve) for code, curve in curves.items()
     }
-    agreement = agreement_of(trained.codes)
+    agreement = agreement_of(trained.codes, recipe.image.size.embedding)
     figures = evaluate(embedder, task, detectors, agreement=agreement)
     novelty = novelty_of(trained, calibration_model, dataset, distributed)
     described = _described(data, corpus, ecgs.records)

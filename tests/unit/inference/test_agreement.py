@@ -2,7 +2,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from cardex.inference.agreement import Agreement, expected_jaccard, stated
+from cardex.inference.agreement import (
+    Agreement,
+    expected_jaccard,
+    stated,
+    without_filling,
+)
 
 AXES = Agreement(weight=0.02, report_length=12.0, axes={"AFIB": 2, "LVH": 0})
 
@@ -39,3 +44,12 @@ def test_values_that_cannot_be_are_refused(fields):
     whole = {"weight": 0.02, "report_length": 12.0, "axes": {"AFIB": 2}}
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(whole | fields, Agreement)
+
+
+def test_a_text_that_is_searched_for_is_near_by_what_it_says_alone():
+    how = msgspec.structs.replace(AXES, filling=3)
+    texts = np.array([[0.3, 0.4, 0.0, 0.866], [0.0, 0.0, 0.0, 1.0]], dtype=np.float32)
+    found = without_filling(texts, how)
+    np.testing.assert_allclose(found[0], [0.6, 0.8, 0.0, 0.0], atol=1e-6)
+    np.testing.assert_array_equal(found[1], texts[1])  # it says nothing
+    assert without_filling(texts, AXES) is texts

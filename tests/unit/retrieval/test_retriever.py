@@ -528,6 +528,20 @@ def test_reports_whose_statements_agree_with_the_ecgs_come_first():
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_text_is_searched_for_less_the_axis_that_only_fills():
+    house = House(*REPORTS, calibration=agreeing(1.0))
+    plain = [hit.score for hit in house.retriever.by_text("old infarct", 5).hits]
+    filled = msgspec.structs.replace(agreeing(1.0).agreement, filling=len(text_vector("x")) - 1)
+    given = msgspec.structs.replace(agreeing(1.0), agreement=filled, fingerprint="filled")
+    found = House(*REPORTS, calibration=given).retriever.by_text("old infarct", 5).hits
+    query = text_vector("old infarct").copy()
+    query[-1] = 0.0
+    query /= np.linalg.norm(query)
+    for hit in found:
+        assert hit.score == pytest.approx(float(query @ text_vector(hit.report.text)), abs=1e-5)
+    assert [hit.score for hit in found] != plain
+
+
 def test_an_agreement_without_weight_changes_no_order():
     (before,) = answer(House(*REPORTS), asked(top_k=5))
     (found,) = answer(House(*REPORTS, calibration=agreeing(0.0)), asked(top_k=5))
