@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cardex.models.agreement import answers, cosines, overlap, rounded
+from cardex.models.precision import Precision, convert
 
 
 def product_by(first: float, second: float) -> bytes:
@@ -39,7 +40,7 @@ def test_values_are_rounded_as_numpy_rounds_fp16():
 
 
 def test_a_graph_without_fp16_is_not_changed(root):
-    content = (root / "model_repository/report_text_encoder/1/model.onnx").read_bytes()
+    content = convert(root / "model_repository/report_text_encoder/1/model.onnx", Precision.FP32)
     kinds = [node.op_type for node in onnx.load_from_string(content).graph.node]
     assert [node.op_type for node in onnx.load_from_string(rounded(content)).graph.node] == kinds
 
