@@ -1,10 +1,13 @@
 """Adds a version to a model repository, removes it, and sets which versions are served."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from cardex.domain.errors import ConfigurationError
+from cardex.inference.encoder import ModelInfo
+from cardex.inference.novelty import load_novelty, served_novelty
 from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
@@ -15,6 +18,7 @@ from cardex.inference.repository import (
     ModelVersion,
     model_versions,
 )
+from cardex.inference.statements import served_calibration
 from cardex.models.config import (
     config_files,
     parameters,
@@ -64,9 +68,12 @@ def install(source: ModelVersion, repository: Path) -> ModelVersion:
         The version in that repository; if the same model is there already, that one.
 
     Raises:
-        ConfigurationError: if it cannot be served beside the versions that are there.
+        ConfigurationError: if it cannot be served beside the versions that are there, one of its
+            JSON files cannot be used, or the same model is there with other such files.
+        VersionMismatch: if such a file is of another version.
     """
     version = source.version()
+    check_model_files(source)
     there = model_versions(repository)
     target = next((release for release in there if release.version() == version), None)
     if target is None:
@@ -75,6 +82,7 @@ def install(source: ModelVersion, repository: Path) -> ModelVersion:
         for model in ORDER:
             if source.folder(model).exists() and (repository / model).exists():
                 _copy(source, target, model)
+    _refuse_other_files(source, target)
     # Also if it is there already: an earlier installation may have been interrupted before this.
     if target != source:
         for model in ORDER:
@@ -115,6 +123,30 @@ def served_versions(repository: Path) -> list[int]:
             f" are served: {', '.join(f'{config.name} {list(n)}' for n, config in listed.items())}"
         )
     return list(next(iter(listed)))
+
+
+def check_model_files(release: ModelVersion) -> None:
+    """Read the JSON files that come with a version as those do who answer with it.
+
+    Raises:
+        ConfigurationError: if one cannot be used.
+        VersionMismatch: if one is of another version.
+    """
+    novelty = load_novelty(release.novelty)
+    dimension = sys.maxsize if novelty is None else len(novelty.space.mean)
+    triton_version = release.triton_version
+    model = ModelInfo(release.version(), release.spec(), dimension, triton_version=triton_version)
+    served_novelty(release.repository, model)
+    served_calibration(release.repository, model)
+
+
+def _refuse_other_files(source: ModelVersion, target: ModelVersion) -> None:
+    for own, there in ((source.statements, target.statements), (source.novelty, target.novelty)):
+        if own.is_file() and (not there.is_file() or own.read_bytes() != there.read_bytes()):
+            raise ConfigurationError(
+                f"{target.version()} is there already, without {own} as it is: nothing was copied;"
+                f" put that file in place of {there}, and start the workers and the gateway anew"
+            )
 
 
 def _check_fits(source: ModelVersion, there: Sequence[ModelVersion]) -> None:

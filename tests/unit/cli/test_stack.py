@@ -47,10 +47,13 @@ def stack(monkeypatch):
         raise AssertionError("the signal came to nobody")
 
     before = signal.signal(signal.SIGTERM, unexpected)
+    # A shell lets what it starts in the background ignore Ctrl-C.
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(module, "Stack", FakeStack)
     monkeypatch.setattr(FakeStack, "stopped", False)
     yield FakeStack
     signal.signal(signal.SIGTERM, before)
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def up() -> str:

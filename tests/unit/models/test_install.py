@@ -1,6 +1,6 @@
 import pytest
 
-from cardex.domain.errors import ConfigurationError
+from cardex.domain.errors import ConfigurationError, VersionMismatch
 from cardex.inference.repository import (
     IMAGE_ENCODER,
     MATCHER,
@@ -30,7 +30,6 @@ def everything(repository):
 
 
 def test_a_version_stands_beside_the_old_one_with_all_its_files(repository, other):
-    newest(other).novelty.write_text('{"model_version": "cardex-other"}')
     release = install(newest(other), repository)
     assert [one.triton_version for one in model_versions(repository)] == [1, 2]
     assert release.version() == "cardex-other"
@@ -116,4 +115,31 @@ def test_another_image_needs_a_repository_of_its_own(repository, other):
 def test_a_version_without_engines_does_not_come_beside_one_with(repository, other):
     (ModelVersion(repository, 1).folder(TEXT_ENCODER) / "model.plan").write_bytes(b"plan")
     with pytest.raises(ConfigurationError, match=r"no model\.plan for report_text_encoder.*build"):
+        install(newest(other), repository)
+
+
+@pytest.mark.parametrize("name", ["novelty", "statements"])
+def test_a_version_with_a_damaged_file_is_refused_before_it_is_copied(repository, other, name):
+    path = getattr(newest(other), name)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ConfigurationError, match=rf"{path.name}: .*install the file that came"):
+        install(newest(other), repository)
+    assert len(model_versions(repository)) == 1
+
+
+def test_a_version_whose_file_is_of_another_is_refused(repository, other):
+    path = newest(other).novelty
+    path.write_text(path.read_text().replace("cardex-other", "cardex-third"))
+    with pytest.raises(VersionMismatch, match="belongs to model cardex-third"):
+        install(newest(other), repository)
+    assert len(model_versions(repository)) == 1
+
+
+def test_the_same_version_with_other_files_is_not_taken_for_the_one_that_is_there(
+    repository, other
+):
+    install(newest(other), repository)
+    path = newest(other).statements
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(ConfigurationError, match=r"nothing was copied; put that file in place of"):
         install(newest(other), repository)
