@@ -19,12 +19,15 @@ class Agreement(msgspec.Struct, frozen=True):
             statement, divided by the vector's length.
         filling: axis that only fills a report's vector up to the length of all others, so that it
             is the larger the less the report says; None where there is no such axis.
+        whole: axis that holds whether a text is a whole report (1) or the name of a statement (0),
+            divided by the vector's length; it is there where `filling` is.
     """
 
     weight: Annotated[float, msgspec.Meta(ge=0)]
     report_length: Annotated[float, msgspec.Meta(gt=0)]
     axes: Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=1)]
     filling: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    whole: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 def stated(reports: Embedding, agreement: Agreement, codes: list[str]) -> NDArray[np.float32]:
@@ -46,15 +49,17 @@ def stated(reports: Embedding, agreement: Agreement, codes: list[str]) -> NDArra
 
 
 def without_filling(texts: Embedding, agreement: Agreement) -> Embedding:
-    """Return the vectors of texts that are searched for, less their filling: (n, E) unit vectors.
+    """Return the vectors of texts that are searched for, names less their filling: (n, E).
 
-    With it, reports that say little would be near every short text. Where nothing else is left, as
-    where there is no such axis, a vector stays as it is.
+    With it, reports that say little would be near every name. The text of a whole report keeps it,
+    and so is nearest to itself. Where nothing else is left, as where there are no such axes, a
+    vector stays as it is.
     """
-    if agreement.filling is None:
+    if agreement.filling is None or agreement.whole is None:
         return texts
     found = texts.copy()
-    found[:, agreement.filling] = 0.0
+    whole = found[:, agreement.whole] * np.float32(agreement.report_length**0.5)
+    found[:, agreement.filling] *= whole.clip(0.0, 1.0)
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return np.where(lengths > 0.0, found / np.maximum(lengths, 1e-12), texts)
 

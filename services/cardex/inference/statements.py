@@ -175,7 +175,7 @@ def served_calibration(repository: Path, model: ModelInfo) -> Calibration | None
         return None
     require_version(path, calibration.model_version, model.version)
     how = calibration.agreement
-    axes = () if how is None else (*how.axes.values(), how.filling or 0)
+    axes = () if how is None else (*how.axes.values(), how.filling or 0, how.whole or 0)
     if beyond := [axis for axis in axes if axis >= model.dimension]:
         raise wrong_model_file(
             path, f"embeddings have {model.dimension} components, agreement has axis {beyond[0]}"

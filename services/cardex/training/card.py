@@ -77,11 +77,11 @@ def agreement_of(codes: Sequence[str], embedding: int) -> Agreement:
 
     Args:
         codes: the statements of its first axes.
-        embedding: number of its axes, of which the last fills the reports' vectors.
+        embedding: number of its axes, of which the last four are those of `report_embedding`.
     """
     weight = AGREEMENT / (ECG_LENGTH * REPORT_LENGTH) ** 0.5
     axes = {code: axis for axis, code in enumerate(codes)}
-    return Agreement(round(weight, 6), REPORT_LENGTH, axes, embedding - 1)
+    return Agreement(round(weight, 6), REPORT_LENGTH, axes, embedding - 1, embedding - 4)
 
 
 def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card) -> None:

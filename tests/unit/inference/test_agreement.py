@@ -47,9 +47,11 @@ def test_values_that_cannot_be_are_refused(fields):
 
 
 def test_a_text_that_is_searched_for_is_near_by_what_it_says_alone():
-    how = msgspec.structs.replace(AXES, filling=3)
+    how = msgspec.structs.replace(AXES, filling=3, whole=2, report_length=4.0)
     texts = np.array([[0.3, 0.4, 0.0, 0.866], [0.0, 0.0, 0.0, 1.0]], dtype=np.float32)
     found = without_filling(texts, how)
     np.testing.assert_allclose(found[0], [0.6, 0.8, 0.0, 0.0], atol=1e-6)
     np.testing.assert_array_equal(found[1], texts[1])  # it says nothing
     assert without_filling(texts, AXES) is texts
+    report = np.array([[0.5, 0.0, 0.5, 0.7071]], dtype=np.float32)
+    np.testing.assert_allclose(without_filling(report, how), report, atol=1e-4)

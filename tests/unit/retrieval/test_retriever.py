@@ -531,7 +531,9 @@ def test_reports_whose_statements_agree_with_the_ecgs_come_first():
 def test_a_text_is_searched_for_less_the_axis_that_only_fills():
     house = House(*REPORTS, calibration=agreeing(1.0))
     plain = [hit.score for hit in house.retriever.by_text("old infarct", 5).hits]
-    filled = msgspec.structs.replace(agreeing(1.0).agreement, filling=len(text_vector("x")) - 1)
+    filled = msgspec.structs.replace(
+        agreeing(1.0).agreement, filling=len(text_vector("x")) - 1, whole=1, report_length=1e-9
+    )
     given = msgspec.structs.replace(agreeing(1.0), agreement=filled, fingerprint="filled")
     found = House(*REPORTS, calibration=given).retriever.by_text("old infarct", 5).hits
     query = text_vector("old infarct").copy()
