@@ -136,12 +136,7 @@ class Ranking:
         added = self.agreement.weight * expected_jaccard(self.known.found, others)
         near = np.argsort(-similarity, axis=1, kind="stable")[:, :CANDIDATES]
         scores = similarity.astype(np.float64)
-        np.put_along_axis(
-            scores,
-            near,
-            np.take_along_axis(similarity, near, axis=1) + np.take_along_axis(added, near, axis=1),
-            axis=1,
-        )
+        np.put_along_axis(scores, near, np.take_along_axis(scores + added, near, axis=1), axis=1)
         return similarity, scores
 
 
