@@ -6,6 +6,7 @@ APP := .venv
 TRITON := .venv-triton
 TRAIN := .venv-train
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
 .PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
@@ -122,22 +123,22 @@ EDITABLE := --no-deps --no-build-isolation --editable .
 
 $(APP)/.ready: requirements/app.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(APP)
-	$(BIN)/python $(PIP) --require-hashes -r requirements/app.lock
+	$(BIN)/python $(LOCKED) requirements/app.lock
 	$(BIN)/python $(PIP) $(EDITABLE)
 	touch $@
 
 $(APP)/.dev: requirements/dev.lock $(APP)/.ready
-	$(BIN)/python $(PIP) --require-hashes -r requirements/dev.lock
+	$(BIN)/python $(LOCKED) requirements/dev.lock
 	touch $@
 
 $(TRITON)/.ready: requirements/triton.lock
 	test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
-	$(TRITON)/bin/python $(PIP) --require-hashes -r requirements/triton.lock
+	$(TRITON)/bin/python $(LOCKED) requirements/triton.lock
 	touch $@
 
 $(TRAIN)/.ready: requirements/train.lock requirements/torch.lock pyproject.toml
 	test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
 	$(TRAIN)/bin/python $(PIP) -r requirements/torch.lock
-	$(TRAIN)/bin/python $(PIP) --require-hashes -r requirements/train.lock
+	$(TRAIN)/bin/python $(LOCKED) requirements/train.lock
 	$(TRAIN)/bin/python $(PIP) $(EDITABLE)
 	touch $@
