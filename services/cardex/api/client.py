@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from cardex.api.channel import channel_credentials, channel_options
 from cardex.api.convert.jobs import error_of, question_message
 from cardex.api.convert.reports import report_message
+from cardex.api.packing import lead_message
 from cardex.api.pb.v1 import (
     ecg_pb2,
     ecg_retrieval_pb2_grpc,
@@ -362,13 +363,20 @@ def ecg_of_files(paths: Sequence[Path]) -> ecg_pb2.Ecg:
     return ecg_pb2.Ecg(file=file)
 
 
-def ecg_of_samples(signal: ArrayLike, rate_hz: float, leads: Sequence[str] = LEADS) -> ecg_pb2.Ecg:
-    """Return the message of an array.
+def ecg_of_samples(
+    signal: ArrayLike,
+    rate_hz: float,
+    leads: Sequence[str] = LEADS,
+    resolution: float | None = None,
+) -> ecg_pb2.Ecg:
+    """Return the message of an array; in half of the bytes where that loses nothing.
 
     Args:
         signal: (leads, samples) in mV.
         rate_hz: samples per second.
         leads: name of each row; at least I, II and V1 to V6.
+        resolution: one step of the samples in mV, where the caller knows it; the usual ones are
+            found.
 
     Raises:
         InvalidEcg: if the array has another shape.
@@ -388,7 +396,7 @@ def ecg_of_samples(signal: ArrayLike, rate_hz: float, leads: Sequence[str] = LEA
             reason="LEAD_SET",
             field="ecg.samples.leads",
         )
-    named = [ecg_pb2.Lead(name=name, values=row) for name, row in zip(leads, rows, strict=True)]
+    named = [lead_message(name, row, resolution) for name, row in zip(leads, rows, strict=True)]
     unit = ecg_pb2.VOLTAGE_UNIT_MILLIVOLT
     return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=named, rate_hz=rate_hz, unit=unit))
 

@@ -1,13 +1,17 @@
 """The ECG message as the payload that the claim check stores."""
 
+import math
+
 import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from cardex.api.pb.internal.v1 import payload_pb2
 from cardex.api.pb.v1 import ecg_pb2
-from cardex.domain.ecg import EcgInput, FilePart, TypedSamples
+from cardex.domain.ecg import EcgInput, FilePart, Signal, TypedSamples
 from cardex.domain.errors import InvalidEcg
 
+STEPS = "ecg.samples.leads.steps"
 _UNITS: dict[int, str] = {
     ecg_pb2.VOLTAGE_UNIT_MILLIVOLT: "mV",
     ecg_pb2.VOLTAGE_UNIT_MICROVOLT: "uV",
@@ -58,7 +62,39 @@ def from_payload(payload: bytes) -> EcgInput:
 def _samples(samples: payload_pb2.StoredSamples) -> TypedSamples:
     return TypedSamples(
         leads=tuple(lead.name for lead in samples.leads),
-        values=tuple(np.frombuffer(lead.values, dtype="<f4") for lead in samples.leads),
+        values=tuple(map(_values, samples.leads)),
         rate=samples.rate_hz,
         unit=_UNITS.get(samples.unit, "unspecified"),
     )
+
+
+def _values(lead: payload_pb2.StoredLead) -> Signal:
+    """Return a lead's samples, (samples,) float32 in the unit of the message."""
+    if not lead.steps:
+        return np.frombuffer(lead.values, dtype="<f4")
+    if lead.values:
+        raise InvalidEcg(
+            "a lead has values and steps: send one of the two", reason="LEAD_SET", field=STEPS
+        )
+    if len(lead.steps) % 2:
+        raise InvalidEcg(
+            f"a lead's steps have {len(lead.steps)} bytes: each is an int16, so of two bytes",
+            reason="TRUNCATED_ECG",
+            field=STEPS,
+        )
+    return scaled(np.frombuffer(lead.steps, dtype="<i2"), lead.resolution)
+
+
+def scaled(steps: NDArray[np.int16], resolution: float) -> Signal:
+    """Return steps as float32, each multiplied in double precision and rounded once.
+
+    Raises:
+        InvalidEcg: if the resolution is no finite number above 0.
+    """
+    if not 0.0 < resolution < math.inf:
+        raise InvalidEcg(
+            f"a resolution of {resolution:g}: send what one step is in the unit of the message",
+            reason="UNIT",
+            field="ecg.samples.leads.resolution",
+        )
+    return (steps * resolution).astype(np.float32)

@@ -24,23 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x63\x61rdex/v1/ecg.proto\x12\tcardex.v1\"_\n\x03\x45\x63g\x12%\n\x07samples\x18\x01 \x01(\x0b\x32\x12.cardex.v1.SamplesH\x00\x12\'\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x17.cardex.v1.ClinicalFileH\x00\x42\x08\n\x06source\"`\n\x07Samples\x12\x1e\n\x05leads\x18\x01 \x03(\x0b\x32\x0f.cardex.v1.Lead\x12\x0f\n\x07rate_hz\x18\x02 \x01(\x01\x12$\n\x04unit\x18\x03 \x01(\x0e\x32\x16.cardex.v1.VoltageUnit\"$\n\x04Lead\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\"[\n\x0c\x43linicalFile\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\ncompanions\x18\x03 \x03(\x0b\x32\x18.cardex.v1.CompanionFile\".\n\rCompanionFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c*c\n\x0bVoltageUnit\x12\x1c\n\x18VOLTAGE_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n\x16VOLTAGE_UNIT_MILLIVOLT\x10\x01\x12\x1a\n\x16VOLTAGE_UNIT_MICROVOLT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x63\x61rdex/v1/ecg.proto\x12\tcardex.v1\"_\n\x03\x45\x63g\x12%\n\x07samples\x18\x01 \x01(\x0b\x32\x12.cardex.v1.SamplesH\x00\x12\'\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x17.cardex.v1.ClinicalFileH\x00\x42\x08\n\x06source\"`\n\x07Samples\x12\x1e\n\x05leads\x18\x01 \x03(\x0b\x32\x0f.cardex.v1.Lead\x12\x0f\n\x07rate_hz\x18\x02 \x01(\x01\x12$\n\x04unit\x18\x03 \x01(\x0e\x32\x16.cardex.v1.VoltageUnit\"G\n\x04Lead\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\x12\r\n\x05steps\x18\x03 \x01(\x0c\x12\x12\n\nresolution\x18\x04 \x01(\x01\"[\n\x0c\x43linicalFile\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\ncompanions\x18\x03 \x03(\x0b\x32\x18.cardex.v1.CompanionFile\".\n\rCompanionFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c*c\n\x0bVoltageUnit\x12\x1c\n\x18VOLTAGE_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n\x16VOLTAGE_UNIT_MILLIVOLT\x10\x01\x12\x1a\n\x16VOLTAGE_UNIT_MICROVOLT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardex.v1.ecg_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VOLTAGEUNIT']._serialized_start=408
-  _globals['_VOLTAGEUNIT']._serialized_end=507
+  _globals['_VOLTAGEUNIT']._serialized_start=443
+  _globals['_VOLTAGEUNIT']._serialized_end=542
   _globals['_ECG']._serialized_start=34
   _globals['_ECG']._serialized_end=129
   _globals['_SAMPLES']._serialized_start=131
   _globals['_SAMPLES']._serialized_end=227
   _globals['_LEAD']._serialized_start=229
-  _globals['_LEAD']._serialized_end=265
-  _globals['_CLINICALFILE']._serialized_start=267
-  _globals['_CLINICALFILE']._serialized_end=358
-  _globals['_COMPANIONFILE']._serialized_start=360
-  _globals['_COMPANIONFILE']._serialized_end=406
+  _globals['_LEAD']._serialized_end=300
+  _globals['_CLINICALFILE']._serialized_start=302
+  _globals['_CLINICALFILE']._serialized_end=393
+  _globals['_COMPANIONFILE']._serialized_start=395
+  _globals['_COMPANIONFILE']._serialized_end=441
 # @@protoc_insertion_point(module_scope)

@@ -35,12 +35,16 @@ class Samples(_message.Message):
     def __init__(self, leads: _Optional[_Iterable[_Union[Lead, _Mapping]]] = ..., rate_hz: _Optional[float] = ..., unit: _Optional[_Union[VoltageUnit, str]] = ...) -> None: ...
 
 class Lead(_message.Message):
-    __slots__ = ("name", "values")
+    __slots__ = ("name", "values", "steps", "resolution")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     values: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+    steps: bytes
+    resolution: float
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[_Iterable[float]] = ..., steps: _Optional[bytes] = ..., resolution: _Optional[float] = ...) -> None: ...
 
 class ClinicalFile(_message.Message):
     __slots__ = ("content", "name", "companions")

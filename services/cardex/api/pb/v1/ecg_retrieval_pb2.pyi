@@ -55,18 +55,20 @@ class SubmitEcgResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class SubmitBatchRequest(_message.Message):
-    __slots__ = ("item_id", "ecg", "question", "request_id", "priority")
+    __slots__ = ("item_id", "ecg", "question", "request_id", "priority", "any_order")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ECG_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    ANY_ORDER_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     ecg: _ecg_pb2.Ecg
     question: Question
     request_id: str
     priority: _job_pb2.Priority
-    def __init__(self, item_id: _Optional[str] = ..., ecg: _Optional[_Union[_ecg_pb2.Ecg, _Mapping]] = ..., question: _Optional[_Union[Question, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ...) -> None: ...
+    any_order: bool
+    def __init__(self, item_id: _Optional[str] = ..., ecg: _Optional[_Union[_ecg_pb2.Ecg, _Mapping]] = ..., question: _Optional[_Union[Question, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., any_order: _Optional[bool] = ...) -> None: ...
 
 class SubmitBatchResponse(_message.Message):
     __slots__ = ("item_id", "job", "error")

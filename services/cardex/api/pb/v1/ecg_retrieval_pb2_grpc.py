@@ -100,7 +100,8 @@ class EcgRetrievalServiceServicer:
 
     def SubmitBatch(self, request_iterator, context):
         """Submits many. Each item is acknowledged when it is durable, or refused with its own error; the
-        stream is flow-controlled, so memory does not grow with the archive. Scope: submit.
+        stream is flow-controlled, so memory does not grow with the archive. After a broken stream, send the
+        items that were not acknowledged again: with their request_ids none becomes a second job. Scope: submit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cardex/internal/v1/payload.proto\x12\x12\x63\x61rdex.internal.v1\"?\n\tStoredEcg\x12\x32\n\x07samples\x18\x01 \x01(\x0b\x32!.cardex.internal.v1.StoredSamples\"]\n\rStoredSamples\x12-\n\x05leads\x18\x01 \x03(\x0b\x32\x1e.cardex.internal.v1.StoredLead\x12\x0f\n\x07rate_hz\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\x05\"*\n\nStoredLead\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n cardex/internal/v1/payload.proto\x12\x12\x63\x61rdex.internal.v1\"?\n\tStoredEcg\x12\x32\n\x07samples\x18\x01 \x01(\x0b\x32!.cardex.internal.v1.StoredSamples\"]\n\rStoredSamples\x12-\n\x05leads\x18\x01 \x03(\x0b\x32\x1e.cardex.internal.v1.StoredLead\x12\x0f\n\x07rate_hz\x18\x02 \x01(\x01\x12\x0c\n\x04unit\x18\x03 \x01(\x05\"M\n\nStoredLead\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\x12\r\n\x05steps\x18\x03 \x01(\x0c\x12\x12\n\nresolution\x18\x04 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STOREDSAMPLES']._serialized_start=121
   _globals['_STOREDSAMPLES']._serialized_end=214
   _globals['_STOREDLEAD']._serialized_start=216
-  _globals['_STOREDLEAD']._serialized_end=258
+  _globals['_STOREDLEAD']._serialized_end=293
 # @@protoc_insertion_point(module_scope)

@@ -23,9 +23,13 @@ class StoredSamples(_message.Message):
     def __init__(self, leads: _Optional[_Iterable[_Union[StoredLead, _Mapping]]] = ..., rate_hz: _Optional[float] = ..., unit: _Optional[int] = ...) -> None: ...
 
 class StoredLead(_message.Message):
-    __slots__ = ("name", "values")
+    __slots__ = ("name", "values", "steps", "resolution")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VALUES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     name: str
     values: bytes
-    def __init__(self, name: _Optional[str] = ..., values: _Optional[bytes] = ...) -> None: ...
+    steps: bytes
+    resolution: float
+    def __init__(self, name: _Optional[str] = ..., values: _Optional[bytes] = ..., steps: _Optional[bytes] = ..., resolution: _Optional[float] = ...) -> None: ...
