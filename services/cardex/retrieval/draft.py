@@ -5,21 +5,14 @@ is as likely as its weight; the draft is the hit that is expected to agree most 
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+import numpy as np
+
 from cardex.domain.reports import Draft, DraftSentence, Hit
-from cardex.retrieval.wording import (
-    Gram,
-    Wording,
-    Words,
-    grams_of,
-    phrases_of,
-    wording_of,
-    words_of,
-)
+from cardex.retrieval.wording import Company, Wording, Words, gram_hashes, wording_of
 
 VOTERS = 50
 """How many of the nearest reports have a say; more changed little and cost time."""
@@ -67,17 +60,18 @@ def draft_of(near: Sequence[Hit], shown: int) -> Draft | None:
     hits = [voice for voice in voices if voice.report_id in ids]
     if not hits:
         return None
-    together: Counter[Gram] = Counter()
-    for voice in voices:
-        together.update(voice.wording.grams)
-    whole = [{words_of(text): text for text in phrases_of(hit.wording, together)} for hit in hits]
-    borne = [
-        {words: text for words, text in said.items() if _borne(words, voices)} for said in whole
+    company = Company([voice.wording for voice in voices])
+    whole = [company.phrases(hit.wording) for hit in hits]
+    phrases = list(dict.fromkeys(chain.from_iterable(whole)))
+    known = {
+        words: _borne(words, [voices[place] for place in np.flatnonzero(may)])
+        for words, may in zip(phrases, company.may_say(phrases), strict=True)
+    }
+    borne = [{words: text for words, text in said.items() if known[words]} for said in whole]
+    choices = [said for said in borne if said] or whole
+    chosen = choices[
+        _most_agreeing([tuple(chain.from_iterable(c)) for c in choices], company, voices)
     ]
-    chosen = max(
-        [said for said in borne if said] or whole,
-        key=lambda said: _expected_agreement(tuple(chain.from_iterable(said)), voices),
-    )
     return Draft(
         tuple(
             DraftSentence(text, tuple(hit.report_id for hit in hits if hit.wording.says(words)))
@@ -116,16 +110,13 @@ def _borne(words: Words, voices: Sequence[_Voice]) -> bool:
     return False
 
 
-def _expected_agreement(words: Words, voices: Sequence[_Voice]) -> float:
-    """Return the weighted sum of how much a text agrees with each report.
+def _most_agreeing(texts: Sequence[Words], company: Company, voices: Sequence[_Voice]) -> int:
+    """Return the place of the text whose weighted sum of agreement with the reports is largest.
 
     Two texts agree by the weighted harmonic mean of precision and recall, as in METEOR, of their
     words and word pairs.
     """
-    own = grams_of(words)
-    total = 0.0
-    for voice in voices:
-        other = voice.wording.grams
-        length = RECALL * len(other) + (1.0 - RECALL) * len(own)
-        total += voice.weight * len(own & other) / length
-    return total
+    sizes = np.array([len(gram_hashes(words)) for words in texts])
+    lengths = RECALL * company.sizes + (1.0 - RECALL) * sizes[:, None]  # (texts, reports)
+    weights = np.array([voice.weight for voice in voices])
+    return int(np.argmax((company.shared(texts) / lengths) @ weights))

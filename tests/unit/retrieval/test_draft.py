@@ -1,8 +1,11 @@
+import random
+
 import pytest
 
 from cardex.domain.reports import DRAFT_LABEL, Draft, Hit, Report
 from cardex.reports.language import language_of
 from cardex.retrieval.draft import VOTERS, draft_of
+from tests.helpers.slow_draft import slow_draft_of
 
 
 def hits(*texts: str, scores: tuple[float, ...] = (), counts: tuple[int, ...] = ()) -> list[Hit]:
@@ -158,3 +161,27 @@ def test_a_negation_stays_with_what_it_denies():
     texts = ["sinusrhythmus kein infarkt", "sinusrhythmus kein block", "sinusrhythmus infarkt"]
     assert said(*texts, shown=1) == ["sinusrhythmus"]
     assert said(*texts, shown=1, counts=(2, 1, 1)) == ["sinusrhythmus", "kein infarkt"]
+
+
+SAYINGS = (
+    "sinus rhythm", "no sinus rhythm", "left axis deviation", "q waves in v1 v2", "normales ekg",
+    "linkstyp", "kein infarkt", "sinusrhythmus", "unspezifische st-t veränderungen", "lvh",
+    "inferior myocardial infarction", "p-sinistrocardiale", "-", "st-senkung, st-senkung",
+)  # fmt: skip
+
+
+def text(chance: random.Random) -> str:
+    stop = chance.choice((".", ""))
+    joint = f"{stop} "
+    return joint.join(chance.choices(SAYINGS, k=chance.randint(1, 5))) + stop
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_draft_is_what_sets_and_counters_say(seed):
+    chance = random.Random(seed)
+    count = chance.choice((1, 3, 10, VOTERS + 3))
+    scores = tuple(sorted((chance.uniform(-0.1, 1.0) for _ in range(count)), reverse=True))
+    counts = tuple(chance.choices((0, 1, 2, 9), k=count))
+    near = hits(*(text(chance) for _ in range(count)), scores=scores, counts=counts)
+    for shown in (1, 10):
+        assert draft_of(near, shown) == slow_draft_of(near, shown)
