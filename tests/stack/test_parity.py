@@ -79,7 +79,9 @@ def test_the_reports_of_an_answer_are_the_best_of_the_nearest_of_all(
         hits = ecgs.Retrieve(request, timeout=30).answer.hits
         own = graphs.images(image[None])[0]
         near = np.argsort(-(reports @ own))[:VOTERS]
-        scores = reports[near] @ own + predictor.agreement(own, reports[near])
+        scores = reports[near] @ own + predictor.agreement(
+            predictor.probabilities(own), reports[near]
+        )
         best = np.argsort(-scores)[:20]
         np.testing.assert_allclose([hit.score for hit in hits], scores[best], atol=TOLERANCE)
         # Scores closer than the tolerance may change places.

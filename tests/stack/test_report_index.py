@@ -14,6 +14,7 @@ from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report
 from cardex.local_stack.milvus import milvus_process
 from cardex.local_stack.ports import HOST, free_ports
+from cardex.retrieval.memory_index import MemoryIndex
 from cardex.stores.report_index import KINDS, ReportIndex
 
 COUNT, DIMENSION = 600, 32
@@ -95,6 +96,18 @@ def test_the_nearest_reports_come_nearest_first(store, filled, vectors):
         expected = [f"r{number}" for number in np.argsort(-own)[:10]]
         assert [match.report_id for match in matches] == expected
         np.testing.assert_allclose([m.score for m in matches], np.sort(own)[::-1][:10], atol=1e-5)
+
+
+def test_an_index_in_memory_finds_what_milvus_finds(store, filled, vectors):
+    memory = MemoryIndex(store, COUNT)
+    memory.read(filled)
+    whole = memory.get(filled)
+    assert whole is not None
+    assert whole.reports == {report.report_id: report for report in some(0, COUNT)}
+    there, here = store.search(filled, vectors[:20], 10), whole.search(vectors[:20], 10)
+    assert [[m.report_id for m in row] for row in here] == [
+        [m.report_id for m in row] for row in there
+    ]
 
 
 def test_reports_come_by_id_and_page_by_page(store, filled):

@@ -116,9 +116,9 @@ class Predictor:
         prompts = [statement.prompt for statement in calibration.statements]
         return cls(calibration, encoder.embed_texts(model, prompts, Priority.STAT))
 
-    def probabilities(self, embedding: Embedding) -> NDArray[np.float64]:
-        """Return the probability of each statement, (statements,), for an (E,) ECG embedding."""
-        odds = self._slopes * (self._prompts @ embedding) + self._intercepts
+    def probabilities(self, embeddings: Embedding) -> NDArray[np.float64]:
+        """Return the probability of each statement: (..., E) embeddings to (..., statements)."""
+        odds = self._slopes * (embeddings @ self._prompts.T) + self._intercepts
         # This is the logistic function; in this form it does not overflow.
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
 
@@ -127,27 +127,32 @@ class Predictor:
         """Whether the model tells how reports' statements are read, so `agreement` may be asked."""
         return self._agreement is not None
 
-    def agreement(self, embedding: Embedding, reports: Embedding) -> NDArray[np.float64]:
+    def agreement(
+        self, probabilities: NDArray[np.float64], reports: Embedding
+    ) -> NDArray[np.float64]:
         """Return what agreeing statements add to the similarities of reports.
 
         Args:
-            embedding: (E,) of the ECG.
-            reports: (n, E) of the reports.
+            probabilities: (S,) of an ECG's statements, or (B, S) of several.
+            reports: (n, E) embeddings of the reports.
 
         Returns:
-            (n,): weight times expected Jaccard index of their statements.
+            (n,) or (B, n): weight times expected Jaccard index of their statements.
         """
         assert self._agreement is not None
         others = stated(reports, self._agreement, self._codes)
-        return self._agreement.weight * expected_jaccard(self.probabilities(embedding), others)
+        return self._agreement.weight * expected_jaccard(probabilities, others)
 
     def question(self, texts: Embedding) -> Embedding:
         """Return what reports are searched by for texts: (n, E) embeddings to (n, E)."""
         return texts if self._agreement is None else without_filling(texts, self._agreement)
 
-    def predict(self, embedding: Embedding) -> tuple[Prediction, ...]:
-        """Return the statements that are probable enough to be shown, the most probable first."""
-        probabilities = self.probabilities(embedding)
+    def predict(self, probabilities: NDArray[np.float64]) -> tuple[Prediction, ...]:
+        """Return the statements that are probable enough to be shown, the most probable first.
+
+        Args:
+            probabilities: (statements,) of one ECG.
+        """
         order = np.argsort(-probabilities, kind="stable")[:MAX_PREDICTIONS]
         return tuple(
             _prediction(self._statements[place], float(probabilities[place]))

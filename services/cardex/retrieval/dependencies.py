@@ -77,7 +77,9 @@ def assemble(settings: Settings) -> Dependencies:
         encoder=encoder,
         reports=reports,
         active_index=active_index,
-        retriever=Retriever(encoder, reports, cache, active_index),
+        retriever=Retriever(
+            encoder, reports, cache, active_index, whole_up_to=settings.memory_reports
+        ),
         index_writer=lambda: IndexWriter(
             encoder, reports, active_index, IndexLock(state, "index", INDEX_LEASE_S)
         ),

@@ -46,6 +46,7 @@ class QueryState:
     item: QueryItem
     stages: dict[str, float]
     vector: Embedding | None = None
+    probabilities: NDArray[np.float64] | None = None
     window: Signal | None = None
     image: Image | None = None
     matches: list[Match] = field(default_factory=list)

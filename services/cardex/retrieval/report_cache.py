@@ -1,12 +1,13 @@
-"""Reports kept in memory: a report that is near to one ECG is near to many."""
+"""Reports kept in memory: the whole index where it is small, else those that were near before."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from cardex.domain.ecg import Embedding
 from cardex.domain.index import IndexInfo, Match
 from cardex.domain.reports import Report
+from cardex.retrieval.memory_index import MemoryIndex
 from cardex.stores.report_index import ReportIndex
 
 T = TypeVar("T")
@@ -14,21 +15,37 @@ AT_ONCE = 500
 
 
 class ReportCache:
-    """Reports of the index in force, and their embeddings, each read once; for many threads."""
+    """Searches the index in force and reads its reports and embeddings; for many threads."""
 
     LIMIT = 50_000
+    """Reports, and embeddings, that are kept of an index that is not whole in memory."""
 
-    def __init__(self, store: ReportIndex) -> None:
-        """Read from `store` what is not there yet."""
+    def __init__(self, store: ReportIndex, whole_up_to: int = 0) -> None:
+        """Read from `store`; an index of up to `whole_up_to` reports is read as a whole."""
+        self._store = store
+        self._memory = MemoryIndex(store, whole_up_to)
         self._reports = _ById(store.get)
         self._embeddings = _ById(store.embeddings)
 
-    def get(self, index: IndexInfo, matches: Sequence[Match]) -> dict[str, Report]:
+    def search(self, index: IndexInfo, embeddings: Embedding, top_k: int) -> list[list[Match]]:
+        """Return the nearest reports of each of (B, E) embeddings, nearest first."""
+        whole = self._memory.get_or_begin(index)
+        if whole is not None:
+            return whole.search(embeddings, top_k)
+        return self._store.search(index, embeddings, top_k)
+
+    def get(self, index: IndexInfo, matches: Sequence[Match]) -> Mapping[str, Report]:
         """Return the reports of matches by id; those that were deleted meanwhile are left out."""
+        whole = self._memory.get(index)
+        if whole is not None:
+            return whole.reports
         return self._reports.get(index, (match.report_id for match in matches), self.LIMIT)
 
-    def embeddings(self, index: IndexInfo, report_ids: Iterable[str]) -> dict[str, Embedding]:
+    def embeddings(self, index: IndexInfo, report_ids: Iterable[str]) -> Mapping[str, Embedding]:
         """Return the embeddings of reports by id, (E,) float32; deleted ones are left out."""
+        whole = self._memory.get(index)
+        if whole is not None:
+            return whole.embeddings
         return self._embeddings.get(index, report_ids, self.LIMIT)
 
 

@@ -1,7 +1,7 @@
 """The nearest reports, put in order by how well each matches the ECG."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,8 @@ def agreeing(matches: Sequence[Match], agreement: NDArray[np.float64]) -> list[M
         agreement: (n,) what each one's statements add; see `inference.statements.Predictor`.
     """
     scored = [
-        replace(match, score=match.score + float(added))
-        for match, added in zip(matches, agreement, strict=True)
+        Match(match.report_id, match.score + added)
+        for match, added in zip(matches, agreement.tolist(), strict=True)
     ]
     return sorted(scored, key=lambda match: -match.score)  # equal ones stay in their order
 

@@ -1,12 +1,14 @@
 """A micro-batch of ECGs, or one text, to answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cardex.api.convert.jobs import encode_answer, from_cache
 from cardex.domain.errors import CardexError, InvalidQuestion
+from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import (
     MAX_TEXT,
     MAX_TOP_K,
@@ -21,6 +23,7 @@ from cardex.domain.quality import SignalQuality
 from cardex.domain.reports import Hit, Report
 from cardex.inference.encoder import Encoder
 from cardex.inference.novelty import OUT_OF_DISTRIBUTION
+from cardex.inference.statements import Predictor
 from cardex.retrieval.active_index import ActiveIndex, ServingSnapshot
 from cardex.retrieval.draft import VOTERS, draft_of
 from cardex.retrieval.findings import findings_of
@@ -51,14 +54,29 @@ class Retriever:
     """The way from ECG or text to the nearest reports. Used by many threads at once."""
 
     def __init__(
-        self, encoder: Encoder, store: ReportIndex, cache: AnswerCache, active_index: ActiveIndex
+        self,
+        encoder: Encoder,
+        store: ReportIndex,
+        cache: AnswerCache,
+        active_index: ActiveIndex,
+        *,
+        whole_up_to: int = 0,
     ) -> None:
-        """Answer with the given parts."""
+        """Answer with the given parts.
+
+        Args:
+            encoder: embeds ECGs and texts, and matches them.
+            store: the report index.
+            cache: of answers and embeddings.
+            active_index: which index answers.
+            whole_up_to: an index of up to so many reports is searched for ECGs in this process's
+                memory.
+        """
         self._encoder = encoder
         self._store = store
         self._cache = cache
         self._active_index = active_index
-        self._reports = ReportCache(store)
+        self._reports = ReportCache(store, whole_up_to)
 
     def cached(self, sha256: str, question: Question) -> EncodedAnswer | None:
         """Return the answer that is known already, even while Triton or Milvus is down or hangs."""
@@ -93,7 +111,7 @@ class Retriever:
         with timed(stages, "search"):
             matches = self._store.search(snapshot.index, embedding, top_k)[0]
             reports = self._reports.get(snapshot.index, matches)
-        return _answer(snapshot, _hits(as_found(matches), reports), stages)
+        return _answer(snapshot, _hits(as_found(matches), reports, top_k), stages)
 
     def by_ecg(
         self, batch: Sequence[QueryItem], priority: Priority
@@ -153,7 +171,7 @@ class Retriever:
             snapshot.model.version,
         )
 
-    def _search(self, queries: list[QueryState], snapshot: ServingSnapshot) -> dict[str, Report]:
+    def _search(self, queries: list[QueryState], snapshot: ServingSnapshot) -> Mapping[str, Report]:
         """Find what is near to each; returns the reports by id."""
         if not queries:
             return {}
@@ -161,34 +179,47 @@ class Retriever:
         with timed(stages, "search"):
             vectors = np.stack([query.vector for query in queries if query.vector is not None])
             count = max(_searched(query.item.question) for query in queries)
-            found = self._store.search(snapshot.index, vectors, count)
+            found = self._reports.search(snapshot.index, vectors, count)
             reports = self._reports.get(snapshot.index, [match for row in found for match in row])
             for query, matches in zip(queries, found, strict=True):
                 there = [match for match in matches if match.report_id in reports]
                 query.matches = there[: _searched(query.item.question)]
-            self._order_by_agreement(queries, snapshot)
+            if snapshot.predictor is not None:
+                probabilities = snapshot.predictor.probabilities(vectors)  # (B, statements)
+                for query, row in zip(queries, probabilities, strict=True):
+                    query.probabilities = row
+                self._order_by_agreement(queries, probabilities, snapshot.predictor, snapshot.index)
         for query in queries:
             query.stages |= stages
         return reports
 
-    def _order_by_agreement(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
+    def _order_by_agreement(
+        self,
+        queries: list[QueryState],
+        probabilities: NDArray[np.float64],
+        predictor: Predictor,
+        index: IndexInfo,
+    ) -> None:
         """Add to each score how well the statements agree, where the model tells how."""
-        predictor = snapshot.predictor
-        if predictor is None or not predictor.agrees:
+        if not predictor.agrees:
             return
-        ids = {match.report_id for query in queries for match in query.matches}
-        vectors = self._reports.embeddings(snapshot.index, ids)
-        for query in queries:
-            there = [match for match in query.matches if match.report_id in vectors]
-            if there and query.vector is not None:
-                own = np.stack([vectors[match.report_id] for match in there])
-                query.matches = agreeing(there, predictor.agreement(query.vector, own))
+        wanted = {match.report_id for query in queries for match in query.matches}
+        vectors = self._reports.embeddings(index, wanted)
+        ids = sorted(wanted & vectors.keys())
+        if not ids:
+            return
+        places = {report_id: place for place, report_id in enumerate(ids)}
+        own = np.stack([vectors[report_id] for report_id in ids])  # (n, E)
+        agreement = predictor.agreement(probabilities, own)  # (B, n)
+        for query, added in zip(queries, agreement, strict=True):
+            there = [match for match in query.matches if match.report_id in places]
+            query.matches = agreeing(there, added[[places[match.report_id] for match in there]])
 
     def _match(
         self,
         queries: list[QueryState],
         snapshot: ServingSnapshot,
-        reports: dict[str, Report],
+        reports: Mapping[str, Report],
         priority: Priority,
     ) -> None:
         """Ask the matcher about the nearest reports of each."""
@@ -211,13 +242,13 @@ class Retriever:
             query.stages |= stages
 
     def _write(
-        self, queries: list[QueryState], snapshot: ServingSnapshot, reports: dict[str, Report]
+        self, queries: list[QueryState], snapshot: ServingSnapshot, reports: Mapping[str, Report]
     ) -> None:
         """Make each answer, encode it once, and cache it."""
         answers: dict[str, bytes] = {}
         for query in queries:
             question = query.item.question
-            near = _hits(_ranked(query, snapshot), reports)
+            near = _hits(_ranked(query, snapshot), reports, question.top_k)
             plain = _answer(snapshot, near[: question.top_k], query.stages)
             query.outcome = encode_answer(_with_ecg(plain, near, query, snapshot))
             answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
@@ -234,11 +265,13 @@ def _with_ecg(
     answer: Answer, near: Sequence[Hit], query: QueryState, snapshot: ServingSnapshot
 ) -> Answer:
     """Add what is said of the ECG itself; `near` are the answer's hits and those after them."""
-    predictor, vector = snapshot.predictor, query.vector
+    predictor, probabilities = snapshot.predictor, query.probabilities
     return replace(
         answer,
         quality=_with_novelty(query, snapshot),
-        predictions=predictor.predict(vector) if predictor and vector is not None else (),
+        predictions=predictor.predict(probabilities)
+        if predictor is not None and probabilities is not None
+        else (),
         draft=draft_of(near, len(answer.hits)),
     )
 
@@ -265,15 +298,23 @@ def _answer(snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, 
     )
 
 
-def _hits(ranked: Sequence[Ranked], reports: dict[str, Report]) -> tuple[Hit, ...]:
+def _hits(ranked: Sequence[Ranked], reports: Mapping[str, Report], shown: int) -> tuple[Hit, ...]:
+    """Return what was found with its reports; those that are shown name few of their records."""
     there = [found for found in ranked if found.report_id in reports]
     return tuple(
-        Hit(_shown(reports[found.report_id]), round(found.score, 6), rank, found.match)
+        Hit(
+            _shown(reports[found.report_id]) if rank <= shown else reports[found.report_id],
+            round(found.score, 6),
+            rank,
+            found.match,
+        )
         for rank, found in enumerate(there, start=1)
     )
 
 
 def _shown(report: Report) -> Report:
+    if len(report.record_ids) <= SHOWN_RECORD_IDS:
+        return report
     return replace(report, record_ids=report.record_ids[:SHOWN_RECORD_IDS])
 
 

@@ -163,7 +163,7 @@ def test_extreme_odds_do_not_overflow():
 
 def test_probable_statements_are_shown_the_most_probable_first():
     found = predictor(statement("A", 0.0, 0.0), statement("B", 0.0, 2.0), statement("C", 0.0, -9.0))
-    assert found.predict(text_vector("x")) == (
+    assert found.predict(found.probabilities(text_vector("x"))) == (
         Prediction("B", "B in words", "17", 0.8808),
         Prediction("A", "A in words", "17", 0.5),
     )
@@ -171,7 +171,8 @@ def test_probable_statements_are_shown_the_most_probable_first():
 
 def test_no_more_are_shown_than_can_be_read():
     many = [statement(str(number), 0.0, number / 10) for number in range(30)]
-    found = predictor(*many).predict(text_vector("x"))
+    all_of_them = predictor(*many)
+    found = all_of_them.predict(all_of_them.probabilities(text_vector("x")))
     assert len(found) == MAX_PREDICTIONS
     assert found[0].code == "29"
     assert all(prediction.probability >= MIN_PROBABILITY for prediction in found)

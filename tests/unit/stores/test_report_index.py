@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -81,7 +82,7 @@ class FakeMilvus:
     def search(self, name, *, search_params, **_):
         self._read(name)
         self.searched.append((name, search_params))
-        return [[{"report_id": "r1", "distance": 0.5}]]
+        return [SimpleNamespace(ids=["r1"], distances=[0.5])]
 
     def query(self, name, *, consistency_level="", **_):
         self._read(name)

@@ -1,0 +1,122 @@
+"""A small report index, whole in this process's memory: searched exactly, without a call."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cardex.domain.ecg import Embedding
+from cardex.domain.errors import CardexError
+from cardex.domain.index import IndexInfo, Match
+from cardex.domain.reports import Report
+from cardex.stores.report_index import ReportIndex
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+"""After a failed reading the next one begins so much later; Milvus is searched meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WholeIndex:
+    """All reports of one generation of an index.
+
+    Attributes:
+        generation: of the index.
+        reports: by id.
+        embeddings: (dimension,) float32 by report id.
+        columns: (dimension, reports) float32, in the order of `reports`.
+    """
+
+    generation: str
+    reports: Mapping[str, Report] = field(repr=False)
+    embeddings: Mapping[str, Embedding] = field(repr=False)
+    columns: NDArray[np.float32] = field(repr=False)
+    _ids: Sequence[str] = field(repr=False)
+
+    @classmethod
+    def of(cls, generation: str, reports: Sequence[Report], embeddings: Embedding) -> "WholeIndex":
+        """Hold reports with their (reports, dimension) embeddings."""
+        ids = [report.report_id for report in reports]
+        return cls(
+            generation,
+            dict(zip(ids, reports, strict=True)),
+            dict(zip(ids, embeddings, strict=True)),
+            np.ascontiguousarray(embeddings.T),
+            ids,
+        )
+
+    def search(self, embeddings: Embedding, top_k: int) -> list[list[Match]]:
+        """Return the nearest reports of each of (B, dimension) embeddings, nearest first."""
+        scores = embeddings @ self.columns  # (B, reports)
+        count = min(top_k, len(self._ids))
+        near = np.argpartition(scores, len(self._ids) - count, axis=1)[:, -count:]
+        found = np.take_along_axis(scores, near, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        places = np.take_along_axis(near, order, axis=1).tolist()
+        ordered = np.take_along_axis(found, order, axis=1).tolist()
+        return [
+            [Match(self._ids[place], score) for place, score in zip(row, values, strict=True)]
+            for row, values in zip(places, ordered, strict=True)
+        ]
+
+
+class MemoryIndex:
+    """Keeps the index in force in memory as long as it is small; used by many threads."""
+
+    def __init__(self, store: ReportIndex, limit: int) -> None:
+        """Read indexes of up to `limit` reports from `store`; with 0 none."""
+        self._store = store
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._whole: WholeIndex | None = None
+        self._reading = ""
+        self._not_before = 0.0
+
+    def get(self, index: IndexInfo) -> WholeIndex | None:
+        """Return the index; None while it is not in memory."""
+        whole = self._whole
+        return whole if whole is not None and whole.generation == index.generation else None
+
+    def get_or_begin(self, index: IndexInfo) -> WholeIndex | None:
+        """Return the index; None while it is not in memory, and its reading begins."""
+        whole = self.get(index)
+        if whole is None and self._limit and self._may_read(index):
+            reading = threading.Thread(target=self.read, args=(index,), name="memory-index")
+            reading.daemon = True
+            reading.start()
+        return whole
+
+    def _may_read(self, index: IndexInfo) -> bool:
+        with self._lock:
+            if self._reading == index.generation or time.monotonic() < self._not_before:
+                return False
+            self._reading = index.generation
+            return True
+
+    def read(self, index: IndexInfo) -> None:
+        """Read an index; one that is too large or cannot be read leaves none in memory."""
+        whole = None
+        try:
+            whole = self._read(index)
+        except CardexError as error:
+            logger.warning("the index is not in memory: %s", error.message)
+            self._not_before = time.monotonic() + RETRY_S
+            self._reading = ""
+        with self._lock:
+            if self._reading in ("", index.generation):  # else a newer one is on its way
+                self._whole = whole
+
+    def _read(self, index: IndexInfo) -> WholeIndex | None:
+        if not 0 < self._store.count(index) <= self._limit:
+            return None
+        reports: list[Report] = []
+        vectors: list[Embedding] = []
+        for some, embeddings in self._store.embedded_pages(index):
+            reports += some
+            vectors.append(embeddings)
+        return WholeIndex.of(index.generation, reports, np.concatenate(vectors))
