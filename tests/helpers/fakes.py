@@ -1,6 +1,6 @@
 """Stand-ins for the remote parts, that keep what they are given and can be made to fail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import cast
@@ -330,14 +330,25 @@ class FakeJobs:
         self.waiting = [a_job(job_id) for job_id in payloads]
         self._payloads = payloads
         self.claimed: list[list[str]] = []
+        self.idle_s: list[float] = []
+        self.waited: list[float] = []
+        self.on_wait: Callable[[], None] = lambda: None
         self.results: dict[str, bytes | JobError] = {}
         self.returned: dict[str, tuple[JobError, bool]] = {}
         self.lost: set[str] = set()
 
-    def claim(self, priority: Priority, count: int) -> list[Claim]:
+    def claim(
+        self, priority: Priority, count: int, token: str = "token", idle_s: float = 0.0
+    ) -> list[Claim]:
+        self.idle_s.append(idle_s)
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         self.claimed.append([job.job_id for job in taken])
-        return [Claim(job, "token", self._payloads[job.job_id]) for job in taken]
+        return [Claim(job, token, self._payloads[job.job_id]) for job in taken]
+
+    def wait(self, priority: Priority, seconds: float) -> bool:
+        self.waited.append(seconds)
+        self.on_wait()
+        return bool(self.waiting)
 
     def finish(self, results) -> list[bool]:
         done = []

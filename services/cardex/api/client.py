@@ -265,9 +265,19 @@ class Client:
             with_answers: send the answer with the final state.
             timeout_s: how long to watch, in seconds; without end where left out.
         """
-        request = pb.WatchJobsRequest(job_ids=job_ids, cursor=cursor, with_answers=with_answers)
+        request = pb.WatchJobsRequest(
+            job_ids=job_ids, cursor=cursor, with_answers=with_answers, many=True
+        )
         with self._translated():
-            yield from self._ecgs.WatchJobs(request, timeout=timeout_s, metadata=self._metadata)
+            for response in self._ecgs.WatchJobs(
+                request, timeout=timeout_s, metadata=self._metadata
+            ):
+                if response.HasField("job"):  # a gateway that knows no `many`
+                    yield response
+                for number, job in enumerate(response.jobs, start=1):
+                    # Who goes on from any but the last is sent the others again.
+                    cursor = response.cursor if number == len(response.jobs) else cursor
+                    yield pb.WatchJobsResponse(job=job, cursor=cursor)
 
     def finished(self, job_ids: Sequence[str], timeout_s: float) -> Iterator[job_pb2.Job]:
         """Yield each of the jobs when it is final, with its answer."""

@@ -1,5 +1,6 @@
 """Jobs and answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -179,9 +180,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """One queue now: waiting jobs, the age of the oldest in seconds, running jobs."""
+    """One queue now.
+
+    Attributes:
+        priority: which.
+        depth: jobs that wait.
+        oldest_age_s: how long the oldest of them has waited, in seconds.
+        running: jobs that a worker holds.
+        waiting: jobs that wait, by owner.
+    """
 
     priority: Priority
     depth: int
     oldest_age_s: float
     running: int
+    waiting: Mapping[str, int] = field(default_factory=dict)

@@ -46,8 +46,11 @@ class Settings(BaseSettings):
 
     # Limits.
     max_payload_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
-    max_backlog: int = Field(100_000, ge=1)
+    max_backlog: int = Field(100_000, ge=1)  # jobs that may wait in a queue, of all API keys
+    max_backlog_per_key: int = Field(50_000, ge=1)
     rate_per_s: float = Field(1000.0, gt=0)  # of one API key, through one gateway process
+    rate_total_per_s: float = Field(5000.0, gt=0)  # of all of them
+    state_watermark: float = Field(0.8, gt=0, le=1)  # from here on only STAT is taken in
     max_attempts: int = Field(5, ge=1)
     lease_s: float = Field(10.0, ge=1.0)
     latch_s: float = Field(3.0, ge=0.5)

@@ -7,28 +7,37 @@ from cardex.domain.errors import Overloaded, PayloadTooLarge
 
 
 class RateLimit:
-    """Token buckets of one second's worth, one for each caller.
+    """Token buckets of one second's worth, one for each caller and one for all.
 
     They are in this process's memory: with several gateways a caller may submit as much through
     each.
     """
 
-    def __init__(self, per_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Allow `per_s` submissions a second to each caller."""
+    def __init__(
+        self, per_s: float, total_per_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Allow `per_s` submissions a second to each caller, and `total_per_s` to all together."""
         self._per_s = per_s
+        self._total_per_s = total_per_s
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._buckets: dict[str | None, tuple[float, float]] = {}
 
     def wait_s(self, name: str) -> float:
         """Take one token; returns how long to wait for it, 0 when it was there."""
-        now, full = self._clock(), max(self._per_s, 1.0)
+        now = self._clock()
+        own, own_wait_s = self._tokens(name, self._per_s, now)
+        total, total_wait_s = self._tokens(None, self._total_per_s, now)
+        wait_s = max(own_wait_s, total_wait_s)
+        taken = 0.0 if wait_s else 1.0
+        self._buckets |= {name: (own - taken, now), None: (total - taken, now)}
+        return wait_s
+
+    def _tokens(self, name: str | None, per_s: float, now: float) -> tuple[float, float]:
+        """Return the tokens of a bucket, and how long to wait until it has one."""
+        full = max(per_s, 1.0)
         tokens, since = self._buckets.get(name, (full, now))
-        tokens = min(full, tokens + (now - since) * self._per_s) - 1.0
-        if tokens >= 0.0:
-            self._buckets[name] = (tokens, now)
-            return 0.0
-        self._buckets[name] = (tokens + 1.0, now)
-        return -tokens / self._per_s
+        tokens = min(full, tokens + (now - since) * per_s)
+        return tokens, max(0.0, 1.0 - tokens) / per_s
 
     def check(self, name: str) -> None:
         """Take one token.
@@ -39,8 +48,9 @@ class RateLimit:
         delay = self.wait_s(name)
         if delay > 0.0:
             raise Overloaded(
-                f"more than {self._per_s:g} submissions a second through one gateway: send"
-                f" slower, or use SubmitBatch",
+                f"more than {self._per_s:g} submissions a second of one key, or"
+                f" {self._total_per_s:g} of all, through one gateway: send slower, or use"
+                " SubmitBatch",
                 reason="RATE_LIMIT",
                 retry_after_s=delay,
             )

@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection
 
 from cardex.api.bind import check_bind, server_credentials
 from cardex.api.channel import MARGIN_BYTES
-from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, report_index_pb2_grpc
+from cardex.api.pb.v1 import report_index_pb2_grpc
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.settings import Settings
 from cardex.gateway.auth import AuthInterceptor
@@ -22,6 +22,8 @@ from cardex.gateway.keys import KeyRing
 from cardex.gateway.report_index import ReportIndexService
 from cardex.gateway.submissions import SubmissionService
 from cardex.gateway.threads import SlowCalls
+from cardex.gateway.waiting import AnswerWaiter
+from cardex.gateway.watches import JobWatches
 from cardex.retrieval.dependencies import Dependencies, assemble
 from cardex.stores.job_events import JobEvents
 from cardex.telemetry import mark_ready, serve_metrics
@@ -98,11 +100,12 @@ def _server(
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ]
     slow = SlowCalls()
-    submissions = SubmissionService(settings, dependencies, events, monitor)
+    submissions = SubmissionService(settings, dependencies, monitor)
+    waiter = AnswerWaiter(submissions, dependencies.jobs, events, monitor)
+    watches = JobWatches(dependencies.jobs, events)
     server = grpc.aio.server(interceptors=[AuthInterceptor(keys)], options=options)
-    ecg_retrieval_pb2_grpc.add_EcgRetrievalServiceServicer_to_server(
-        EcgRetrievalService(settings, dependencies, submissions, events, slow), server
-    )
+    ecgs = EcgRetrievalService(settings, dependencies, submissions, waiter, watches, slow)
+    server.add_generic_rpc_handlers((ecgs.handlers(),))
     report_index_pb2_grpc.add_ReportIndexServiceServicer_to_server(
         ReportIndexService(dependencies, monitor, slow), server
     )

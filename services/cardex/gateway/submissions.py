@@ -2,25 +2,24 @@
 
 import asyncio
 import logging
-import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-from cardex.api.convert.ecg import to_payload
+from google.protobuf.message import DecodeError
+
+from cardex.api.convert.ecg import payload_of
 from cardex.api.convert.jobs import priority_of, question_of
+from cardex.api.pb.internal.v1.envelope_pb2 import BatchEnvelope, EcgEnvelope
 from cardex.api.pb.v1 import ecg_retrieval_pb2
 from cardex.domain.errors import (
     CardexError,
-    DeadlineExceeded,
     IndexMissing,
     InvalidQuestion,
-    JobCancelled,
-    JobFailed,
-    Overloaded,
+    JobNotFound,
     VersionMismatch,
 )
-from cardex.domain.jobs import MAX_REQUEST_ID, EncodedAnswer, Job, JobState, Priority
+from cardex.domain.jobs import MAX_REQUEST_ID, Job, JobState, Priority, Question
 from cardex.domain.settings import Settings
 from cardex.gateway.health import HealthMonitor
 from cardex.gateway.keys import Principal
@@ -28,54 +27,48 @@ from cardex.gateway.metrics import CACHE
 from cardex.gateway.rate_limit import RateLimit, check_size
 from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.retriever import check_question
-from cardex.stores.job_events import JobEvents
 from cardex.stores.job_queue import Submission, Submitted
 
 logger = logging.getLogger(__name__)
 
 BEDSIDE_THREADS = 32
+ARCHIVE_THREADS = 2
 
-Request = (
-    ecg_retrieval_pb2.RetrieveRequest
-    | ecg_retrieval_pb2.SubmitEcgRequest
-    | ecg_retrieval_pb2.SubmitBatchRequest
-)
+Envelope = EcgEnvelope | BatchEnvelope
+Taken = Job | CardexError
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An ECG that was taken in: its answer where that is known, else its job."""
+    """An ECG that was taken in: its answer's bytes where these are known, else its job."""
 
-    answer: EncodedAnswer | None
+    answer: bytes | None
     submitted: Submitted | None
 
 
 class SubmissionService:
-    """Checks, looks up and submits; all of one ECG's blocking work is one visit to a thread."""
+    """Checks, looks up and submits; the blocking work of one unit is one visit to a thread."""
 
     def __init__(
-        self,
-        settings: Settings,
-        dependencies: Dependencies,
-        events: JobEvents,
-        health: HealthMonitor,
+        self, settings: Settings, dependencies: Dependencies, health: HealthMonitor
     ) -> None:
         """Take ECGs in for `dependencies`."""
         self._settings = settings
         self._dependencies = dependencies
-        self._events = events
         self._health = health
-        self._rate = RateLimit(settings.rate_per_s)
-        # Known answers must not wait behind submissions that a hanging state store holds up.
+        self._rate = RateLimit(settings.rate_per_s, settings.rate_total_per_s)
+        # Known answers must not wait behind submissions that a hanging state store holds up, and
+        # one ECG not behind the units of archives.
         self._bedside = ThreadPoolExecutor(BEDSIDE_THREADS, thread_name_prefix="bedside")
+        self._archive = ThreadPoolExecutor(ARCHIVE_THREADS, thread_name_prefix="archive")
 
-    def submission(self, request: Request, caller: Principal, default: Priority) -> Submission:
-        """Return what the request asks for, checked as far as no clinical file is parsed.
+    def submission(self, request: Envelope, caller: Principal, default: Priority) -> Submission:
+        """Return what a request asks for, checked as far as no sample and no file is parsed.
 
         Raises:
             CardexError: InvalidInput or PayloadTooLarge, with the field.
         """
-        payload = to_payload(request.ecg)
+        payload = payload_of(request.ecg)
         check_size(payload, self._settings.max_payload_bytes)
         if len(request.request_id) > MAX_REQUEST_ID:
             raise InvalidQuestion(
@@ -87,7 +80,7 @@ class SubmissionService:
             owner=caller.name,
             priority=priority_of(request.priority, default),
             payload=payload,
-            question=check_question(question_of(request.question)),
+            question=check_question(_question(request.question)),
             request_id=request.request_id,
         )
 
@@ -100,158 +93,129 @@ class SubmissionService:
         while (delay := self._rate.wait_s(caller.name)) > 0.0:
             await asyncio.sleep(delay)
 
-    async def submit(self, request: Request, caller: Principal, default: Priority) -> Job:
-        """Make the ECG a job, answered at once where the answer is known.
+    async def submit_one(self, request: Envelope, caller: Principal, default: Priority) -> Job:
+        """Make an ECG a job, answered at once where the answer is known.
 
         Raises:
             CardexError: InvalidInput, PayloadTooLarge, RequestIdReused, Overloaded, Unavailable, or
                 what does not fit together.
         """
-        return await asyncio.to_thread(self._submit, request, caller, default)
+        running = asyncio.get_running_loop()
+        (taken,) = await running.run_in_executor(
+            self._bedside, self.take, [request], caller, default
+        )
+        if isinstance(taken, CardexError):
+            raise taken
+        return taken
 
-    async def submit_patiently(self, request: Request, caller: Principal, default: Priority) -> Job:
-        """Submit an item of a stream, waiting while the queue or the store is full.
+    async def submit_unit(self, unit: Sequence[Envelope], caller: Principal) -> list[Taken]:
+        """Make ECGs of an archive jobs, all at once.
 
-        Raises:
-            CardexError: what `submit` raises, but for Overloaded.
+        Returns:
+            For each its job, or why there is none: what `submit_one` raises.
         """
-        while True:
-            try:
-                return await self.submit(request, caller, default)
-            except Overloaded as error:
-                await asyncio.sleep(error.retry_after_s or 1.0)
-
-    def _submit(self, request: Request, caller: Principal, default: Priority) -> Job:
-        submission = self.submission(request, caller, default)
-        answer = self._known(submission)
-        if answer is None:
-            self._refuse_what_cannot_end()
-        message = answer.message if answer else None
-        submitted = self._enqueue(submission, message)
-        if not submitted.is_new:
-            return self._dependencies.jobs.get(submitted.job_id)
-        return Job(
-            job_id=submitted.job_id,
-            owner=submission.owner,
-            state=JobState.SUCCEEDED if answer else JobState.QUEUED,
-            priority=submission.priority,
-            payload=submission.sha256,
-            question=submission.question,
-            attempts=0,
-            submitted=submitted.at,
-            updated=submitted.at,
-            answer=message,
+        running = asyncio.get_running_loop()
+        return await running.run_in_executor(
+            self._archive, self.take, unit, caller, Priority.ROUTINE
         )
 
-    def _known(self, submission: Submission) -> EncodedAnswer | None:
-        """Return the answer that the cache has."""
-        retriever = self._dependencies.retriever
-        answer = retriever.cached(submission.sha256, submission.question)
-        CACHE.labels("miss" if answer is None else "hit").inc()
-        return answer
+    def begin(self, request: Envelope, caller: Principal) -> "asyncio.Future[Accepted]":
+        """Begin to take in an ECG that somebody waits for.
 
-    def _refuse_what_cannot_end(self) -> None:
+        It ends even if the caller goes away, and fails as `submit_one`, or because a part is down.
+        """
+        running = asyncio.get_running_loop()
+        return running.run_in_executor(self._bedside, self._accept, request, caller)
+
+    def take(
+        self, requests: Sequence[Envelope], caller: Principal, default: Priority
+    ) -> list[Taken]:
+        """Check, look up and submit requests: one look-up of known answers, one durable step."""
+        taken: dict[int, Taken] = {}
+        submissions: dict[int, Submission] = {}
+        for place, request in enumerate(requests):
+            try:
+                submissions[place] = self.submission(request, caller, default)
+            except CardexError as error:
+                taken[place] = error
+        try:
+            self._submit(submissions, taken)
+        except CardexError as error:  # the state store: nothing of this unit was stored
+            taken |= {place: error for place in submissions if place not in taken}
+        return [taken[place] for place in range(len(requests))]
+
+    def _submit(self, submissions: dict[int, Submission], taken: dict[int, Taken]) -> None:
+        answers = dict(zip(submissions, self._known(list(submissions.values())), strict=True))
+        unknown = [place for place, answer in answers.items() if answer is None]
+        if unknown and (error := self._cannot_end()):
+            taken |= dict.fromkeys(unknown, error)
+        asked = {place: one for place, one in submissions.items() if place not in taken}
+        outcomes = self._dependencies.jobs.submit([(one, answers[at]) for at, one in asked.items()])
+        known = {}
+        for (place, one), outcome in zip(asked.items(), outcomes, strict=True):
+            if isinstance(outcome, CardexError):
+                taken[place] = outcome
+            elif outcome.is_new:
+                taken[place] = _new_job(one, outcome, answers[place])
+            else:
+                known[place] = outcome.job_id
+        for place, job in zip(
+            known, self._dependencies.jobs.find(list(known.values())), strict=True
+        ):
+            taken[place] = job or JobNotFound(
+                "the job of this request_id has just expired: try again"
+            )
+
+    def _known(self, submissions: Sequence[Submission]) -> list[bytes | None]:
+        """Return the answers that the cache has."""
+        asked = [(one.sha256, one.question) for one in submissions]
+        found = self._dependencies.retriever.cached(asked)
+        hits = sum(answer is not None for answer in found)
+        CACHE.labels("hit").inc(hits)
+        CACHE.labels("miss").inc(len(found) - hits)
+        return [answer.message if answer else None for answer in found]
+
+    def _cannot_end(self) -> CardexError | None:
         """A part that is down comes back and the job waits; a mismatch needs the operator."""
         try:
             self._health.require()
-        except (VersionMismatch, IndexMissing):
-            raise
+        except (VersionMismatch, IndexMissing) as error:
+            return error
         except CardexError as error:
             logger.debug("the job will wait: %s", error.reason)
+        return None
 
-    def _enqueue(self, submission: Submission, answer: bytes | None) -> Submitted:
-        (outcome,) = self._dependencies.jobs.submit([(submission, answer)])
-        if isinstance(outcome, CardexError):
-            raise outcome
-        return outcome
-
-    async def retrieve(
-        self, request: Request, caller: Principal, timeout_s: float
-    ) -> tuple[EncodedAnswer, str]:
-        """Submit and wait; returns the answer and the job's id, "" where no job was needed.
-
-        A job that nobody can find again, because it has no request_id, is cancelled when its caller
-        goes away.
-
-        Raises:
-            CardexError: the job's own error, DeadlineExceeded, or what `submit` raises.
-        """
-        loop = asyncio.get_running_loop()
-        taking = loop.run_in_executor(self._bedside, self._take, request, caller)
-        submitted: Submitted | None = None
-        try:
-            accepted = await asyncio.shield(taking)
-            if accepted.answer is not None:
-                return accepted.answer, ""
-            submitted = accepted.submitted
-            assert submitted is not None
-            job = await self._final(submitted, timeout_s)
-        except (TimeoutError, asyncio.CancelledError, CardexError) as error:
-            if not request.request_id:
-                await self._cancel_unfinished(taking)
-            if not isinstance(error, TimeoutError):
-                raise
-            raise DeadlineExceeded(
-                f"no answer within {timeout_s:.1f} s: allow more, or submit with a request_id and"
-                " ask again",
-                retry_after_s=5.0,
-            ) from error
-        return _answer_of(job), job.job_id
-
-    def _take(self, request: Request, caller: Principal) -> Accepted:
+    def _accept(self, request: Envelope, caller: Principal) -> Accepted:
         submission = self.submission(request, caller, Priority.STAT)
-        answer = self._known(submission)
+        (answer,) = self._known([submission])
         if answer is not None:
             return Accepted(answer, None)
         self._health.require()
-        return Accepted(None, self._enqueue(submission, None))
-
-    async def _cancel_unfinished(self, taking: "asyncio.Future[Accepted]") -> None:
-        """Cancel the job of a call that ended, even if it ended before its job was made."""
-        await asyncio.wait([taking])
-        if taking.exception() is None and (submitted := taking.result().submitted):
-            await asyncio.shield(asyncio.to_thread(self._cancel, submitted.job_id))
-
-    def _cancel(self, job_id: str) -> None:
-        try:
-            self._dependencies.jobs.cancel(job_id)
-        except CardexError as error:
-            logger.warning("not cancelled: %s", error.reason, extra={"job_id": job_id})
-
-    async def _final(self, submitted: Submitted, timeout_s: float) -> Job:
-        job_id, jobs = submitted.job_id, self._dependencies.jobs
-        deadline = time.monotonic() + timeout_s
-        look = not submitted.is_new
-        while True:
-            with self._events.ending(job_id) as ended:
-                if look:
-                    job = await asyncio.to_thread(jobs.get, job_id)
-                    if job.state.final:
-                        return job
-                await self._end_or_outage(ended, deadline - time.monotonic())
-            look = True  # the wait also ends where an event may have been missed
-
-    async def _end_or_outage(self, ended: asyncio.Future[None], timeout_s: float) -> None:
-        """Wait for the job's end, but not through an outage that lasts."""
-        outage = asyncio.create_task(self._health.lasting_outage.wait())
-        either: set[asyncio.Future[Any]] = {ended, outage}
-        try:
-            done, _ = await asyncio.wait(
-                either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            outage.cancel()
-        if not done:
-            raise TimeoutError
-        if ended not in done:
-            self._health.require()
+        (outcome,) = self._dependencies.jobs.submit([(submission, None)])
+        if isinstance(outcome, CardexError):
+            raise outcome
+        return Accepted(None, outcome)
 
 
-def _answer_of(job: Job) -> EncodedAnswer:
-    if job.answer is not None:
-        return EncodedAnswer(job.answer)
-    if job.state is JobState.CANCELLED:
-        raise JobCancelled(f"job {job.job_id} was cancelled")
-    if job.error is None:
-        raise JobFailed(f"job {job.job_id} failed without a reason")
-    raise job.error.to_error()
+def _question(message: bytes) -> Question:
+    try:
+        return question_of(ecg_retrieval_pb2.Question.FromString(message))
+    except DecodeError as error:
+        raise InvalidQuestion(
+            "the question is no cardex.v1.Question message", reason="QUESTION", field="question"
+        ) from error
+
+
+def _new_job(submission: Submission, submitted: Submitted, answer: bytes | None) -> Job:
+    return Job(
+        job_id=submitted.job_id,
+        owner=submission.owner,
+        state=JobState.QUEUED if answer is None else JobState.SUCCEEDED,
+        priority=submission.priority,
+        payload=submission.sha256,
+        question=submission.question,
+        attempts=0,
+        submitted=submitted.at,
+        updated=submitted.at,
+        answer=answer,
+    )

@@ -65,6 +65,8 @@ def assemble(settings: Settings) -> Dependencies:
     cache = AnswerCache(connect(settings.cache_url), settings.cache_ttl_s)
     limits = JobLimits(
         max_backlog=settings.max_backlog,
+        max_backlog_per_key=settings.max_backlog_per_key,
+        watermark=settings.state_watermark,
         max_attempts=settings.max_attempts,
         lease_s=settings.lease_s,
         latch_s=settings.latch_s,

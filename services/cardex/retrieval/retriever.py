@@ -78,12 +78,16 @@ class Retriever:
         self._active_index = active_index
         self._reports = ReportCache(store, whole_up_to)
 
-    def cached(self, sha256: str, question: Question) -> EncodedAnswer | None:
-        """Return the answer that is known already, even while Triton or Milvus is down or hangs."""
+    def cached(self, asked: Sequence[tuple[str, Question]]) -> list[EncodedAnswer | None]:
+        """Return the answers that are known already, even while Triton or Milvus is down or hangs.
+
+        Args:
+            asked: SHA-256 of each payload, and its question.
+        """
         snapshot = self._active_index.last_known()
         if snapshot is None:
-            return None
-        return self._cached([_key(sha256, question, snapshot)])[0]
+            return [None] * len(asked)
+        return self._cached([_key(sha256, question, snapshot) for sha256, question in asked])
 
     def _cached(self, keys: list[str]) -> list[EncodedAnswer | None]:
         return [from_cache(stored) if stored else None for stored in self._cache.answers(keys)]

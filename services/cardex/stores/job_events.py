@@ -30,10 +30,10 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One change of one job; the cursor is its place in the stream."""
+    """Jobs of one owner that came to one state in one step; the cursor is their place."""
 
     cursor: str
-    job_id: str
+    job_ids: tuple[str, ...]
     state: JobState
     owner: str
 
@@ -96,10 +96,7 @@ class JobEvents:
         self._places += [_place(event.cursor) for event in events]
         for event in events:
             if event.state.final:
-                self._ended[event.job_id] = None
-                for future in self._waiting.get(event.job_id, ()):
-                    if not future.done():
-                        future.set_result(None)
+                self._end(event.job_ids)
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         if len(self._recent) > 2 * REMEMBERED:
@@ -108,6 +105,13 @@ class JobEvents:
             del self._recent[:surplus], self._places[:surplus]
         self._news.set()
         self._news = asyncio.Event()
+
+    def _end(self, job_ids: tuple[str, ...]) -> None:
+        for job_id in job_ids:
+            self._ended[job_id] = None
+            for future in self._waiting.get(job_id, ()):
+                if not future.done():
+                    future.set_result(None)
 
     @contextmanager
     def ending(self, job_id: str) -> Iterator[asyncio.Future[None]]:
@@ -212,7 +216,7 @@ def _events(entries: Any) -> list[JobEvent]:  # noqa: ANN401  the client's types
     return [
         JobEvent(
             cursor.decode(),
-            fields[b"job"].decode(),
+            tuple((fields.get(b"jobs") or fields[b"job"]).decode().split()),
             JobState(fields[b"state"].decode()),
             fields[b"owner"].decode(),
         )

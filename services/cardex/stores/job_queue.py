@@ -1,7 +1,8 @@
 """The job records in Redis: the truth about every ECG on its way.
 
-Every change of state is one Lua script, so one atomic step. A job that is QUEUED stands in its
-queue's list; one that is RUNNING stands in a sorted set by the end of its lease.
+Every change of state is one Lua script, so one atomic step, of many jobs at once where many come.
+A job that is QUEUED stands in the list of its queue and owner, and owners take turns; one that is
+RUNNING stands in a sorted set by the end of its lease.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import redis as redis_py
@@ -31,6 +32,10 @@ logger = logging.getLogger(__name__)
 PREFIX = "cardex:"
 EVENTS = f"{PREFIX}events"
 BACKLOG_RETRY_S = 5.0
+"""After how long to come back to a full queue of which nothing ended lately."""
+DRAINED = 0.05
+"""Share of a full queue that should have ended before its callers come back."""
+RETRY_S = (0.5, 60.0)
 
 _LOST_WORKER = JobError(
     "ATTEMPTS_EXHAUSTED",
@@ -45,6 +50,8 @@ class JobLimits:
 
     Attributes:
         max_backlog: jobs that may wait in one queue.
+        max_backlog_per_key: how many of them may be of one owner.
+        watermark: share of the store's memory that may be filled before routine jobs are refused.
         max_attempts: how often a job is begun before it is given up.
         lease_s: after this without a sign of life a worker has lost its job.
         latch_s: after this many seconds a wake-up that no worker took counts as lost.
@@ -53,6 +60,8 @@ class JobLimits:
     """
 
     max_backlog: int = 100_000
+    max_backlog_per_key: int = 100_000
+    watermark: float = 0.8
     max_attempts: int = 5
     lease_s: float = 10.0
     latch_s: float = 3.0
@@ -157,47 +166,62 @@ class JobQueue:
             Overloaded: if the store is out of memory.
             Unavailable: if the store is down.
         """
-        calls = [self._submission(submission, answer) for submission, answer in submissions]
-        replies = self._scripts.run_many("submit", calls)
-        for priority in {
-            submission.priority
-            for (submission, _), (_, _, wake, _) in zip(submissions, replies, strict=True)
-            if wake
-        }:
-            self._notify(priority)
+        if not submissions:
+            return []
+        now_ms, *reply = self._scripts.run("submit", self._submit_arguments(submissions))
+        for priority, wake in zip(Priority, reply[:2], strict=True):
+            if wake:
+                self._notify(priority)
         return [
-            self._outcome(submission.priority, outcome, job_id, now_ms)
-            for (submission, _), (outcome, job_id, _, now_ms) in zip(
-                submissions, replies, strict=True
+            self._outcome(submission.priority, outcome, detail.decode(), now_ms)
+            for (submission, _), outcome, detail in zip(
+                submissions, reply[2::2], reply[3::2], strict=True
             )
         ]
 
-    def _submission(self, submission: Submission, answer: bytes | None) -> list[Argument]:
-        question, limits = msgspec.json.encode(submission.question), self.limits
-        sha256 = submission.sha256
-        fingerprint = hashlib.sha256(sha256.encode() + question).hexdigest()
-        return [
-            secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
-            b"" if answer else submission.payload, _ms(limits.payload_ttl_s), question,
-            _request_key(submission), fingerprint, limits.max_backlog,
-            _ms(limits.latch_s), _ms(limits.job_ttl_s), answer or b"",
+    def _submit_arguments(
+        self, submissions: Sequence[tuple[Submission, bytes | None]]
+    ) -> list[Argument]:
+        limits = self.limits
+        arguments: list[Argument] = [
+            _ms(limits.payload_ttl_s), limits.max_backlog, limits.max_backlog_per_key,
+            _ms(limits.latch_s), _ms(limits.job_ttl_s), str(limits.watermark),
         ]  # fmt: skip
+        for submission, answer in submissions:
+            question, sha256 = msgspec.json.encode(submission.question), submission.sha256
+            arguments += [
+                secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
+                b"" if answer else submission.payload, question, _request_key(submission),
+                hashlib.sha256(sha256.encode() + question).hexdigest(), answer or b"",
+            ]  # fmt: skip
+        return arguments
 
     def _outcome(
-        self, priority: Priority, outcome: bytes, job_id: bytes, now_ms: int
+        self, priority: Priority, outcome: bytes, detail: str, now_ms: int
     ) -> Submitted | CardexError:
+        limits = self.limits
+        if outcome in (b"NEW", b"KNOWN"):
+            return Submitted(detail, outcome == b"NEW", now_ms / 1e3)
         if outcome == b"REUSED":
             return RequestIdReused(
                 "this request_id stands for another ECG or question: use a new one",
                 field="request_id",
             )
-        if outcome == b"FULL":
+        if outcome == b"TIGHT":
             return Overloaded(
-                f"{self.limits.max_backlog} jobs wait in the {priority} queue: try later",
-                reason="BACKLOG_FULL",
-                retry_after_s=BACKLOG_RETRY_S,
+                f"the state store is filled over {limits.watermark:.0%}, and the rest is kept for"
+                " STAT: try later, or raise its maxmemory",
+                reason="STORE_FULL",
+                retry_after_s=_retry_after_s(limits.max_backlog_per_key, float(detail)),
             )
-        return Submitted(job_id.decode(), outcome == b"NEW", now_ms / 1e3)
+        own = outcome == b"OWNER_FULL"
+        limit = limits.max_backlog_per_key if own else limits.max_backlog
+        whose = " of this key" if own else ""
+        return Overloaded(
+            f"{limit} jobs{whose} wait in the {priority} queue: try later",
+            reason="BACKLOG_FULL",
+            retry_after_s=_retry_after_s(limit, float(detail)),
+        )
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """Return a job.
@@ -229,42 +253,58 @@ class JobQueue:
             for job_id, record in zip(job_ids, records, strict=True)
         ]
 
-    def claim(self, priority: Priority, count: int) -> list[Claim]:
-        """Take up to `count` waiting jobs with their payloads.
+    def claim(
+        self, priority: Priority, count: int, token: str = "", idle_s: float = 0.0
+    ) -> list[Claim]:
+        """Take up to `count` waiting jobs with their payloads, of each owner in turn.
 
         They are RUNNING until they are finished or released, or their lease ends.
+
+        Args:
+            priority: the queue.
+            count: how many at most.
+            token: of the claims; a new one where it is left out.
+            idle_s: how long the caller will stand idle in `wait` where nothing is found, under
+                this token.
         """
-        token = secrets.token_hex(8)
+        token = token or claim_token()
         wake, *taken = self._scripts.run(
             "claim",
-            [priority.value, count, token, _ms(self.limits.lease_s), _ms(self.limits.latch_s)],
-        )
+            [priority.value, count, token, _ms(self.limits.lease_s), _ms(self.limits.latch_s),
+             _ms(idle_s)],
+        )  # fmt: skip
         if wake:
             self._notify(priority)
         return [
-            Claim(
-                _job(job_id.decode(), dict(zip(pairs[::2], pairs[1::2], strict=True))),
-                token,
-                payload,
-            )
-            for job_id, pairs, payload in zip(taken[::3], taken[1::3], taken[2::3], strict=True)
+            Claim(_job(job_id.decode(), _record(fields)), token, payload)
+            for job_id, fields, payload in zip(taken[::3], taken[1::3], taken[2::3], strict=True)
         ]
 
+    def wait(self, priority: Priority, seconds: float) -> bool:
+        """Stand idle until jobs wait, after a claim with `idle_s` that found none.
+
+        Returns:
+            True where a job waits, False after `seconds` without one.
+        """
+        with mapped(STORE):
+            return self._client.blpop([f"{PREFIX}bell:{priority.value}"], seconds) is not None
+
     def finish(self, results: Iterable[tuple[Claim, bytes | JobError]]) -> list[bool]:
-        """Write results, answers as the contract's bytes.
+        """Write results of claims of one token, answers as the contract's bytes.
 
         Returns:
             False for each whose claim was lost: that result is dropped.
         """
-        ttl = _ms(self.limits.job_ttl_s)
-        calls: list[list[Argument]] = [
-            [claim.job.job_id, claim.token, *_result_fields(result), ttl]
-            for claim, result in results
-        ]
-        return [bool(done) for done in self._scripts.run_many("finish", calls)]
+        written = list(results)
+        if not written:
+            return []
+        arguments: list[Argument] = [written[0][0].token, _ms(self.limits.job_ttl_s)]
+        for claim, result in written:
+            arguments += [claim.job.job_id, *_result_fields(result)]
+        return [bool(done) for done in self._scripts.run("finish", arguments)]
 
-    def release(self, claims: Iterable[Claim], error: JobError, *, counted: bool) -> list[str]:
-        """Return jobs to their queue.
+    def release(self, claims: Sequence[Claim], error: JobError, *, counted: bool) -> list[str]:
+        """Return jobs of one token to their queue.
 
         Args:
             claims: the jobs.
@@ -274,13 +314,13 @@ class JobQueue:
         Returns:
             The new state of each, "" where the claim was lost.
         """
-        stored, limits = msgspec.json.encode(error), self.limits
-        calls: list[list[Argument]] = [
-            [claim.job.job_id, claim.token, int(counted), limits.max_attempts, stored,
-             _ms(limits.job_ttl_s)]
-            for claim in claims
+        if not claims:
+            return []
+        arguments: list[Argument] = [
+            claims[0].token, int(counted), self.limits.max_attempts, msgspec.json.encode(error),
+            _ms(self.limits.job_ttl_s), *(claim.job.job_id for claim in claims),
         ]  # fmt: skip
-        return [state.decode() for state in self._scripts.run_many("release", calls)]
+        return [state.decode() for state in self._scripts.run("release", arguments)]
 
     def extend(self, claims: Sequence[Claim]) -> None:
         """Give live claims of one token a new lease."""
@@ -312,19 +352,19 @@ class JobQueue:
 
     def state(self, priority: Priority) -> QueueState:
         """Return depth, age and running jobs of one queue."""
-        key = f"{PREFIX}queue:{priority.value}"
-        with mapped(STORE):
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.llen(key)
-                pipeline.lindex(key, -1)
-                pipeline.zcard(f"{PREFIX}running:{priority.value}")
-                pipeline.time()
-                depth, oldest, running, (seconds, micros) = pipeline.execute()
-            submitted = (
-                self._client.hget(f"{PREFIX}job:{oldest.decode()}", "submitted") if oldest else None
-            )
-        age = max(0.0, seconds + micros / 1e6 - int(submitted) / 1e3) if submitted else 0.0
-        return QueueState(priority, depth, age, running)
+        with mapped(STORE), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.hgetall(f"{PREFIX}waiting:{priority.value}")
+            pipeline.zcard(f"{PREFIX}running:{priority.value}")
+            pipeline.time()
+            waiting, running, (seconds, micros) = pipeline.execute()
+            for owner in waiting:
+                pipeline.lindex(f"{PREFIX}queue:{priority.value}:{owner.decode()}", -1)
+            for oldest in filter(None, pipeline.execute()):
+                pipeline.hget(f"{PREFIX}job:{oldest.decode()}", "submitted")
+            since = [int(submitted) for submitted in pipeline.execute() if submitted]
+        age = seconds + micros / 1e6 - min(since) / 1e3 if since else 0.0
+        own = {owner.decode(): int(count) for owner, count in waiting.items()}
+        return QueueState(priority, sum(own.values()), max(0.0, age), running, own)
 
     def _notify(self, priority: Priority) -> None:
         try:
@@ -338,6 +378,22 @@ def _request_key(submission: Submission) -> str:
     if not submission.request_id:
         return ""
     return hashlib.sha256(f"{submission.owner}\0{submission.request_id}".encode()).hexdigest()
+
+
+def claim_token() -> str:
+    """Return a token that no other claim has."""
+    return secrets.token_hex(8)
+
+
+def _retry_after_s(limit: int, ended_per_s: float) -> float:
+    """Return in how many seconds some of a full queue will have ended, as it goes of late."""
+    if ended_per_s <= 0.0:
+        return BACKLOG_RETRY_S
+    return min(max(DRAINED * limit / ended_per_s, RETRY_S[0]), RETRY_S[1])
+
+
+def _record(fields: Any) -> dict[bytes, bytes]:  # noqa: ANN401  a map or a flat list, by RESP version
+    return fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _result_fields(result: bytes | JobError) -> tuple[str, Literal["result", "error"], bytes]:

@@ -20,11 +20,16 @@ from cardex.domain.jobs import Claim, EncodedAnswer, JobError, Priority
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.pipeline import QueryItem
 from cardex.retrieval.retriever import Retriever
-from cardex.stores.job_queue import JobQueue
+from cardex.stores.job_queue import JobQueue, claim_token
 from cardex.worker.heartbeat import LeaseHeartbeat
 from cardex.worker.metrics import BATCH_SIZE, JOBS, STAGE_SECONDS
 
 logger = logging.getLogger(__name__)
+
+IDLE_S = 1.0
+"""How long an idle worker waits for the next job before it looks whether it has to stop."""
+MARGIN_S = 1.0
+"""How much longer it counts as idle, so that jobs ring for it until it looks again."""
 
 NOT_THE_ECG = (Unavailable, VersionMismatch, IndexMissing, ConfigurationError)
 """Errors of a part that is down or does not fit: the job goes back and waits."""
@@ -46,29 +51,47 @@ class JobConsumer:
         retriever: Retriever,
         active_index: ActiveIndex,
         batch: Mapping[Priority, int],
+        *,
+        linger_s: float = 0.0,
     ) -> None:
-        """Take up to `batch` jobs of a queue at a time."""
+        """Take up to `batch` jobs of a queue at a time.
+
+        Args:
+            jobs: the job records.
+            retriever: answers.
+            active_index: tells whether anything can be answered now.
+            batch: how many jobs at a time, by queue.
+            linger_s: how long to wait for further jobs when none is left: a job that comes
+                meanwhile needs no message to wake a worker.
+        """
         self._jobs = jobs
         self._retriever = retriever
         self._active_index = active_index
         self._batch = batch
+        self._linger_s = linger_s
         self._heartbeat = LeaseHeartbeat(jobs)
         self.stopping = threading.Event()
 
     def run(self, priority: Priority) -> int:
-        """Answer waiting jobs until none is left or a part is down; returns how many were taken.
+        """Answer waiting jobs until none comes any more or a part is down; returns how many.
 
         A batch is what waits at this moment: one ECG when the house is quiet, more under load.
         """
-        taken = 0
+        taken, quiet_since, token = 0, time.monotonic(), claim_token()
         while not self.stopping.is_set() and self._can_answer():
-            claims = self._jobs.claim(priority, self._batch[priority])
-            if not claims:
+            lingers = time.monotonic() - quiet_since < self._linger_s
+            idle_s = IDLE_S + MARGIN_S if lingers else 0.0
+            claims = self._jobs.claim(priority, self._batch[priority], token, idle_s)
+            if claims:
+                taken += len(claims)
+                BATCH_SIZE.labels(priority.value).observe(len(claims))
+                with self._heartbeat.hold(claims):
+                    self._answer(claims, priority)
+                quiet_since, token = time.monotonic(), claim_token()
+            elif lingers:
+                self._jobs.wait(priority, IDLE_S)
+            else:
                 break
-            taken += len(claims)
-            BATCH_SIZE.labels(priority.value).observe(len(claims))
-            with self._heartbeat.hold(claims):
-                self._answer(claims, priority)
         return taken
 
     def _can_answer(self) -> bool:

@@ -21,6 +21,9 @@ from cardex.worker.consumer import JobConsumer
 
 logger = logging.getLogger(__name__)
 
+LINGER_S = 300.0
+"""A worker that was idle for so long goes back to Celery, which wakes it again."""
+
 
 def run_worker(settings: Settings, queue: Priority, name: str) -> None:
     """Serve one queue until SIGTERM; jobs in hand are finished first."""
@@ -67,6 +70,7 @@ def worker_app(settings: Settings) -> Celery:
         dependencies.retriever,
         dependencies.active_index,
         {Priority.STAT: settings.stat_batch, Priority.ROUTINE: settings.routine_batch},
+        linger_s=LINGER_S,
     )
 
     @app.task(name=TASK)

@@ -7,21 +7,24 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import QueueState
 from cardex.domain.settings import Settings
+from cardex.gateway.auth import _caller
 from cardex.gateway.ecg_retrieval import EcgRetrievalService
 from cardex.gateway.submissions import SubmissionService
 from cardex.gateway.threads import SlowCalls
+from cardex.gateway.waiting import AnswerWaiter
+from cardex.gateway.watches import JobWatches
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.dependencies import Dependencies
 from cardex.signals.image_spec import ImageSpec
-from cardex.stores.job_events import JobEvents
 from tests.helpers.fakes import House, model_info
+from tests.helpers.gateway import ICU
 
 OTHER = ImageSpec(tile=32)
 
 
 class Jobs:
     def state(self, priority) -> QueueState:
-        return QueueState(priority, 1, 2.0, 0)
+        return QueueState(priority, 3, 2.0, 0, {"icu": 1, "ward": 2})
 
 
 @pytest.fixture
@@ -40,12 +43,14 @@ def info(house):
         Settings(),
         cast(Dependencies, parts),
         submissions=cast(SubmissionService, None),
-        events=cast(JobEvents, None),
+        waiter=cast(AnswerWaiter, None),
+        watches=cast(JobWatches, None),
         slow=SlowCalls(),
     )
 
     def ask():
         index.refresh()
+        _caller.set(ICU)
         return service.GetServerInfo(pb.GetServerInfoRequest(), None)
 
     return ask
@@ -78,3 +83,8 @@ async def test_what_is_down_is_left_empty(info, house):
     found = await info()
     assert found.model_version == ""
     assert len(found.queues) == 2
+
+
+async def test_the_queues_tell_what_waits_and_what_of_it_is_the_callers(info):
+    found = await info()
+    assert [(queue.depth, queue.own_depth) for queue in found.queues] == [(3, 1), (3, 1)]

@@ -3,6 +3,8 @@ import pytest
 from cardex.domain.errors import Overloaded, PayloadTooLarge
 from cardex.gateway.rate_limit import RateLimit, check_size
 
+MANY = 1e6
+
 
 class Clock:
     now = 100.0
@@ -25,30 +27,30 @@ def taken(limit: RateLimit, name: str = "a") -> int:
 
 
 def test_a_caller_may_send_one_seconds_worth_at_once(clock):
-    assert taken(RateLimit(5.0, clock)) == 5
+    assert taken(RateLimit(5.0, MANY, clock)) == 5
 
 
 @pytest.mark.parametrize("per_s", [0.1, 0.5, 1.0, 1.5, 1000.0])
 def test_the_first_submission_of_a_caller_goes_through(clock, per_s):
-    assert RateLimit(per_s, clock).wait_s("a") == 0.0
+    assert RateLimit(per_s, MANY, clock).wait_s("a") == 0.0
 
 
 def test_tokens_come_back_with_time(clock):
-    limit = RateLimit(5.0, clock)
+    limit = RateLimit(5.0, MANY, clock)
     taken(limit)
     clock.now += 0.4
     assert taken(limit) == 2
 
 
 def test_no_more_than_one_seconds_worth_is_saved(clock):
-    limit = RateLimit(5.0, clock)
+    limit = RateLimit(5.0, MANY, clock)
     taken(limit)
     clock.now += 3600.0
     assert taken(limit) == 5
 
 
 def test_the_wait_is_as_long_as_the_next_token_takes(clock):
-    limit = RateLimit(4.0, clock)
+    limit = RateLimit(4.0, MANY, clock)
     taken(limit)
     assert limit.wait_s("a") == pytest.approx(0.25)
     clock.now += 0.25
@@ -56,19 +58,19 @@ def test_the_wait_is_as_long_as_the_next_token_takes(clock):
 
 
 def test_asking_again_and_again_costs_nothing(clock):
-    limit = RateLimit(4.0, clock)
+    limit = RateLimit(4.0, MANY, clock)
     taken(limit)
     assert [limit.wait_s("a") for _ in range(10)] == pytest.approx([0.25] * 10)
 
 
 def test_every_caller_has_its_own_tokens(clock):
-    limit = RateLimit(5.0, clock)
+    limit = RateLimit(5.0, MANY, clock)
     taken(limit, "a")
     assert taken(limit, "b") == 5
 
 
 def test_a_slow_rate_is_kept(clock):
-    limit = RateLimit(0.5, clock)
+    limit = RateLimit(0.5, MANY, clock)
     taken(limit)
     sent = 0
     for _ in range(20):
@@ -78,7 +80,7 @@ def test_a_slow_rate_is_kept(clock):
 
 
 def test_over_the_rate_is_overload_with_the_delay(clock):
-    limit = RateLimit(4.0, clock)
+    limit = RateLimit(4.0, MANY, clock)
     taken(limit)
     with pytest.raises(Overloaded, match="more than 4 submissions a second") as caught:
         limit.check("a")
@@ -87,7 +89,7 @@ def test_over_the_rate_is_overload_with_the_delay(clock):
 
 
 def test_within_the_rate_nothing_is_raised(clock):
-    RateLimit(4.0, clock).check("a")
+    RateLimit(4.0, MANY, clock).check("a")
 
 
 def test_a_payload_of_the_limit_is_taken():
@@ -98,3 +100,18 @@ def test_a_payload_over_the_limit_is_refused_with_the_setting():
     with pytest.raises(PayloadTooLarge, match=r"1025 bytes: at most 1024.*MAX_PAYLOAD") as caught:
         check_size(bytes(1025), 1024)
     assert caught.value.field == "ecg"
+
+
+def test_all_callers_together_have_a_limit_too(clock):
+    limit = RateLimit(5.0, 8.0, clock)
+    assert [taken(limit, name) for name in "abc"] == [5, 3, 0]
+    clock.now += 0.5
+    assert [taken(limit, name) for name in "cba"] == [4, 0, 0]
+
+
+def test_a_caller_that_waits_for_all_keeps_its_own_tokens(clock):
+    limit = RateLimit(5.0, 1.0, clock)
+    assert taken(limit, "a") == 1
+    assert limit.wait_s("b") == pytest.approx(1.0)
+    clock.now += 1.0
+    assert limit.wait_s("b") == 0.0

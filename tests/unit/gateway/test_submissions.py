@@ -1,67 +1,30 @@
-import asyncio
-import hashlib
-import threading
-from contextlib import contextmanager
-from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, cast
-
 import pytest
 
-from cardex.api.convert.ecg import to_payload
+from cardex.api.pb.internal.v1.envelope_pb2 import BatchEnvelope, EcgEnvelope
 from cardex.api.pb.v1 import ecg_pb2, job_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.errors import (
-    DeadlineExceeded,
     IndexMissing,
     InvalidEcg,
     InvalidQuestion,
-    JobCancelled,
-    JobFailed,
     Overloaded,
     PayloadTooLarge,
     Unavailable,
 )
-from cardex.domain.jobs import (
-    DEFAULT_TOP_K,
-    MAX_REQUEST_ID,
-    EncodedAnswer,
-    JobError,
-    JobState,
-    Priority,
-    Question,
-)
+from cardex.domain.jobs import DEFAULT_TOP_K, MAX_REQUEST_ID, JobState, Priority, Question
 from cardex.domain.settings import Settings
-from cardex.gateway.health import HealthMonitor
-from cardex.gateway.keys import Principal, Scope
-from cardex.gateway.submissions import SubmissionService
-from cardex.retrieval.dependencies import Dependencies
-from cardex.stores.job_events import JobEvents
-from cardex.stores.job_queue import Submission, Submitted
 from tests.helpers.answers import ANSWER
-from tests.helpers.fakes import a_job
-
-ICU = Principal("icu", frozenset({Scope.SUBMIT}))
-ECG = ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=b"an ECG"))
+from tests.helpers.gateway import ECG, ICU, SHA256, Parts, asked, service_of
 
 
 @pytest.fixture
 def service():
     """A service that is asked for submissions only, so that nothing is behind it."""
-    return service_of(Settings(max_payload_bytes=1024), None, None, None)
-
-
-def service_of(settings: Settings, parts, events, health) -> SubmissionService:
-    return SubmissionService(
-        settings,
-        cast(Dependencies, parts),
-        cast(JobEvents, events),
-        cast(HealthMonitor, health),
-    )
+    return service_of(Settings(max_payload_bytes=1024), None, None)
 
 
 def submission(service, default=Priority.STAT, **request):
-    return service.submission(pb.RetrieveRequest(**{"ecg": ECG, **request}), ICU, default)
+    return service.submission(asked(**request), ICU, default)
 
 
 def test_a_submission_belongs_to_its_caller(service):
@@ -97,7 +60,7 @@ def test_a_top_k_out_of_range_is_refused_before_it_is_stored(service, top_k):
 
 def test_a_request_without_an_ecg_is_refused(service):
     with pytest.raises(InvalidEcg) as caught:
-        service.submission(pb.RetrieveRequest(), ICU, Priority.STAT)
+        service.submission(EcgEnvelope(), ICU, Priority.STAT)
     assert (caught.value.reason, caught.value.field) == ("EMPTY_PAYLOAD", "ecg")
 
 
@@ -120,202 +83,89 @@ def test_the_claim_check_is_the_hash_of_the_ecg_alone(service):
     assert one.sha256 == other.sha256
 
 
-# Submitting and waiting, with everything behind the service made up.
-
-LONG_S, NO_TIME_S = 60.0, 0.001
-
-
-class Jobs:
-    """One job, which ends as `ends` says as soon as somebody waits for it."""
-
-    def __init__(self) -> None:
-        self.job = a_job("j1", state=JobState.QUEUED)
-        self.ends: dict[str, Any] = {}
-        self.errors: list[Exception] = []
-        self.outcome = Submitted("j1", is_new=True, at=0.0)
-        self.submitted: list[tuple[Submission, bytes | None]] = []
-        self.cancelled: list[str] = []
-
-    def submit(self, submissions):
-        if self.errors:
-            return [self.errors.pop()]
-        self.submitted += submissions
-        return [self.outcome]
-
-    def get(self, job_id):
-        return self.job
-
-    def cancel(self, job_id):
-        self.cancelled.append(job_id)
-
-
-class Events:
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
-
-    @contextmanager
-    def ending(self, job_id):
-        future = asyncio.get_running_loop().create_future()
-        if self._jobs.ends:
-            self._jobs.job = replace(self._jobs.job, **self._jobs.ends)
-            future.set_result(None)
-        yield future
-
-
-class Health:
-    def __init__(self) -> None:
-        self.outage: Exception | None = None
-        self.lasting_outage = asyncio.Event()
-
-    def require(self):
-        if self.outage is not None:
-            raise self.outage
+# Submitting, with everything behind the service made up.
 
 
 @pytest.fixture
-def world():
-    jobs, health = Jobs(), Health()
-    known: dict[str, EncodedAnswer] = {}
-    retriever = SimpleNamespace(cached=lambda sha256, question: known.get(sha256))
-    parts = SimpleNamespace(jobs=jobs, retriever=retriever)
-    service = service_of(Settings(), parts, Events(jobs), health)
-    return SimpleNamespace(jobs=jobs, health=health, known=known, service=service)
+def parts():
+    return Parts()
 
 
-ASKED = pb.RetrieveRequest(ecg=ECG)
-NAMED = pb.RetrieveRequest(ecg=ECG, request_id="r-1")
-SHA256 = hashlib.sha256(to_payload(ECG)).hexdigest()
+def submit(parts, **request):
+    return parts.service.submit_one(asked(**request), ICU, Priority.ROUTINE)
 
 
-def retrieve(world, request, timeout_s: float):
-    return world.service.retrieve(request, ICU, timeout_s)
+async def test_a_job_waits_for_a_part_that_is_down(parts):
+    parts.health.outage = Unavailable("Triton is down")
+    assert (await submit(parts)).job_id == "j1"
 
 
-def submit(world):
-    return world.service.submit(ASKED, ICU, Priority.ROUTINE)
-
-
-async def test_a_known_answer_needs_no_job(world):
-    world.known[SHA256] = ANSWER
-    assert await retrieve(world, ASKED, LONG_S) == (ANSWER, "")
-    assert not world.jobs.submitted
-
-
-async def test_a_known_answer_is_given_while_a_part_is_down(world):
-    world.known[SHA256] = ANSWER
-    world.health.outage = Unavailable("Triton is down")
-    assert await retrieve(world, ASKED, LONG_S) == (ANSWER, "")
-
-
-async def test_the_answer_comes_when_the_job_ends(world):
-    world.jobs.ends = {"state": JobState.SUCCEEDED, "answer": ANSWER.message}
-    assert await retrieve(world, ASKED, LONG_S) == (EncodedAnswer(ANSWER.message), "j1")
-    ((submission, answer),) = world.jobs.submitted
-    assert (submission.priority, answer) == (Priority.STAT, None)
-
-
-async def test_the_answer_of_an_earlier_submission_is_not_waited_for(world):
-    world.jobs.outcome = Submitted("j1", is_new=False, at=0.0)
-    world.jobs.job = replace(world.jobs.job, state=JobState.SUCCEEDED, answer=ANSWER.message)
-    assert await retrieve(world, NAMED, LONG_S) == (EncodedAnswer(ANSWER.message), "j1")
-
-
-@pytest.mark.parametrize("field", ["ecg.samples.leads", ""])
-async def test_a_job_whose_ecg_was_at_fault_raises_its_error_as_it_was(world, field):
-    error = JobError("DURATION", "too short", field, "InvalidEcg")
-    world.jobs.ends = {"state": JobState.FAILED, "error": error}
-    with pytest.raises(InvalidEcg, match="too short") as caught:
-        await retrieve(world, ASKED, LONG_S)
-    assert (caught.value.reason, caught.value.field) == ("DURATION", field)
-
-
-async def test_a_job_that_was_given_up_raises_its_reason(world):
-    error = JobError("ATTEMPTS_EXHAUSTED", "every worker died")
-    world.jobs.ends = {"state": JobState.FAILED, "error": error}
-    with pytest.raises(JobFailed, match="every worker died"):
-        await retrieve(world, ASKED, LONG_S)
-
-
-async def test_a_job_that_was_cancelled_raises_so(world):
-    world.jobs.ends = {"state": JobState.CANCELLED}
-    with pytest.raises(JobCancelled, match="j1"):
-        await retrieve(world, ASKED, LONG_S)
-
-
-async def test_a_job_that_nobody_can_find_again_is_cancelled_at_the_deadline(world):
-    with pytest.raises(DeadlineExceeded):
-        await retrieve(world, ASKED, NO_TIME_S)
-    assert world.jobs.cancelled == ["j1"]
-
-
-async def test_a_job_that_is_made_while_its_caller_goes_away_is_cancelled_too(world):
-    submitting, go_on = threading.Event(), threading.Event()
-    submit = world.jobs.submit
-
-    def slow(submissions):
-        submitting.set()
-        assert go_on.wait(20)
-        return submit(submissions)
-
-    world.jobs.submit = slow
-    waiting = asyncio.create_task(retrieve(world, ASKED, LONG_S))
-    await asyncio.to_thread(submitting.wait, 20)
-    waiting.cancel()
-    go_on.set()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert world.jobs.cancelled == ["j1"]
-
-
-async def test_a_job_with_a_request_id_goes_on_after_the_deadline(world):
-    with pytest.raises(DeadlineExceeded):
-        await retrieve(world, NAMED, NO_TIME_S)
-    assert not world.jobs.cancelled
-
-
-async def test_nothing_is_submitted_that_would_have_to_wait_for_a_part(world):
-    world.health.outage = Unavailable("Triton is down")
-    with pytest.raises(Unavailable, match="Triton is down"):
-        await retrieve(world, ASKED, LONG_S)
-    assert not world.jobs.submitted
-
-
-async def test_nobody_waits_through_an_outage_that_lasts(world):
-    waiting = asyncio.create_task(retrieve(world, NAMED, LONG_S))
-    while not world.jobs.submitted:
-        await asyncio.sleep(0)
-    world.health.outage = Unavailable("Triton is down")
-    world.health.lasting_outage.set()
-    with pytest.raises(Unavailable, match="Triton is down"):
-        await waiting
-
-
-async def test_a_job_waits_for_a_part_that_is_down(world):
-    world.health.outage = Unavailable("Triton is down")
-    assert (await submit(world)).job_id == "j1"
-
-
-async def test_no_job_waits_for_an_index_that_is_missing(world):
-    world.health.outage = IndexMissing("there is no report index yet")
+async def test_no_job_waits_for_an_index_that_is_missing(parts):
+    parts.health.outage = IndexMissing("there is no report index yet")
     with pytest.raises(IndexMissing):
-        await submit(world)
-    assert not world.jobs.submitted
+        await submit(parts)
+    assert not parts.jobs.submitted
 
 
-async def test_a_known_answer_makes_a_job_that_is_answered_at_once(world):
-    world.known[SHA256] = ANSWER
-    await submit(world)
-    ((submission, answer),) = world.jobs.submitted
+async def test_a_known_answer_makes_a_job_that_is_answered_at_once(parts):
+    parts.retriever.known[SHA256] = ANSWER
+    await submit(parts)
+    ((submission, answer),) = parts.jobs.submitted
     assert (submission.sha256, answer) == (SHA256, ANSWER.message)
 
 
-async def test_a_stream_is_held_up_while_the_queue_is_full(world):
-    full = Overloaded("jobs wait", retry_after_s=NO_TIME_S)
-    world.jobs.errors = [full, full]
-    assert (await world.service.submit_patiently(ASKED, ICU, Priority.ROUTINE)).job_id == "j1"
-
-
-async def test_a_single_ecg_is_refused_while_the_queue_is_full(world):
-    world.jobs.errors = [Overloaded("jobs wait", retry_after_s=5.0)]
+async def test_a_single_ecg_is_refused_while_the_queue_is_full(parts):
+    parts.jobs.errors = [Overloaded("jobs wait", retry_after_s=5.0)]
     with pytest.raises(Overloaded):
-        await submit(world)
+        await submit(parts)
+
+
+async def test_the_job_of_an_earlier_submission_is_returned(parts):
+    parts.jobs.known["r-1"] = "j9"
+    assert (await submit(parts, request_id="r-1")).job_id == "j9"
+
+
+def batch(**request) -> BatchEnvelope:
+    sent = pb.SubmitBatchRequest(**{"ecg": ECG, **request}).SerializeToString()
+    return BatchEnvelope.FromString(sent)
+
+
+async def test_a_unit_is_one_look_up_and_one_durable_step(parts):
+    taken = await parts.service.submit_unit([batch(item_id=str(n)) for n in range(5)], ICU)
+    assert [one.job_id for one in taken] == ["j1", "j2", "j3", "j4", "j5"]
+    assert (parts.retriever.looked_up, parts.jobs.units) == (1, [5])
+
+
+async def test_of_a_unit_each_has_its_own_outcome(parts):
+    parts.jobs.known["r-1"] = "j9"
+    parts.retriever.known[SHA256] = ANSWER
+    other = ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=b"another ECG"))
+    unit = [
+        batch(),
+        batch(ecg=ecg_pb2.Ecg()),
+        batch(ecg=other, question=pb.Question(top_k=0)),
+        batch(ecg=other, request_id="r-1"),
+        batch(ecg=other),
+    ]
+    known, empty, wrong, again, new = await parts.service.submit_unit(unit, ICU)
+    assert (known.state, known.answer) == (JobState.SUCCEEDED, ANSWER.message)
+    assert (type(empty), type(wrong)) == (InvalidEcg, InvalidQuestion)
+    assert (again.job_id, new.state) == ("j9", JobState.QUEUED)
+
+
+async def test_a_known_answer_of_a_unit_is_taken_in_where_no_job_could_end(parts):
+    parts.retriever.known[SHA256] = ANSWER
+    parts.health.outage = IndexMissing("there is no report index yet")
+    other = ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=b"another ECG"))
+    known, unknown = await parts.service.submit_unit([batch(), batch(ecg=other)], ICU)
+    assert known.state is JobState.SUCCEEDED
+    assert isinstance(unknown, IndexMissing)
+
+
+async def test_a_store_that_is_down_refuses_each_of_a_unit_that_was_not_refused_before(parts):
+    def down(submissions):
+        raise Unavailable("the state store does not answer")
+
+    parts.jobs.submit = down
+    taken = await parts.service.submit_unit([batch(), batch(ecg=ecg_pb2.Ecg())], ICU)
+    assert [type(one) for one in taken] == [Unavailable, InvalidEcg]

@@ -16,7 +16,7 @@ from cardex.domain.jobs import JobError, Priority
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.retriever import Retriever
 from cardex.stores.job_queue import JobQueue
-from cardex.worker.consumer import JobConsumer
+from cardex.worker.consumer import IDLE_S, MARGIN_S, JobConsumer
 from tests.helpers.answers import ANSWER
 from tests.helpers.fakes import FakeJobs
 
@@ -214,3 +214,48 @@ def test_no_log_shows_what_an_unforeseen_error_says_of_the_ecg(caplog):
     world.run()
     assert "ValueError" in caplog.text
     assert "Doe_John" not in caplog.text
+
+
+# Waiting at the bell.
+
+
+def lingering(**payloads: bytes | None) -> World:
+    world = World(**payloads)
+    world.consumer = JobConsumer(
+        cast(JobQueue, world.jobs),
+        cast(Retriever, world.retriever),
+        cast(ActiveIndex, world.active_index),
+        {Priority.ROUTINE: BATCH, Priority.STAT: 1},
+        linger_s=3600.0,
+    )
+    return world
+
+
+def test_a_worker_without_jobs_stands_idle_and_takes_the_next_that_comes():
+    world = lingering(**good("a", "b"))
+    late = world.jobs.waiting.pop()
+
+    def comes() -> None:
+        if len(world.jobs.waited) == 2:
+            world.jobs.waiting.append(late)
+        elif len(world.jobs.waited) == 3:
+            world.consumer.stopping.set()
+
+    world.jobs.on_wait = comes
+    assert world.run() == 2
+    assert set(world.jobs.results) == {"a", "b"}
+    assert world.jobs.idle_s == [IDLE_S + MARGIN_S] * 5
+
+
+def test_a_worker_that_does_not_linger_is_not_counted_as_idle():
+    world = World(**good("a"))
+    world.run()
+    assert world.jobs.idle_s == [0.0, 0.0]
+    assert world.jobs.waited == []
+
+
+def test_no_worker_lingers_while_a_part_is_down():
+    world = lingering()
+    world.jobs.on_wait = lambda: setattr(world.active_index, "error", Unavailable("down"))
+    assert world.run() == 0
+    assert len(world.jobs.waited) == 1

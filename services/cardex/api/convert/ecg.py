@@ -6,7 +6,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from cardex.api.pb.internal.v1 import payload_pb2
+from cardex.api.pb.internal.v1 import envelope_pb2, payload_pb2
 from cardex.api.pb.v1 import ecg_pb2
 from cardex.domain.ecg import EcgInput, FilePart, Signal, TypedSamples
 from cardex.domain.errors import InvalidEcg
@@ -18,8 +18,8 @@ _UNITS: dict[int, str] = {
 }
 
 
-def to_payload(ecg: ecg_pb2.Ecg) -> bytes:
-    """Return the bytes to store: the message without what does not change the ECG.
+def payload_of(ecg: bytes) -> bytes:
+    """Return the bytes to store of a serialized Ecg message, whose samples are not parsed.
 
     The name of a single file is dropped, so that the same bytes are the same payload and no file
     name, which may tell a patient, is kept.
@@ -27,17 +27,28 @@ def to_payload(ecg: ecg_pb2.Ecg) -> bytes:
     Raises:
         InvalidEcg: if the message holds no ECG.
     """
-    source = ecg.WhichOneof("source")
-    if source is None:
-        raise InvalidEcg("no ECG: set ecg.samples or ecg.file", reason="EMPTY_PAYLOAD", field="ecg")
-    if source == "file":
-        if not ecg.file.content:
-            raise InvalidEcg("the file is empty", reason="EMPTY_PAYLOAD", field="ecg.file.content")
-        if ecg.file.name and not ecg.file.companions:
-            stripped = ecg_pb2.Ecg()
-            stripped.file.content = ecg.file.content
-            ecg = stripped
-    return ecg.SerializeToString(deterministic=True)
+    try:
+        source = envelope_pb2.EcgSource.FromString(ecg)
+    except DecodeError as error:
+        raise InvalidEcg("the ECG is no cardex.v1.Ecg message", field="ecg") from error
+    samples, file = source.HasField("samples"), source.HasField("file")
+    if samples == file:
+        both = "samples and a file: send one of the two"
+        none = "no ECG: set ecg.samples or ecg.file"
+        raise InvalidEcg(both if samples else none, reason="EMPTY_PAYLOAD", field="ecg")
+    if samples:
+        return ecg
+    if not source.file.content:
+        raise InvalidEcg("the file is empty", reason="EMPTY_PAYLOAD", field="ecg.file.content")
+    if source.file.companions:
+        return ecg
+    content = envelope_pb2.FileSource(content=source.file.content)
+    return envelope_pb2.EcgSource(file=content).SerializeToString()
+
+
+def to_payload(ecg: ecg_pb2.Ecg) -> bytes:
+    """Return the bytes to store of a message; raises as `payload_of`."""
+    return payload_of(ecg.SerializeToString(deterministic=True))
 
 
 def from_payload(payload: bytes) -> EcgInput:
@@ -49,14 +60,39 @@ def from_payload(payload: bytes) -> EcgInput:
     stored, ecg = payload_pb2.StoredEcg(), ecg_pb2.Ecg()
     try:
         stored.ParseFromString(payload)
-        if stored.HasField("samples"):
+        if stored.HasField("samples") and _is_whole(stored, payload):
             return _samples(stored.samples)
         ecg.ParseFromString(payload)
+        if ecg.HasField("samples"):
+            return _samples(_packed(ecg.samples))
     except (DecodeError, ValueError) as error:
         raise InvalidEcg("the stored payload is damaged: submit the ECG again") from error
     parts = [FilePart(ecg.file.name, ecg.file.content)]
     parts += [FilePart(part.name, part.content) for part in ecg.file.companions]
     return tuple(parts)
+
+
+def _is_whole(stored: payload_pb2.StoredEcg, payload: bytes) -> bool:
+    """Tell whether every lead came as one block: a client may also send its samples in pieces.
+
+    Of several blocks only the last is read, and the message is shorter than what was sent; numbers
+    that were sent one by one leave no block at all.
+    """
+    whole = all(lead.values or lead.steps for lead in stored.samples.leads)
+    return whole and stored.ByteSize() == len(payload)
+
+
+def _packed(samples: ecg_pb2.Samples) -> payload_pb2.StoredSamples:
+    leads = [
+        payload_pb2.StoredLead(
+            name=lead.name,
+            values=np.array(lead.values, dtype="<f4").tobytes(),
+            steps=lead.steps,
+            resolution=lead.resolution,
+        )
+        for lead in samples.leads
+    ]
+    return payload_pb2.StoredSamples(leads=leads, rate_hz=samples.rate_hz, unit=samples.unit)
 
 
 def _samples(samples: payload_pb2.StoredSamples) -> TypedSamples:

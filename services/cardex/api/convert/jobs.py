@@ -11,6 +11,7 @@ from cardex.api.convert.reports import (
     hit_message,
     prediction_message,
 )
+from cardex.api.pb.internal.v1 import envelope_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2, job_pb2
 from cardex.domain.errors import CardexError, InvalidQuestion
 from cardex.domain.jobs import (
@@ -68,17 +69,17 @@ def priority_of(value: int, default: Priority) -> Priority:
     )
 
 
-def job_message(job: Job, *, with_answer: bool = True) -> job_pb2.Job:
-    """Translate a job."""
-    return job_pb2.Job(
+def job_envelope(job: Job, *, with_answer: bool = True) -> envelope_pb2.JobEnvelope:
+    """Translate a job; its answer stays the bytes that it is stored as."""
+    return envelope_pb2.JobEnvelope(
         job_id=job.job_id,
         state=_STATES[job.state],
         priority=PRIORITIES[job.priority],
         attempts=job.attempts,
         submit_time=_timestamp(job.submitted),
         update_time=_timestamp(job.updated),
-        answer=decode_answer(job.answer) if job.answer and with_answer else None,
-        error=error_message(job.error.to_error()) if job.error else None,
+        answer=job.answer if with_answer else None,
+        error=error_message(job.error.to_error()).SerializeToString() if job.error else None,
     )
 
 
@@ -159,7 +160,6 @@ def _duration(seconds: float) -> Duration:
     return duration
 
 
-def _timestamp(seconds: float) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromMilliseconds(int(seconds * 1000))
-    return timestamp
+def _timestamp(seconds: float) -> bytes:
+    whole, part = divmod(round(seconds * 1000), 1000)
+    return Timestamp(seconds=whole, nanos=part * 1_000_000).SerializeToString()

@@ -4,4 +4,5 @@ local job = redis.call('HMGET', job_key(id), 'state', 'priority')
 if job[1] ~= 'QUEUED' and job[1] ~= 'RUNNING' then return 0 end
 redis.call('ZREM', running_key(job[2]), id)
 move(id, 'CANCELLED', ttl_ms, 'token', '')
+tell_changes()
 return 1

@@ -1,40 +1,65 @@
--- KEYS: none. ARGV: id, owner, priority, payload sha, payload ('' keeps the stored one), payload ttl ms,
--- question, request key ('' for none), fingerprint, max backlog, latch ms, job ttl ms, answer ('' for none)
--- Returns {outcome, job id, wake, now ms}: NEW, KNOWN (same request_id), REUSED (same request_id, other ECG) or FULL.
-local id, owner, priority, sha, payload, payload_ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local question, request, fingerprint = ARGV[7], ARGV[8], ARGV[9]
-local max_backlog, latch_ms, ttl_ms, answer = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13]
+-- ARGV: payload ttl ms, max backlog, max backlog of one owner, latch ms, job ttl ms, watermark (share of the memory
+-- that routine jobs may fill), then for each job: id, owner, priority, payload sha, payload ('' keeps the stored one),
+-- question, request key ('' for none), fingerprint, answer ('' for none).
+-- Returns {now ms, wake stat, wake routine, outcome, job id or jobs ended per second, ...}. Outcomes: NEW, KNOWN (same
+-- request_id), REUSED (same request_id, other ECG), FULL (the queue), OWNER_FULL, TIGHT (the memory).
+local payload_ttl, max_backlog, max_own = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local latch_ms, ttl_ms, watermark = ARGV[4], ARGV[5], tonumber(ARGV[6])
 
--- The client sends a call again whose reply was lost: it was made already.
-if redis.call('EXISTS', job_key(id)) == 1 then return {'NEW', id, 0, now_ms} end
+local function memory_is_tight()
+  local info = redis.call('INFO', 'memory')
+  local limit = tonumber(string.match(info, '\nmaxmemory:(%d+)'))
+  return limit > 0 and tonumber(string.match(info, '\nused_memory:(%d+)')) > watermark * limit
+end
+local tight = memory_is_tight()
+local totals = {}
 
-if request ~= '' then
-  local known = redis.call('GET', P .. 'request:' .. request)
-  if known then
-    local stored = redis.call('HGET', job_key(known), 'fingerprint')
-    if stored == fingerprint then return {'KNOWN', known, 0, now_ms} end
-    if stored then return {'REUSED', known, 0, now_ms} end
+local function refusal(priority, owner)
+  totals[priority] = totals[priority] or waiting(priority)
+  if totals[priority] >= max_backlog then return 'FULL' end
+  if tonumber(redis.call('HGET', waiting_key(priority), owner) or 0) >= max_own then return 'OWNER_FULL' end
+  if tight and priority == 'routine' then return 'TIGHT' end
+end
+
+local function submit(id, owner, priority, sha, payload, question, request, fingerprint, answer)
+  -- The client sends a call again whose reply was lost: it was made already.
+  if redis.call('EXISTS', job_key(id)) == 1 then return 'NEW', id end
+  if request ~= '' then
+    local known = redis.call('GET', P .. 'request:' .. request)
+    local stored = known and redis.call('HGET', job_key(known), 'fingerprint')
+    if stored then return stored == fingerprint and 'KNOWN' or 'REUSED', known end
   end
-end
-if answer == '' and redis.call('LLEN', queue_key(priority)) >= max_backlog then
-  return {'FULL', '', 0, now_ms}
+  if answer == '' then
+    local refused = refusal(priority, owner)
+    if refused then return refused, string.format('%.3f', ended_per_s(priority)) end
+    if redis.call('PEXPIRE', payload_key(sha), payload_ttl) == 0 then
+      redis.call('SET', payload_key(sha), payload, 'PX', payload_ttl)
+    end
+  end
+  -- A job that is answered at once lets go in the same step.
+  redis.call('INCR', uses_key(sha))
+  redis.call('PEXPIRE', uses_key(sha), payload_ttl)
+  redis.call('HSET', job_key(id), 'owner', owner, 'priority', priority, 'payload', sha, 'question', question,
+    'fingerprint', fingerprint, 'request', request, 'attempts', 0, 'submitted', now_ms, 'token', '')
+  if request ~= '' then redis.call('SET', P .. 'request:' .. request, id) end
+  if answer ~= '' then
+    move(id, 'SUCCEEDED', ttl_ms, 'result', answer)
+    return 'NEW', id
+  end
+  move(id, 'QUEUED', nil)
+  waits(priority, owner, id, 'LPUSH')
+  totals[priority] = totals[priority] + 1
+  return 'NEW', id
 end
 
-if answer == '' then
-  if redis.call('PEXPIRE', payload_key(sha), payload_ttl) == 0 then
-    redis.call('SET', payload_key(sha), payload, 'PX', payload_ttl)
-  end
+local reply = {now_ms, 0, 0}
+for i = 7, #ARGV, 9 do
+  local outcome, detail = submit(unpack(ARGV, i, i + 8))
+  reply[#reply + 1] = outcome
+  reply[#reply + 1] = detail
 end
--- A job that is answered at once lets go in the same step.
-redis.call('INCR', uses_key(sha))
-redis.call('PEXPIRE', uses_key(sha), payload_ttl)
-redis.call('HSET', job_key(id), 'owner', owner, 'priority', priority, 'payload', sha, 'question', question,
-  'fingerprint', fingerprint, 'request', request, 'attempts', 0, 'submitted', now_ms, 'token', '')
-if request ~= '' then redis.call('SET', P .. 'request:' .. request, id) end
-if answer ~= '' then
-  move(id, 'SUCCEEDED', ttl_ms, 'result', answer)
-  return {'NEW', id, 0, now_ms}
+for place, priority in ipairs({'stat', 'routine'}) do
+  if totals[priority] and totals[priority] > 0 then reply[place + 1] = wake(priority, latch_ms) end
 end
-move(id, 'QUEUED', nil)
-redis.call('LPUSH', queue_key(priority), id)
-return {'NEW', id, take_latch(priority, latch_ms), now_ms}
+tell_changes()
+return reply

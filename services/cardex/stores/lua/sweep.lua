@@ -11,6 +11,15 @@ for _, id in ipairs(expired) do
     redis.call('ZREM', running_key(priority), id)
   end
 end
-local wake = 0
-if redis.call('LLEN', queue_key(priority)) > 0 then wake = take_latch(priority, latch_ms) end
-return {outcome.QUEUED, outcome.FAILED, wake}
+-- Jobs of a release that kept one queue for all owners.
+local common = P .. 'queue:' .. priority
+for _ = 1, 1000 do
+  local id = redis.call('RPOP', common)
+  if not id then break end
+  local owner = redis.call('HGET', job_key(id), 'owner')
+  if owner then waits(priority, owner, id, 'LPUSH') end
+end
+local woken = 0
+if redis.call('LLEN', turns_key(priority)) > 0 then woken = wake(priority, latch_ms) end
+tell_changes()
+return {outcome.QUEUED, outcome.FAILED, woken}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cardex.api.convert.ecg import from_payload, to_payload
+from cardex.api.convert.ecg import from_payload, payload_of, to_payload
 from cardex.api.pb.internal.v1 import payload_pb2
 from cardex.api.pb.v1 import ecg_pb2
 from cardex.domain.ecg import LEADS, FilePart, TypedSamples
@@ -98,3 +98,54 @@ HALF_A_SAMPLE = payload_pb2.StoredEcg(
 def test_a_damaged_payload_is_refused(payload):
     with pytest.raises(InvalidEcg, match="damaged"):
         from_payload(payload)
+
+
+# Samples that a client sent in pieces.
+
+NUMBERS = np.arange(24, dtype=np.float32)
+
+
+def block(tag: int, content: bytes) -> bytes:
+    """Return a field of bytes; its length takes two bytes, however short it is."""
+    return bytes([tag << 3 | 2, len(content) & 0x7F | 0x80, len(content) >> 7]) + content
+
+
+def lead_of(name: str, *blocks: bytes) -> bytes:
+    """Return a lead with these blocks of `values`."""
+    return block(1, block(1, name.encode()) + b"".join(block(2, each) for each in blocks))
+
+
+def ecg_of(leads: bytes) -> bytes:
+    rest = payload_pb2.StoredSamples(rate_hz=500.0, unit=1).SerializeToString()
+    return block(1, leads + rest)
+
+
+def test_samples_in_several_blocks_are_all_read():
+    raw = NUMBERS.tobytes()
+    found = from_payload(ecg_of(lead_of("I", raw[:40], raw[40:]) + lead_of("II", raw)))
+    assert isinstance(found, TypedSamples)
+    assert [values.tolist() for values in found.values] == [NUMBERS.tolist()] * 2
+
+
+def test_samples_that_were_sent_one_by_one_are_all_read():
+    one_by_one = b"".join(b"\x15" + number.tobytes() for number in NUMBERS)
+    found = from_payload(ecg_of(block(1, block(1, b"I") + one_by_one)))
+    assert isinstance(found, TypedSamples)
+    assert found.values[0].tolist() == NUMBERS.tolist()
+
+
+def test_samples_and_a_file_at_once_are_refused():
+    both = samples().SerializeToString() + file().SerializeToString()
+    with pytest.raises(InvalidEcg, match="send one of the two"):
+        payload_of(both)
+
+
+def test_bytes_that_are_no_message_are_refused():
+    with pytest.raises(InvalidEcg) as caught:
+        payload_of(b"\xff\xff")
+    assert caught.value.field == "ecg"
+
+
+def test_samples_are_stored_as_they_were_sent():
+    sent = samples().SerializeToString()
+    assert payload_of(sent) is sent

@@ -9,7 +9,7 @@ from cardex.api.convert.jobs import (
     error_message,
     error_of,
     from_cache,
-    job_message,
+    job_envelope,
     priority_of,
     question_message,
     question_of,
@@ -118,6 +118,12 @@ def test_an_answer_always_carries_the_disclaimer():
 def test_stages_keep_their_order_and_time():
     stages = [(s.stage, s.duration.ToMicroseconds()) for s in answer_message(ANSWER).stages]
     assert stages == [("queue", 0), ("inference", 25_000)]
+
+
+def job_message(job: Job, *, with_answer: bool = True) -> job_pb2.Job:
+    """Return what a client reads."""
+    sent = job_envelope(job, with_answer=with_answer).SerializeToString()
+    return job_pb2.Job.FromString(sent)
 
 
 @pytest.mark.parametrize("state", JobState)

@@ -26,7 +26,7 @@ from cardex.api.pb.v1 import ecg_pb2 as cardex_dot_v1_dot_ecg__pb2
 from cardex.api.pb.v1 import job_pb2 as cardex_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61rdex/v1/ecg_retrieval.proto\x12\tcardex.v1\x1a\x13\x63\x61rdex/v1/ecg.proto\x1a\x13\x63\x61rdex/v1/job.proto\"8\n\x08Question\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06rerank\x18\x02 \x01(\x05\x42\x08\n\x06_top_k\"\x90\x01\n\x0fRetrieveRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"E\n\x10RetrieveResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x91\x01\n\x10SubmitEcgRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"0\n\x11SubmitEcgResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"\xb7\x01\n\x12SubmitBatchRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1b\n\x03\x65\x63g\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x03 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12%\n\x08priority\x18\x05 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\x11\n\tany_order\x18\x06 \x01(\x08\"v\n\x13SubmitBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.JobH\x00\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.cardex.v1.JobErrorH\x00\x42\t\n\x07outcome\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"-\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"I\n\x10WatchJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x14\n\x0cwith_answers\x18\x03 \x01(\x08\"@\n\x11WatchJobsResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"B\n\x14SearchReportsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\":\n\x15SearchReportsResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\"\x16\n\x14GetServerInfoRequest\"\x9a\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\nimage_spec\x18\x03 \x01(\t\x12\x12\n\nindex_name\x18\x04 \x01(\t\x12\x18\n\x10index_generation\x18\x05 \x01(\t\x12\x1b\n\x13index_model_version\x18\x06 \x01(\t\x12$\n\x06queues\x18\x07 \x03(\x0b\x32\x14.cardex.v1.QueueInfo\x12!\n\x06limits\x18\x08 \x01(\x0b\x32\x11.cardex.v1.Limits\x12\x12\n\ndisclaimer\x18\t \x01(\t\x12\x1d\n\x15served_model_versions\x18\n \x03(\t\"h\n\tQueueInfo\x12%\n\x08priority\x18\x01 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x03\x12\x14\n\x0coldest_age_s\x18\x03 \x01(\x01\x12\x0f\n\x07running\x18\x04 \x01(\x03\"K\n\x06Limits\x12\x19\n\x11max_payload_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmax_backlog\x18\x02 \x01(\x03\x12\x11\n\tmax_top_k\x18\x03 \x01(\x05\x32\xed\x04\n\x13\x45\x63gRetrievalService\x12\x43\n\x08Retrieve\x12\x1a.cardex.v1.RetrieveRequest\x1a\x1b.cardex.v1.RetrieveResponse\x12\x46\n\tSubmitEcg\x12\x1b.cardex.v1.SubmitEcgRequest\x1a\x1c.cardex.v1.SubmitEcgResponse\x12P\n\x0bSubmitBatch\x12\x1d.cardex.v1.SubmitBatchRequest\x1a\x1e.cardex.v1.SubmitBatchResponse(\x01\x30\x01\x12=\n\x06GetJob\x12\x18.cardex.v1.GetJobRequest\x1a\x19.cardex.v1.GetJobResponse\x12H\n\tWatchJobs\x12\x1b.cardex.v1.WatchJobsRequest\x1a\x1c.cardex.v1.WatchJobsResponse0\x01\x12\x46\n\tCancelJob\x12\x1b.cardex.v1.CancelJobRequest\x1a\x1c.cardex.v1.CancelJobResponse\x12R\n\rSearchReports\x12\x1f.cardex.v1.SearchReportsRequest\x1a .cardex.v1.SearchReportsResponse\x12R\n\rGetServerInfo\x12\x1f.cardex.v1.GetServerInfoRequest\x1a .cardex.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61rdex/v1/ecg_retrieval.proto\x12\tcardex.v1\x1a\x13\x63\x61rdex/v1/ecg.proto\x1a\x13\x63\x61rdex/v1/job.proto\"8\n\x08Question\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06rerank\x18\x02 \x01(\x05\x42\x08\n\x06_top_k\"\x90\x01\n\x0fRetrieveRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"E\n\x10RetrieveResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x91\x01\n\x10SubmitEcgRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"0\n\x11SubmitEcgResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"\xb7\x01\n\x12SubmitBatchRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1b\n\x03\x65\x63g\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x03 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12%\n\x08priority\x18\x05 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\x11\n\tany_order\x18\x06 \x01(\x08\"v\n\x13SubmitBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.JobH\x00\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.cardex.v1.JobErrorH\x00\x42\t\n\x07outcome\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"-\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"W\n\x10WatchJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x14\n\x0cwith_answers\x18\x03 \x01(\x08\x12\x0c\n\x04many\x18\x04 \x01(\x08\"^\n\x11WatchJobsResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x1c\n\x04jobs\x18\x03 \x03(\x0b\x32\x0e.cardex.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"B\n\x14SearchReportsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\":\n\x15SearchReportsResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\"\x16\n\x14GetServerInfoRequest\"\x9a\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\nimage_spec\x18\x03 \x01(\t\x12\x12\n\nindex_name\x18\x04 \x01(\t\x12\x18\n\x10index_generation\x18\x05 \x01(\t\x12\x1b\n\x13index_model_version\x18\x06 \x01(\t\x12$\n\x06queues\x18\x07 \x03(\x0b\x32\x14.cardex.v1.QueueInfo\x12!\n\x06limits\x18\x08 \x01(\x0b\x32\x11.cardex.v1.Limits\x12\x12\n\ndisclaimer\x18\t \x01(\t\x12\x1d\n\x15served_model_versions\x18\n \x03(\t\"{\n\tQueueInfo\x12%\n\x08priority\x18\x01 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x03\x12\x14\n\x0coldest_age_s\x18\x03 \x01(\x01\x12\x0f\n\x07running\x18\x04 \x01(\x03\x12\x11\n\town_depth\x18\x05 \x01(\x03\"h\n\x06Limits\x12\x19\n\x11max_payload_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmax_backlog\x18\x02 \x01(\x03\x12\x11\n\tmax_top_k\x18\x03 \x01(\x05\x12\x1b\n\x13max_backlog_per_key\x18\x04 \x01(\x03\x32\xed\x04\n\x13\x45\x63gRetrievalService\x12\x43\n\x08Retrieve\x12\x1a.cardex.v1.RetrieveRequest\x1a\x1b.cardex.v1.RetrieveResponse\x12\x46\n\tSubmitEcg\x12\x1b.cardex.v1.SubmitEcgRequest\x1a\x1c.cardex.v1.SubmitEcgResponse\x12P\n\x0bSubmitBatch\x12\x1d.cardex.v1.SubmitBatchRequest\x1a\x1e.cardex.v1.SubmitBatchResponse(\x01\x30\x01\x12=\n\x06GetJob\x12\x18.cardex.v1.GetJobRequest\x1a\x19.cardex.v1.GetJobResponse\x12H\n\tWatchJobs\x12\x1b.cardex.v1.WatchJobsRequest\x1a\x1c.cardex.v1.WatchJobsResponse0\x01\x12\x46\n\tCancelJob\x12\x1b.cardex.v1.CancelJobRequest\x1a\x1c.cardex.v1.CancelJobResponse\x12R\n\rSearchReports\x12\x1f.cardex.v1.SearchReportsRequest\x1a .cardex.v1.SearchReportsResponse\x12R\n\rGetServerInfo\x12\x1f.cardex.v1.GetServerInfoRequest\x1a .cardex.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,25 +52,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETJOBRESPONSE']._serialized_start=899
   _globals['_GETJOBRESPONSE']._serialized_end=944
   _globals['_WATCHJOBSREQUEST']._serialized_start=946
-  _globals['_WATCHJOBSREQUEST']._serialized_end=1019
-  _globals['_WATCHJOBSRESPONSE']._serialized_start=1021
-  _globals['_WATCHJOBSRESPONSE']._serialized_end=1085
-  _globals['_CANCELJOBREQUEST']._serialized_start=1087
-  _globals['_CANCELJOBREQUEST']._serialized_end=1121
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1123
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1171
-  _globals['_SEARCHREPORTSREQUEST']._serialized_start=1173
-  _globals['_SEARCHREPORTSREQUEST']._serialized_end=1239
-  _globals['_SEARCHREPORTSRESPONSE']._serialized_start=1241
-  _globals['_SEARCHREPORTSRESPONSE']._serialized_end=1299
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=1301
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=1323
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=1326
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=1608
-  _globals['_QUEUEINFO']._serialized_start=1610
-  _globals['_QUEUEINFO']._serialized_end=1714
-  _globals['_LIMITS']._serialized_start=1716
-  _globals['_LIMITS']._serialized_end=1791
-  _globals['_ECGRETRIEVALSERVICE']._serialized_start=1794
-  _globals['_ECGRETRIEVALSERVICE']._serialized_end=2415
+  _globals['_WATCHJOBSREQUEST']._serialized_end=1033
+  _globals['_WATCHJOBSRESPONSE']._serialized_start=1035
+  _globals['_WATCHJOBSRESPONSE']._serialized_end=1129
+  _globals['_CANCELJOBREQUEST']._serialized_start=1131
+  _globals['_CANCELJOBREQUEST']._serialized_end=1165
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1167
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1215
+  _globals['_SEARCHREPORTSREQUEST']._serialized_start=1217
+  _globals['_SEARCHREPORTSREQUEST']._serialized_end=1283
+  _globals['_SEARCHREPORTSRESPONSE']._serialized_start=1285
+  _globals['_SEARCHREPORTSRESPONSE']._serialized_end=1343
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=1345
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=1367
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=1370
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1652
+  _globals['_QUEUEINFO']._serialized_start=1654
+  _globals['_QUEUEINFO']._serialized_end=1777
+  _globals['_LIMITS']._serialized_start=1779
+  _globals['_LIMITS']._serialized_end=1883
+  _globals['_ECGRETRIEVALSERVICE']._serialized_start=1886
+  _globals['_ECGRETRIEVALSERVICE']._serialized_end=2507
 # @@protoc_insertion_point(module_scope)

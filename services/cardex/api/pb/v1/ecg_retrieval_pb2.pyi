@@ -93,22 +93,26 @@ class GetJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class WatchJobsRequest(_message.Message):
-    __slots__ = ("job_ids", "cursor", "with_answers")
+    __slots__ = ("job_ids", "cursor", "with_answers", "many")
     JOB_IDS_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     WITH_ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    MANY_FIELD_NUMBER: _ClassVar[int]
     job_ids: _containers.RepeatedScalarFieldContainer[str]
     cursor: str
     with_answers: bool
-    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., cursor: _Optional[str] = ..., with_answers: _Optional[bool] = ...) -> None: ...
+    many: bool
+    def __init__(self, job_ids: _Optional[_Iterable[str]] = ..., cursor: _Optional[str] = ..., with_answers: _Optional[bool] = ..., many: _Optional[bool] = ...) -> None: ...
 
 class WatchJobsResponse(_message.Message):
-    __slots__ = ("job", "cursor")
+    __slots__ = ("job", "cursor", "jobs")
     JOB_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
     job: _job_pb2.Job
     cursor: str
-    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., cursor: _Optional[str] = ...) -> None: ...
+    jobs: _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]
+    def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., cursor: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[_job_pb2.Job, _Mapping]]] = ...) -> None: ...
 
 class CancelJobRequest(_message.Message):
     __slots__ = ("job_id",)
@@ -165,23 +169,27 @@ class GetServerInfoResponse(_message.Message):
     def __init__(self, version: _Optional[str] = ..., model_version: _Optional[str] = ..., image_spec: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., index_model_version: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueInfo, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., disclaimer: _Optional[str] = ..., served_model_versions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueueInfo(_message.Message):
-    __slots__ = ("priority", "depth", "oldest_age_s", "running")
+    __slots__ = ("priority", "depth", "oldest_age_s", "running", "own_depth")
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DEPTH_FIELD_NUMBER: _ClassVar[int]
     OLDEST_AGE_S_FIELD_NUMBER: _ClassVar[int]
     RUNNING_FIELD_NUMBER: _ClassVar[int]
+    OWN_DEPTH_FIELD_NUMBER: _ClassVar[int]
     priority: _job_pb2.Priority
     depth: int
     oldest_age_s: float
     running: int
-    def __init__(self, priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., depth: _Optional[int] = ..., oldest_age_s: _Optional[float] = ..., running: _Optional[int] = ...) -> None: ...
+    own_depth: int
+    def __init__(self, priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., depth: _Optional[int] = ..., oldest_age_s: _Optional[float] = ..., running: _Optional[int] = ..., own_depth: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_payload_bytes", "max_backlog", "max_top_k")
+    __slots__ = ("max_payload_bytes", "max_backlog", "max_top_k", "max_backlog_per_key")
     MAX_PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_BACKLOG_FIELD_NUMBER: _ClassVar[int]
     MAX_TOP_K_FIELD_NUMBER: _ClassVar[int]
+    MAX_BACKLOG_PER_KEY_FIELD_NUMBER: _ClassVar[int]
     max_payload_bytes: int
     max_backlog: int
     max_top_k: int
-    def __init__(self, max_payload_bytes: _Optional[int] = ..., max_backlog: _Optional[int] = ..., max_top_k: _Optional[int] = ...) -> None: ...
+    max_backlog_per_key: int
+    def __init__(self, max_payload_bytes: _Optional[int] = ..., max_backlog: _Optional[int] = ..., max_top_k: _Optional[int] = ..., max_backlog_per_key: _Optional[int] = ...) -> None: ...
