@@ -9,7 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench load bench-hangs bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,11 @@ proto-release: $(APP)/.dev ## Keep the contract as it is now: later changes may 
 
 bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 	$(BIN)/python -m loadtest.bench
+
+PROFILE ?= mixed
+
+load: setup $(APP)/.dev ## A hospital's traffic: PROFILE=bedside, archive, mixed, spike or soak
+	$(BIN)/python -m loadtest.profiles $(PROFILE)
 
 bench-hangs: setup $(APP)/.dev ## Measure known answers while Milvus or Triton hangs
 	$(BIN)/python -m loadtest.hangs

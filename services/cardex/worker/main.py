@@ -5,6 +5,7 @@ GIL. More throughput comes from more processes.
 """
 
 import logging
+import os
 
 from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
@@ -21,12 +22,16 @@ from cardex.worker.consumer import JobConsumer
 
 logger = logging.getLogger(__name__)
 
+ROUTINE_NICE = 10
+"""An import gives way to bedside ECGs and the gateway where cores are scarce, as in Triton."""
 LINGER_S = 300.0
 """A worker that was idle for so long goes back to Celery, which wakes it again."""
 
 
 def run_worker(settings: Settings, queue: Priority, name: str) -> None:
     """Serve one queue until SIGTERM; jobs in hand are finished first."""
+    if queue is Priority.ROUTINE:
+        os.nice(ROUTINE_NICE)
     app = worker_app(settings)
     serve_metrics(settings)
     app.worker_main(
