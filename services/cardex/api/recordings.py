@@ -107,7 +107,7 @@ class FolderNames:
             lines = []
         named = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
         beside = sorted((named & self._names) - {header.name})
-        return [header.parent / name for name in beside or self._signals.get(header.stem, ())]
+        return [header.parent / name for name in beside or self._signals.get(header.stem, [])]
 
 
 def _below(top: Path) -> Iterator[list[Path]]:

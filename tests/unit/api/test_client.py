@@ -3,7 +3,8 @@ import os
 import numpy as np
 import pytest
 
-from cardex.api.client import Client, _result, ecg_of_files, ecg_of_samples
+from cardex.api.archive.results import result_of_job
+from cardex.api.client import Client, ecg_of_files, ecg_of_samples
 from cardex.api.convert.ecg import from_payload, to_payload
 from cardex.api.pb.v1 import job_pb2
 from cardex.domain.ecg import LEADS, TypedSamples
@@ -87,10 +88,13 @@ def test_a_wrong_setting_beside_the_arguments_is_named(monkeypatch):
 
 def test_a_job_becomes_a_result_with_the_class_of_its_error():
     error = job_pb2.JobError(reason="DURATION", message="too short", kind="InvalidEcg")
-    failed = _result("a", job_pb2.Job(job_id="j", state="JOB_STATE_FAILED", error=error))
+    failed = result_of_job("1/a", job_pb2.Job(job_id="j", state="JOB_STATE_FAILED", error=error))
     assert isinstance(failed.error, InvalidEcg)
-    cancelled = _result("a", job_pb2.Job(job_id="j", state="JOB_STATE_CANCELLED"))
+    cancelled = result_of_job("1/a", job_pb2.Job(job_id="j", state="JOB_STATE_CANCELLED"))
     assert isinstance(cancelled.error, JobCancelled)
-    answered = _result("a", job_pb2.Job(job_id="j", answer=job_pb2.Answer(model_version="m")))
+    answered = result_of_job(
+        "1/a", job_pb2.Job(job_id="j", answer=job_pb2.Answer(model_version="m"))
+    )
     assert answered.answer is not None
     assert (answered.answer.model_version, answered.error, answered.job_id) == ("m", None, "j")
+    assert (answered.name, answered.path) == ("a", "1/a")

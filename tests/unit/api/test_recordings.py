@@ -142,7 +142,12 @@ def test_a_folder_of_many_headers_is_listed_once(folder, monkeypatch):
     made = folder(*(f"{n}.{suffix}" for n in range(50) for suffix in ("hea", "dat")))
     listed = os.scandir
     calls = []
-    monkeypatch.setattr(os, "scandir", lambda path: calls.append(path) or listed(path))
+
+    def scandir(path):
+        calls.append(path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
     assert len(names(made)) == 50
     assert calls == [made]
 
