@@ -19,7 +19,7 @@ from typing import Self
 import grpc
 
 from cardex.api.archive.found import find
-from cardex.api.archive.output import open_output
+from cardex.api.archive.output import kept_files, open_output
 from cardex.api.archive.patience import PATIENCE_S
 from cardex.api.archive.results import OnProgress, Progress, Result
 from cardex.api.archive.run import Run
@@ -197,7 +197,7 @@ class Client:
             CardexError: what the operator must mend, or Unavailable with the reason
                 `PATIENCE_ENDED`.
         """
-        found = find(paths)
+        found = find(paths, kept_files(results, manifest))
         asked = question or Question()
         with open_output(found, asked, results, manifest) as output:
             run = Run(

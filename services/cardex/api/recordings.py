@@ -14,7 +14,10 @@ from cardex.domain.leads import canonical
 HEADER = ".hea"
 SIGNALS = (".dat", ".mat")
 TABLE = ".csv"
-SKIPPED = (".txt", ".md", ".json", ".py", ".npz", ".log", ".pdf", ".html")
+SKIPPED = (
+    ".txt", ".md", ".json", ".jsonl", ".parquet", ".manifest", ".py", ".npz", ".log", ".pdf",
+    ".html",
+)  # fmt: skip
 SNIFFED_BYTES = 16 * 1024
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 COMMENTS = ("#", '"#', "\ufeff#", "sep=", '"sep=')

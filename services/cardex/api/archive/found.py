@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +57,12 @@ class FoundArchive:
         return Recording(path, (str(Path(self.root, path)),))
 
 
-def find(paths: Sequence[str | Path]) -> FoundArchive:
+def find(paths: Sequence[str | Path], kept_files: Iterable[Path] = ()) -> FoundArchive:
     """Find every recording below files or folders; nothing is held but their paths.
+
+    Args:
+        paths: the files or folders.
+        kept_files: files that Cardex itself writes, which are no recordings wherever they lie.
 
     Raises:
         InvalidEcg: if a path does not exist, or there is no recording.
@@ -66,6 +70,8 @@ def find(paths: Sequence[str | Path]) -> FoundArchive:
     root = _root(paths) if paths else ""
     try:
         found = {recording.path: recording for recording in _named(root, paths)}
+        for file in kept_files:
+            found.pop(os.path.relpath(file, root), None)
     except FileNotFoundError as error:
         raise InvalidEcg(f"{error.filename} does not exist", field="path") from error
     if not found:

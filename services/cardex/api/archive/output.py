@@ -24,6 +24,15 @@ def manifest_of(results: Path) -> Path:
     return results.with_name(f"{results.name}.manifest")
 
 
+def kept_files(results: str | Path | None, manifest: str | Path | None) -> list[Path]:
+    """Return every file that is written for an archive."""
+    files = [Path(manifest)] if manifest is not None else []
+    if results is not None:
+        file = Path(results)
+        files += [file, lines_of(file), manifest_of(file)]
+    return files
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """What is open for a run.

@@ -310,6 +310,13 @@ def test_overlapping_paths_are_one_archive(client, archive):
     assert len(list(results)) == 20
 
 
+@pytest.mark.parametrize("name", ["night.jsonl", "night"])
+def test_results_in_the_archive_itself_are_no_recordings(client, archive, name):
+    folder = archive(3)
+    assert len(list(client.submit_folder(folder, results=folder / name))) == 3
+    assert list(client.submit_folder(folder, results=folder / name)) == []
+
+
 def test_another_question_or_folder_needs_another_manifest(client, archive, output, tmp_path):
     folder = archive(3)
     list(client.submit_folder(folder, question=Question(5), results=output))
