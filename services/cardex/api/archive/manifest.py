@@ -4,7 +4,6 @@ A file of JSON lines: a head, then an event a line, appended as it happens. The 
 recording holds. A last line without its end was cut off by a kill, and is ignored.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -244,6 +243,13 @@ def _words(value: object) -> str:
 
 
 def _locked(path: Path) -> BinaryIO:
+    try:
+        import fcntl  # the client without a manifest runs where there is none
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            "this system has no file locks, which a manifest needs: use Linux or macOS",
+            field="manifest",
+        ) from error
     try:
         file = path.open("a+b")
     except OSError as error:

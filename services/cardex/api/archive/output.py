@@ -48,9 +48,11 @@ class Output:
     table: Path | None = None
 
     def complete(self) -> None:
-        """Make the table, now that every result is written."""
+        """Make the table, now that every result is written; one that is up to date stays."""
         if self.results is not None and self.table is not None:
-            write_table(self.results.path, self.table)
+            lines = self.results.path
+            if not self.table.exists() or self.table.stat().st_mtime <= lines.stat().st_mtime:
+                write_table(lines, self.table)
 
 
 @contextmanager

@@ -106,7 +106,8 @@ class ResultsFile:
         unnoted = list(_written(self._file, end, self.path))
         _note(manifest, unnoted, paths)
         end = unnoted[-1].end if unnoted else end
-        self._file.truncate(end)
+        if end < self._file.seek(0, os.SEEK_END):
+            self._file.truncate(end)
         return end
 
     def _check(self, manifest: Manifest, size: int, noted: bool) -> None:

@@ -347,6 +347,9 @@ def test_a_table_is_made_at_the_end_and_again_when_files_come(client, archive, t
     assert not table.exists()
     list(client.submit_folder(folder, results=table))
     assert pq.read_table(table).num_rows == 30
+    made = table.stat().st_ino
+    assert list(client.submit_folder(folder, results=table)) == []
+    assert table.stat().st_ino == made
     (folder / "new.dcm").write_text("new")
     list(client.submit_folder(folder, results=table))
     assert Counter(pq.read_table(table)["model_version"].to_pylist()) == once(30) + Counter(["new"])
