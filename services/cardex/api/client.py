@@ -11,19 +11,14 @@ Example:
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-import grpc
 
 from cardex.api.archive.found import find
 from cardex.api.archive.output import kept_files, open_output
 from cardex.api.archive.patience import PATIENCE_S
 from cardex.api.archive.results import OnProgress, Progress, Result
 from cardex.api.archive.run import Run
-from cardex.api.channel import channel_credentials, channel_options
+from cardex.api.connection import Connection
 from cardex.api.convert.jobs import question_message
 from cardex.api.convert.reports import report_message
 from cardex.api.ecgs import ecg_of_files, ecg_of_samples, sized_ecg_of_files
@@ -36,11 +31,10 @@ from cardex.api.pb.v1 import (
 )
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import one_recording_files
-from cardex.api.status import error_of_call
-from cardex.domain.errors import DeadlineExceeded, Unavailable
+from cardex.domain.errors import DeadlineExceeded
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report
-from cardex.domain.settings import Settings, settings_of
+from cardex.domain.settings import Settings
 
 __all__ = ["Client", "EcgSource", "Progress", "Result", "ecg_of_files", "ecg_of_samples"]
 
@@ -51,88 +45,16 @@ EcgSource = ecg_pb2.Ecg | str | Path
 """An ECG message; or the path of a file, of a WFDB header, or of a folder with one recording."""
 
 
-class Client:
+class Client(Connection):
     """Calls a gateway. Every method raises `CardexError` or a class below it, as the gateway said.
 
     Use it as a context, or `close` it. Threads may share it.
     """
 
-    def __init__(
-        self,
-        target: str = "127.0.0.1:50051",
-        *,
-        api_key: str = "",
-        ca: Path | None = None,
-        insecure: bool = False,
-    ) -> None:
-        """Prepare a connection; nothing is sent until the first call.
-
-        Args:
-            target: `host:port`, `dns:///host:port` for several gateways, or `unix:PATH`.
-            api_key: key with the scopes that the calls need; none is needed on loopback.
-            ca: PEM file of the CA that signed the gateway's certificate; the system's CAs where
-                left out.
-            insecure: send everything in clear to another machine.
-
-        Raises:
-            ConfigurationError: if the CA cannot be read, or a `CARDEX_*` variable is wrong.
-        """
-        self._open(
-            settings_of(gateway_target=target, api_key=api_key, gateway_ca=ca, insecure=insecure)
-        )
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Prepare a connection by the `CARDEX_*` settings, as the command line does."""
-        client = cls.__new__(cls)
-        client._open(settings)
-        return client
-
     def _open(self, settings: Settings) -> None:
-        credentials, options = channel_credentials(settings), channel_options(settings)
-        self._settings = settings
-        self._target = settings.gateway_target
-        self._max_payload_bytes = settings.max_payload_bytes
-        self._channel = (
-            grpc.insecure_channel(self._target, options)
-            if credentials is None
-            else grpc.secure_channel(self._target, credentials, options)
-        )
-        key = settings.api_key
-        self._metadata = [("authorization", f"Bearer {key}")] if key else []
+        super()._open(settings)
         self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(self._channel)
         self._index = report_index_pb2_grpc.ReportIndexServiceStub(self._channel)
-
-    def __enter__(self) -> Self:
-        """Use the client in a block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the connection."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._channel.close()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.RpcError as call:
-            error = error_of_call(call)
-            if isinstance(error, Unavailable) and error.reason == grpc.StatusCode.UNAVAILABLE.name:
-                # gRPC's own words, where no gateway answered that has better ones.
-                error.message = (
-                    f"no gateway answers at {self._target} ({error.message}): start one with"
-                    " `cardex up`, or set CARDEX_GATEWAY_TARGET to one that runs"
-                )
-            raise error from call
 
     def retrieve(
         self,
