@@ -9,6 +9,7 @@ from cardex.domain.errors import ConfigurationError
 from cardex.domain.settings import Settings
 
 MARGIN_BYTES = 64 * 1024
+MAX_RECONNECT_MS = 5_000  # a gateway that is back is found soon; gRPC waits for up to 2 minutes
 
 
 def channel_options(settings: Settings) -> list[tuple[str, int | str]]:
@@ -17,6 +18,7 @@ def channel_options(settings: Settings) -> list[tuple[str, int | str]]:
         ("grpc.max_send_message_length", settings.max_payload_bytes + MARGIN_BYTES),
         ("grpc.max_receive_message_length", -1),
         ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_MS),
     ]
 
 

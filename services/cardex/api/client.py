@@ -10,21 +10,18 @@ Example:
     ```
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import grpc
-import numpy as np
-from numpy.typing import ArrayLike
-
-from cardex.api.channel import channel_credentials, channel_options
-from cardex.api.convert.jobs import error_of, question_message
+from cardex.api.archive.found import find
+from cardex.api.archive.output import kept_files, open_output
+from cardex.api.archive.patience import PATIENCE_S
+from cardex.api.archive.results import OnProgress, Progress, Result
+from cardex.api.archive.run import Run
+from cardex.api.connection import Connection
+from cardex.api.convert.jobs import question_message
 from cardex.api.convert.reports import report_message
-from cardex.api.packing import lead_message
+from cardex.api.ecgs import ecg_of_files, ecg_of_samples, sized_ecg_of_files
 from cardex.api.pb.v1 import (
     ecg_pb2,
     ecg_retrieval_pb2_grpc,
@@ -33,128 +30,31 @@ from cardex.api.pb.v1 import (
     report_index_pb2_grpc,
 )
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
-from cardex.api.recordings import load, one_recording_files, recordings
-from cardex.api.status import error_of_call
-from cardex.domain.ecg import LEADS
-from cardex.domain.errors import (
-    CardexError,
-    InvalidEcg,
-    JobCancelled,
-    PayloadTooLarge,
-    Unavailable,
-)
+from cardex.api.recordings import one_recording_files
+from cardex.domain.errors import DeadlineExceeded
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report
-from cardex.domain.settings import Settings, settings_of
+from cardex.domain.settings import Settings
+
+__all__ = ["Client", "EcgSource", "Progress", "Result", "ecg_of_files", "ecg_of_samples"]
 
 UPSERT_CHUNK = 256
 WATCH_CHUNK = 5_000
-FINISH_TIMEOUT_S = 24 * 3600.0
 
 EcgSource = ecg_pb2.Ecg | str | Path
 """An ECG message; or the path of a file, of a WFDB header, or of a folder with one recording."""
-OnProgress = Callable[[str, int, int], None]
-"""Is given a step ("submitted" or "answered"), how many recordings passed it, and of how many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one recording of a folder.
-
-    Attributes:
-        name: name of its file; of a WFDB record, of its header.
-        answer: the answer, None where it failed.
-        error: why it failed, None where it was answered.
-        job_id: its job, "" where it was refused before it became one.
-    """
-
-    name: str
-    answer: job_pb2.Answer | None = None
-    error: CardexError | None = None
-    job_id: str = ""
-
-
-class Client:
+class Client(Connection):
     """Calls a gateway. Every method raises `CardexError` or a class below it, as the gateway said.
 
     Use it as a context, or `close` it. Threads may share it.
     """
 
-    def __init__(
-        self,
-        target: str = "127.0.0.1:50051",
-        *,
-        api_key: str = "",
-        ca: Path | None = None,
-        insecure: bool = False,
-    ) -> None:
-        """Prepare a connection; nothing is sent until the first call.
-
-        Args:
-            target: `host:port`, `dns:///host:port` for several gateways, or `unix:PATH`.
-            api_key: key with the scopes that the calls need; none is needed on loopback.
-            ca: PEM file of the CA that signed the gateway's certificate; the system's CAs where
-                left out.
-            insecure: send everything in clear to another machine.
-
-        Raises:
-            ConfigurationError: if the CA cannot be read, or a `CARDEX_*` variable is wrong.
-        """
-        self._open(
-            settings_of(gateway_target=target, api_key=api_key, gateway_ca=ca, insecure=insecure)
-        )
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Prepare a connection by the `CARDEX_*` settings, as the command line does."""
-        client = cls.__new__(cls)
-        client._open(settings)
-        return client
-
     def _open(self, settings: Settings) -> None:
-        credentials, options = channel_credentials(settings), channel_options(settings)
-        self._target = settings.gateway_target
-        self._max_payload_bytes = settings.max_payload_bytes
-        self._channel = (
-            grpc.insecure_channel(self._target, options)
-            if credentials is None
-            else grpc.secure_channel(self._target, credentials, options)
-        )
-        key = settings.api_key
-        self._metadata = [("authorization", f"Bearer {key}")] if key else []
+        super()._open(settings)
         self._ecgs = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(self._channel)
         self._index = report_index_pb2_grpc.ReportIndexServiceStub(self._channel)
-
-    def __enter__(self) -> Self:
-        """Use the client in a block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the connection."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._channel.close()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.RpcError as call:
-            error = error_of_call(call)
-            if isinstance(error, Unavailable) and error.reason == grpc.StatusCode.UNAVAILABLE.name:
-                # gRPC's own words, where no gateway answered that has better ones.
-                error.message = (
-                    f"no gateway answers at {self._target} ({error.message}): start one with"
-                    " `cardex up`, or set CARDEX_GATEWAY_TARGET to one that runs"
-                )
-            raise error from call
 
     def retrieve(
         self,
@@ -174,7 +74,9 @@ class Client:
         """
         asked = question_message(question or Question())
         message = (
-            ecg if isinstance(ecg, ecg_pb2.Ecg) else self._read(one_recording_files(Path(ecg)))
+            ecg
+            if isinstance(ecg, ecg_pb2.Ecg)
+            else sized_ecg_of_files(one_recording_files(Path(ecg)), self._max_payload_bytes)
         )
         request = pb.RetrieveRequest(ecg=message, question=asked, request_id=request_id)
         with self._translated():
@@ -187,67 +89,73 @@ class Client:
         self,
         *paths: str | Path,
         question: Question | None = None,
-        on_progress: OnProgress = lambda step, done, total: None,
+        results: str | Path | None = None,
+        manifest: str | Path | None = None,
+        patience_s: float = PATIENCE_S,
+        on_progress: OnProgress = lambda progress: None,
     ) -> Iterator[Result]:
-        """Submit every recording below files or folders as one routine stream.
+        """Submit every recording below files or folders, and yield the results as they come.
+
+        Results come while the rest is still submitted, and memory does not grow with the archive.
+        Broken connections and full queues are waited out. With a manifest a later call with the
+        same arguments goes on where this one stopped, and yields what was not yet written.
+
+        Args:
+            paths: files or folders.
+            question: what is asked of each; the default asks for ten reports.
+            results: file that gets every result before it is yielded: JSON lines, or where its name
+                ends with `.parquet` a table, made at the end of the lines beside it.
+            manifest: file that keeps what became of each recording; beside the results where it is
+                left out, and nowhere without them.
+            patience_s: how long to try on without a word from the gateway, in seconds.
+            on_progress: is given the progress at least twice a second, in the caller's thread.
 
         Yields:
             A result for each recording, as it is refused or answered; a bad one stops no other.
 
         Raises:
             InvalidEcg: if a path does not exist, or there is no recording.
+            ConfigurationError: if results or manifest cannot be used, or belong to another archive.
+            CardexError: what the operator must mend, or Unavailable with the reason
+                `PATIENCE_ENDED`.
         """
-        found = _recordings(paths)
-        jobs: dict[str, list[str]] = {}
-        outcomes = self._submitted(found, question or Question())
-        for done, (number, outcome) in enumerate(outcomes, start=1):
-            name = found[number][0].name
-            if isinstance(outcome, CardexError):
-                yield Result(name, error=outcome)
-            else:
-                jobs.setdefault(outcome.job_id, []).append(name)
-            on_progress("submitted", done, len(found))
-        for done, job in enumerate(self.finished(list(jobs), FINISH_TIMEOUT_S), start=1):
-            yield from (_result(name, job) for name in jobs[job.job_id])
-            on_progress("answered", done, len(jobs))
-
-    def _submitted(
-        self, found: Sequence[Sequence[Path]], question: Question
-    ) -> Iterator[tuple[int, job_pb2.Job | CardexError]]:
-        """Submit recordings; yields the place of each with its job, or why there is none."""
-        unreadable: dict[int, CardexError] = {}
-
-        def requests() -> Iterator[pb.SubmitBatchRequest]:
-            for number, files in enumerate(found):
-                try:
-                    ecg = self._read(files)
-                except CardexError as error:
-                    unreadable[number] = error
+        found = find(paths, kept_files(results, manifest))
+        asked = question or Question()
+        with open_output(found, asked, results, manifest) as output:
+            run = Run(
+                Client.from_settings(self._settings), output.manifest, found, asked,
+                max_bytes=self._largest_message(), patience_s=patience_s,
+            )  # fmt: skip
+            for result in run.results(on_progress):
+                if output.results is None:
+                    yield result
+                    run.done(result)
                 else:
-                    yield pb.SubmitBatchRequest(
-                        item_id=str(number), ecg=ecg, question=question_message(question)
-                    )
+                    run.done(result, output.results.write(result))
+                    yield result
+            output.complete()
 
-        for response in self.submit(requests()):
-            refused = response.HasField("error")
-            yield int(response.item_id), error_of(response.error) if refused else response.job
-        yield from unreadable.items()
+    def _largest_message(self) -> int:
+        """Return how large an ECG may be, here and at the gateway, which is called once for it."""
+        try:
+            there = self.info().limits.max_payload_bytes
+        except DeadlineExceeded:  # it answers, but one of its parts hangs
+            there = 0
+        return min(self._max_payload_bytes, there or self._max_payload_bytes)
 
-    def _read(self, files: Sequence[Path]) -> ecg_pb2.Ecg:
-        """Read a recording; one that no message can carry is refused before it breaks a stream."""
-        ecg = ecg_of_files(files)
-        if ecg.ByteSize() > self._max_payload_bytes:
-            raise PayloadTooLarge(
-                f"{files[0].name} has {ecg.ByteSize()} bytes: at most {self._max_payload_bytes}"
-                " (CARDEX_MAX_PAYLOAD_BYTES, here and at the gateway)",
-                field="ecg",
-            )
-        return ecg
+    def submit(
+        self, requests: Iterable[pb.SubmitBatchRequest], *, timeout_s: float | None = None
+    ) -> Iterator[pb.SubmitBatchResponse]:
+        """Submit a stream of messages; yields what became of each, in the order asked for.
 
-    def submit(self, requests: Iterable[pb.SubmitBatchRequest]) -> Iterator[pb.SubmitBatchResponse]:
-        """Submit a stream of messages; yields what became of each, in their order."""
+        Args:
+            requests: the messages.
+            timeout_s: how long the stream may take, in seconds; without end where left out.
+        """
         with self._translated():
-            yield from self._ecgs.SubmitBatch(iter(requests), metadata=self._metadata)
+            yield from self._ecgs.SubmitBatch(
+                iter(requests), timeout=timeout_s, metadata=self._metadata
+            )
 
     def watch(
         self,
@@ -355,80 +263,3 @@ class Client:
         request = report_index_pb2.MigrateIndexRequest(model_version=model_version, shadow=shadow)
         with self._translated():
             yield from self._index.MigrateIndex(request, metadata=self._metadata)
-
-
-def ecg_of_files(paths: Sequence[Path]) -> ecg_pb2.Ecg:
-    """Return the message of one recording: one file, or a header and its signal files.
-
-    Raises:
-        InvalidEcg: if a file cannot be read, or they are too large together.
-    """
-    first, *rest = load(paths)
-    companions = [
-        ecg_pb2.CompanionFile(name=_utf8(part.name), content=part.content) for part in rest
-    ]
-    file = ecg_pb2.ClinicalFile(
-        name=_utf8(first.name), content=first.content, companions=companions
-    )
-    return ecg_pb2.Ecg(file=file)
-
-
-def ecg_of_samples(
-    signal: ArrayLike,
-    rate_hz: float,
-    leads: Sequence[str] = LEADS,
-    resolution: float | None = None,
-) -> ecg_pb2.Ecg:
-    """Return the message of an array; in half of the bytes where that loses nothing.
-
-    Args:
-        signal: (leads, samples) in mV.
-        rate_hz: samples per second.
-        leads: name of each row; at least I, II and V1 to V6.
-        resolution: one step of the samples in mV, where the caller knows it; the usual ones are
-            found.
-
-    Raises:
-        InvalidEcg: if the array has another shape.
-    """
-    try:
-        rows = np.asarray(signal, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InvalidEcg(
-            "the samples are no array of numbers, a row for each lead",
-            reason="LEAD_SET",
-            field="ecg.samples.leads",
-        ) from error
-    if rows.ndim != 2 or len(rows) != len(leads):
-        raise InvalidEcg(
-            f"the array has shape {rows.shape}: must be ({len(leads)}, samples), a row for each of"
-            f" {', '.join(leads)}",
-            reason="LEAD_SET",
-            field="ecg.samples.leads",
-        )
-    named = [lead_message(name, row, resolution) for name, row in zip(leads, rows, strict=True)]
-    unit = ecg_pb2.VOLTAGE_UNIT_MILLIVOLT
-    return ecg_pb2.Ecg(samples=ecg_pb2.Samples(leads=named, rate_hz=rate_hz, unit=unit))
-
-
-def _utf8(name: str) -> str:
-    """Return a file's name without the bytes that are no UTF-8, which no message carries."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def _recordings(paths: Sequence[str | Path]) -> list[list[Path]]:
-    try:
-        found = list(recordings(map(Path, paths)))
-    except FileNotFoundError as error:
-        raise InvalidEcg(f"{error.filename} does not exist", field="path") from error
-    if not found:
-        raise InvalidEcg("no ECG file there", field="path")
-    return found
-
-
-def _result(name: str, job: job_pb2.Job) -> Result:
-    if job.HasField("answer"):
-        return Result(name, job.answer, None, job.job_id)
-    if job.state == job_pb2.JOB_STATE_CANCELLED:
-        return Result(name, None, JobCancelled(f"job {job.job_id} was cancelled"), job.job_id)
-    return Result(name, None, error_of(job.error), job.job_id)

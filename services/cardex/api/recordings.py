@@ -14,7 +14,10 @@ from cardex.domain.leads import canonical
 HEADER = ".hea"
 SIGNALS = (".dat", ".mat")
 TABLE = ".csv"
-SKIPPED = (".txt", ".md", ".json", ".py", ".npz", ".log", ".pdf", ".html")
+SKIPPED = (
+    ".txt", ".md", ".json", ".jsonl", ".parquet", ".manifest", ".py", ".npz", ".log", ".pdf",
+    ".html",
+)  # fmt: skip
 SNIFFED_BYTES = 16 * 1024
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 COMMENTS = ("#", '"#', "\ufeff#", "sep=", '"sep=')
@@ -64,39 +67,84 @@ def one_recording(path: Path) -> tuple[FilePart, ...]:
 def recordings(paths: Iterable[Path]) -> Iterator[list[Path]]:
     """Yield the files of each recording below files or folders, a WFDB header before its signals.
 
+    A folder is read when its turn comes, so that no more than the names of one folder are held.
+    Links to folders are not followed. What cannot be read is yielded all the same: whoever reads
+    it says what is wrong.
+
     Raises:
         FileNotFoundError: if a path does not exist.
     """
+    folders: dict[Path, FolderNames] = {}
     for path in paths:
         if path.is_dir():
-            yield from _grouped(sorted(p for p in path.rglob("*") if p.is_file()))
-        elif path.exists():
-            yield [path, *_signals_of(path)] if path.suffix.lower() == HEADER else [path]
-        else:
+            yield from _below(path)
+        elif not path.exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        elif path.suffix.lower() == HEADER:
+            if path.parent not in folders:
+                names = (beside.name for beside in path.parent.iterdir())
+                folders = {path.parent: FolderNames(names)}
+            yield [path, *folders[path.parent].signals_of(path)]
+        else:
+            yield [path]
 
 
-def _grouped(files: list[Path]) -> Iterator[list[Path]]:
-    left = {file for file in files if not file.name.startswith(".") and _may_be_ecg(file)}
-    for header in [file for file in files if file in left and file.suffix.lower() == HEADER]:
-        signals = _signals_of(header)
-        left -= {header, *signals}
-        yield [header, *signals]
-    yield from ([file] for file in files if file in left)
+class FolderNames:
+    """The names in one folder, looked up by WFDB headers."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Look up these names."""
+        self._names = frozenset(names)
+        self._signals: dict[str, list[str]] = {}
+        for name in sorted(self._names):
+            path = Path(name)
+            if path.suffix.lower() in SIGNALS:
+                self._signals.setdefault(path.stem, []).append(name)
+
+    def signals_of(self, header: Path) -> list[Path]:
+        """Return the files beside a header that it names, or else those that have its stem."""
+        try:
+            with header.open("rb") as stream:
+                lines = stream.read(SNIFFED_BYTES).decode("utf-8", "replace").splitlines()
+        except OSError:
+            lines = []
+        named = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+        beside = sorted((named & self._names) - {header.name})
+        return [header.parent / name for name in beside or self._signals.get(header.stem, [])]
 
 
-def _signals_of(header: Path) -> list[Path]:
-    """Return the files beside a WFDB header that it names, or else those that have its stem."""
+def _below(top: Path) -> Iterator[list[Path]]:
+    folders = [top]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError:
+            yield [folder]
+            continue
+        folders += [Path(e.path) for e in reversed(found) if e.is_dir(follow_symlinks=False)]
+        yield from _grouped(folder, [entry.name for entry in found if _is_file(entry)])
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a file, or a link that leads nowhere where a file was meant."""
     try:
-        with header.open("rb") as stream:
-            lines = stream.read(SNIFFED_BYTES).decode("utf-8", "replace").splitlines()
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
     except OSError:
-        lines = []  # whoever reads it says what is wrong
-    named = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
-    beside = sorted(path for path in header.parent.iterdir() if path.is_file() and path != header)
-    return [path for path in beside if path.name in named] or [
-        path for path in beside if path.stem == header.stem and path.suffix.lower() in SIGNALS
-    ]
+        return True  # a link that leads to itself
+
+
+def _grouped(folder: Path, names: list[str]) -> Iterator[list[Path]]:
+    beside = FolderNames(names)
+    left = {name for name in names if not name.startswith(".") and _may_be_ecg(folder / name)}
+    for name in names:
+        if name in left and name.lower().endswith(HEADER):
+            header = folder / name
+            signals = beside.signals_of(header)
+            left -= {name, *(path.name for path in signals)}
+            yield [header, *signals]
+    yield from ([folder / name] for name in names if name in left)
 
 
 def _content(path: Path) -> bytes:

@@ -97,18 +97,39 @@ def submit(
     rerank: Annotated[
         int, typer.Option(help="How many of the nearest the matcher puts in order: 0, or 2 to 128.")
     ] = 0,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="File for the results, .jsonl or .parquet; - prints them."),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="File by which a second call goes on; with --results it lies beside it."),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(help="Minutes to try on without a word from the gateway.", min=0.0)
+    ] = 15.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Submit ECGs and print the nearest reports for each."""
-    from cardex.cli.ecg import run_submit
+    """Submit ECGs and print or write the nearest reports for each.
+
+    Exit status: 0 all answered; 1 some refused or failed, or an error; 2 wrong arguments; 75 no
+    word from the gateway for too long; 130 and 143 stopped by Ctrl-C and SIGTERM. With a manifest
+    the same command goes on after a stop.
+    """
+    from cardex.cli.submit import Archive, run_stat, run_submit
     from cardex.domain.jobs import Question
 
+    file = None if results == Path("-") else results
+    if stat and (file or manifest):
+        raise typer.BadParameter("--stat goes without --results and --manifest")
+    question = Question(top_k, rerank)
     with error_messages():
-        question = Question(top_k, rerank)
-        failed = run_submit(
-            gateway_client(), paths, question, stat=stat, as_json=as_json, console=console
-        )
-    raise typer.Exit(1 if failed else 0)
+        if stat:
+            status = run_stat(gateway_client(), paths, question, as_json=as_json, console=console)
+        else:
+            archive = Archive(tuple(paths), question, file, manifest, patience * 60)
+            status = run_submit(gateway_client(), archive, as_json=as_json, console=console)
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -118,7 +139,7 @@ def search(
     as_json: JsonFlag = False,
 ) -> None:
     """Find reports by text."""
-    from cardex.cli.ecg import run_search
+    from cardex.cli.search import run_search
 
     with error_messages():
         run_search(gateway_client(), text, top_k, as_json=as_json)

@@ -106,6 +106,52 @@ def test_upper_case_suffixes_are_the_same_in_a_folder_and_by_name(folder):
     assert names(made) == names(made, "A.HEA") == [["A.HEA", "A.DAT"]]
 
 
+def test_links_to_folders_are_not_followed_and_loops_end(folder):
+    made = folder("a.dcm", "b/c.dcm")
+    (made / "b" / "up").symlink_to(made, target_is_directory=True)
+    (made / "beside").symlink_to(made / "b", target_is_directory=True)
+    assert names(made) == [["a.dcm"], ["b/c.dcm"]]
+
+
+def test_a_link_that_leads_nowhere_is_left_to_who_reads_it(folder):
+    made = folder()
+    (made / "gone.dcm").symlink_to(made / "none.dcm")
+    (made / "loop.dcm").symlink_to(made / "loop.dcm")
+    assert names(made) == [["gone.dcm"], ["loop.dcm"]]
+    for name in ("gone.dcm", "loop.dcm"):
+        with pytest.raises(InvalidEcg, match=rf"cannot read .*{name}"):
+            load([made / name])
+
+
+def test_a_folder_that_cannot_be_listed_is_left_to_who_reads_it(folder, monkeypatch):
+    made = folder("a.dcm", "locked/b.dcm")
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert names(made) == [["a.dcm"], ["locked"]]
+    with pytest.raises(InvalidEcg, match="cannot read"):
+        load([made / "locked"])
+
+
+def test_a_folder_of_many_headers_is_listed_once(folder, monkeypatch):
+    made = folder(*(f"{n}.{suffix}" for n in range(50) for suffix in ("hea", "dat")))
+    listed = os.scandir
+    calls = []
+
+    def scandir(path):
+        calls.append(path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert len(names(made)) == 50
+    assert calls == [made]
+
+
 def test_paths_keep_their_order(folder):
     assert names(folder("b.dcm", "a.dcm"), "b.dcm", "a.dcm") == [["b.dcm"], ["a.dcm"]]
 

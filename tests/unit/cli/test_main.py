@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
+from cardex.cli.submit import Archive
 from cardex.domain.jobs import Question
 from cardex.gateway.keys import KeyRing, Scope
 from tests.helpers.ecgs import DICOM
@@ -45,13 +47,24 @@ def test_what_is_missing_is_printed_as_json_too(cardex, tmp_path, monkeypatch):
     assert not checks["Triton's environment"]["ok"]
 
 
-def test_what_is_asked_of_each_ecg_goes_into_the_question(cardex, monkeypatch):
+def test_what_is_asked_of_an_archive_goes_into_it(cardex, monkeypatch):
     asked = []
 
-    def run_submit(client, paths, question, **_: object) -> int:
-        asked.append(question)
-        return 0
+    def run_submit(client, archive, **_: object) -> int:
+        asked.append(archive)
+        return 75
 
-    monkeypatch.setattr("cardex.cli.ecg.run_submit", run_submit)
-    assert cardex("submit", DICOM, "--top-k", 3, "--rerank", 16).exit_code == 0
-    assert asked == [Question(3, 16)]
+    monkeypatch.setattr("cardex.cli.submit.run_submit", run_submit)
+    arguments = ("--top-k", 3, "--rerank", 16, "--results", "r.jsonl", "--patience", 2)
+    assert cardex("submit", DICOM, *arguments).exit_code == 75
+    assert cardex("submit", DICOM, "--results", "-").exit_code == 75
+    assert asked == [
+        Archive((DICOM,), Question(3, 16), Path("r.jsonl"), None, 120.0),
+        Archive((DICOM,), Question(5, 0), None, None, 900.0),
+    ]
+
+
+def test_the_bedside_has_no_manifest(cardex):
+    result = cardex("submit", DICOM, "--stat", "--manifest", "m")
+    assert result.exit_code == 2
+    assert "--stat" in result.output
