@@ -5,7 +5,6 @@ import time
 from rich.console import Console
 
 from cardex.api.client import Client, ecg_of_files
-from cardex.cli.ecg import ask_as_batch
 from cardex.cli.index import index_reports
 from cardex.cli.render import show_answer
 from cardex.domain.jobs import Question
@@ -55,7 +54,7 @@ def _ask(client: Client, data: DemoData, console: Console) -> None:
     stat = client.retrieve(ecg_of_files([data.dicom]), Question(3))
     show_answer(console, "waveform_ecg.dcm (STAT)", stat.answer)
     console.rule("ten routine ECGs: CPSC-2018")
-    for result in ask_as_batch(client, data.cpsc, Question(3), console):
+    for result in client.submit_folder(*data.cpsc, question=Question(3)):
         if result.error:
             raise result.error
         if result.answer:
