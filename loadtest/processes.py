@@ -1,0 +1,50 @@
+"""CPU time of processes, read from /proc."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PARENT, _FIRST_TIME, _TIMES = 1, 11, 4
+
+
+def cpu_seconds_below(pid: int) -> float:
+    """Return the CPU time of all processes below one so far, without its own.
+
+    Children that have ended are counted where their parent has waited for them, and not where that
+    is the process itself.
+    """
+    children, seconds = _snapshot()
+    return sum(_of_tree(child, children, seconds) for child in children[pid])
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of all below it so far, also of children that ended."""
+    return _of_tree(pid, *_snapshot())
+
+
+_Children, _Seconds = defaultdict[int, list[int]], defaultdict[int, float]
+
+
+def _snapshot() -> tuple[_Children, _Seconds]:
+    """Return all processes' children, and the CPU time of each and of its ended children."""
+    children: _Children = defaultdict(list)
+    seconds: _Seconds = defaultdict(float)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (fields := _fields(entry)):
+            children[int(fields[_PARENT])].append(int(entry.name))
+            times = fields[_FIRST_TIME : _FIRST_TIME + _TIMES]  # own and waited-for children's
+            seconds[int(entry.name)] = sum(map(int, times)) / _TICKS_PER_S
+    return children, seconds
+
+
+def _of_tree(pid: int, children: _Children, seconds: _Seconds) -> float:
+    return seconds[pid] + sum(_of_tree(child, children, seconds) for child in children[pid])
+
+
+def _fields(process: Path) -> list[str]:
+    """Return the fields of `stat` after the name, which may hold spaces; none where it ended."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
