@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-hangs bench-peers bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-peers bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ proto-release: $(APP)/.dev ## Keep the contract as it is now: later changes may 
 
 bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 	$(BIN)/python -m loadtest.bench
+
+bench-ceiling: setup $(APP)/.dev ## Measure the whole way with an image encoder that costs nothing
+	$(BIN)/python -m loadtest.ceiling
 
 bench-hangs: setup $(APP)/.dev ## Measure known answers while Milvus or Triton hangs
 	$(BIN)/python -m loadtest.hangs
