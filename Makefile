@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-peers bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ bench-hangs: setup $(APP)/.dev ## Measure known answers while Milvus or Triton h
 
 bench-peers: setup $(APP)/.dev $(PEERS)/.ready ## Measure the whole way against LitServe, BentoML, FastAPI and Celery
 	$(BIN)/python -m loadtest.peers
+
+bench-search: setup $(APP)/.dev $(PEERS)/.ready ## Measure the index in a Milvus server with 100,000 and 1,000,000 reports
+	$(BIN)/python -m loadtest.search_at_size
 
 bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
 	$(BIN)/python -m loadtest.signals

@@ -1,4 +1,4 @@
-"""CPU time of processes, read from /proc."""
+"""CPU time and memory of processes, read from /proc."""
 
 import os
 from collections import defaultdict
@@ -21,6 +21,17 @@ def cpu_seconds_below(pid: int) -> float:
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process and of all below it so far, also of children that ended."""
     return _of_tree(pid, *_snapshot())
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of a process and of all below it."""
+    children, _ = _snapshot()
+    pages, processes = 0, [pid]
+    while processes:
+        process = processes.pop()
+        pages += int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        processes += children[process]
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 _Children, _Seconds = defaultdict[int, list[int]], defaultdict[int, float]

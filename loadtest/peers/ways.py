@@ -27,7 +27,8 @@ from loadtest.peers.celery_worker import TASK, celery_app
 
 IN_FLIGHT = 64
 TIMEOUT_S = 120.0
-PYTHON = Path(".venv-peers/bin/python")
+PEERS = Path(".venv-peers/bin")
+"""Programs of the peers' environment."""
 OK = 200
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """Each worker process has a core, so that threads of BLAS would only get in the way."""
@@ -249,11 +250,10 @@ def peers() -> list[Way]:
 
 
 def _python() -> str:
-    if not PYTHON.exists():
-        raise ConfigurationError(
-            f"the peers' environment {PYTHON} does not exist: run `make bench-peers`"
-        )
-    return str(PYTHON)
+    python = PEERS / "python"
+    if not python.exists():
+        raise ConfigurationError(f"{python} does not exist: run `make bench-peers`")
+    return str(python)
 
 
 @contextmanager

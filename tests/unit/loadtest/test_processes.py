@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from loadtest.processes import cpu_seconds, cpu_seconds_below
+from loadtest.processes import cpu_seconds, cpu_seconds_below, resident_bytes
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass\n"
 PARENT = f"""
@@ -48,4 +48,17 @@ def test_a_process_itself_does_not_count():
         process.stdout.readline()
         assert cpu_seconds_below(process.pid) == 0.0
         assert cpu_seconds(process.pid) >= 0.29
+        process.communicate(b"\n")
+
+
+def test_memory_counts_with_that_of_children():
+    hold = "import os; held = b'1' * 200_000_000; print(1, flush=True); input()"
+    before = resident_bytes(os.getpid())
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert resident_bytes(process.pid) >= 200_000_000
+        assert resident_bytes(os.getpid()) - before >= 190_000_000
         process.communicate(b"\n")
