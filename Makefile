@@ -5,11 +5,12 @@ PYTHON ?= python3
 APP := .venv
 TRITON := .venv-triton
 TRAIN := .venv-train
+PEERS := .venv-peers
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench load bench-hangs bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -60,8 +61,17 @@ PROFILE ?= mixed
 load: setup $(APP)/.dev ## A hospital's traffic: PROFILE=bedside, archive, mixed, spike or soak
 	$(BIN)/python -m loadtest.profiles $(PROFILE)
 
+bench-ceiling: setup $(APP)/.dev ## Measure the whole way with an image encoder that costs nothing
+	$(BIN)/python -m loadtest.ceiling
+
 bench-hangs: setup $(APP)/.dev ## Measure known answers while Milvus or Triton hangs
 	$(BIN)/python -m loadtest.hangs
+
+bench-peers: setup $(APP)/.dev $(PEERS)/.ready ## Measure the whole way against LitServe, BentoML, FastAPI and Celery
+	$(BIN)/python -m loadtest.peers
+
+bench-search: setup $(APP)/.dev $(PEERS)/.ready ## Measure the index in a Milvus server with 100,000 and 1,000,000 reports
+	$(BIN)/python -m loadtest.search_at_size
 
 bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
 	$(BIN)/python -m loadtest.signals
@@ -116,13 +126,14 @@ lock: $(APP)/.dev ## Resolve pyproject.toml anew into requirements/*.lock; UPGRA
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group dev -c requirements/app.lock -o requirements/dev.lock
 	$(COMPILE) $(UPGRADE) --group triton -o requirements/triton.lock
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra train --group train -c requirements/app.lock --override requirements/torch-apart.txt -o requirements/train.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group peers -c <(grep -oE '^[a-z0-9._-]+==[^ ]+' requirements/app.lock | grep -v '^opentelemetry-api=') -o requirements/peers.lock # BentoML pins OpenTelemetry
 
 clean: ## Remove caches and the stack's data
 	rm -rf .cardex .schemathesis .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove the environments too
-	rm -rf $(APP) $(TRITON) $(TRAIN)
+	rm -rf $(APP) $(TRITON) $(TRAIN) $(PEERS)
 
 EDITABLE := --no-deps --no-build-isolation --editable .
 
@@ -146,4 +157,10 @@ $(TRAIN)/.ready: requirements/train.lock requirements/torch.lock pyproject.toml
 	$(TRAIN)/bin/python $(PIP) -r requirements/torch.lock
 	$(TRAIN)/bin/python $(LOCKED) requirements/train.lock
 	$(TRAIN)/bin/python $(PIP) $(EDITABLE)
+	touch $@
+
+$(PEERS)/.ready: requirements/peers.lock pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python $(LOCKED) requirements/peers.lock
+	$(PEERS)/bin/python $(PIP) $(EDITABLE)
 	touch $@

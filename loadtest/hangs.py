@@ -18,7 +18,7 @@ from cardex.domain.settings import Settings, load_settings
 from cardex.local_stack.dataset import fetch
 from cardex.local_stack.stack import Stack
 from cardex.reports.ptbxl import distinct_reports
-from loadtest.bench import Ecgs
+from loadtest.ecgs import Ecgs
 from loadtest.report import publish
 
 SECONDS = 15.0

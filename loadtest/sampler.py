@@ -46,9 +46,7 @@ class Sampler:
         assert stack.endpoints is not None
         self._client = client
         self._state = redis.Redis.from_url(stack.endpoints.state)
-        self._pids = {
-            name: part.process.pid for name, part in stack.processes.items() if part.process
-        }
+        self._pids = stack.pids
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.samples = Samples()

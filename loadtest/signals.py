@@ -28,6 +28,7 @@ from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
 from cardex.signals.quality import assess
 from cardex.signals.readers import read, warm_up
+from loadtest.files import wfdb_of
 from loadtest.report import publish
 
 RECORDS = 64
@@ -71,17 +72,6 @@ def _windows(whole: Sequence[Waveform]) -> Iterator[Waveform]:
 def at_100_hz(waveform: Waveform) -> Waveform:
     """Resample with nothing else taken out: what a 100 Hz archive holds."""
     return Waveform(clean(waveform, 100.0, replace(SPEC.filter, band_hz=(0.0, 45.0))), 100.0)
-
-
-def wfdb_of(waveform: Waveform) -> tuple[FilePart, ...]:
-    """Return a record as PTB-XL stores it: 16 bit, 1 uV a step, header and signal file."""
-    steps = np.rint(waveform.signal.T * 1000.0).astype("<i2")
-    lines = [f"rec 12 {waveform.rate:g} {len(steps)}"]
-    lines += [
-        f"rec.dat 16 1000.0(0)/mV 16 0 {steps[0, i]} 0 0 {lead}" for i, lead in enumerate(LEADS)
-    ]
-    header = "\n".join(lines) + "\n"
-    return FilePart("rec.hea", header.encode()), FilePart("rec.dat", steps.tobytes())
 
 
 def typed(waveform: Waveform) -> TypedSamples:

@@ -15,7 +15,9 @@ from cardex.domain.reports import Report
 from cardex.local_stack.milvus import milvus_process
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.retrieval.memory_index import MemoryIndex
-from cardex.stores.report_index import KINDS, ReportIndex
+from cardex.stores import vector_index
+from cardex.stores.report_index import ReportIndex
+from cardex.stores.vector_index import KINDS
 
 COUNT, DIMENSION = 600, 32
 SERVER = os.environ.get("CARDEX_TEST_MILVUS", "")
@@ -141,6 +143,21 @@ def test_an_upsert_replaces_a_report(store, filled, vectors):
     assert store.count(index) == COUNT
     assert store.get(index, ["r7"])["r7"].text == "another text"
     assert nearest(store, index, vectors[7]) != "r7"
+
+
+def test_a_large_index_answers_from_its_cells(store, vectors, monkeypatch):
+    monkeypatch.setattr(vector_index, "EXACT_UP_TO", COUNT - 1)
+    index = store.create("model-1", DIMENSION)
+    store.upsert(index, some(0, COUNT), vectors)
+    index = store.switch(index)
+    assert index == store.current()
+    assert index.cells == (98 if index.kind == "IVF_FLAT" else 1)
+    assert [nearest(store, index, vector) for vector in vectors[:50]] == [
+        f"r{number}" for number in range(50)
+    ]
+    store.upsert(index, [Report("new", "new")], -vectors[:1])
+    index = store.touch(index)
+    assert (nearest(store, index, -vectors[0]), store.count(index)) == ("new", COUNT + 1)
 
 
 def test_a_switch_keeps_the_index_before_it_and_its_twin_is_known(store, filled, vectors):

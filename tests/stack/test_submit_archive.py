@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from cardex.domain.ecg import LEADS
-from loadtest.bench import Ecgs
+from loadtest.ecgs import Ecgs
 from tests.helpers.real import demo_data
 
 RECORDS = 240

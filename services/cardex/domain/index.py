@@ -16,6 +16,8 @@ class IndexInfo:
         kind: of its vector index, a key of `KINDS`.
         twin: name and generation of the index that it has the same reports as, by another model,
             and its own generation at that time; empty where it was built from anything else.
+        cells: into how many its vectors are divided, of which a search looks at a part; 1 where it
+            looks at all vectors.
     """
 
     name: str
@@ -25,6 +27,7 @@ class IndexInfo:
     dimension: int
     kind: str
     twin: tuple[str, ...] = ()
+    cells: int = 1
 
     def same_reports(self, other: "IndexInfo") -> bool:
         """Return whether one is the other, or was made from it and neither has changed since."""

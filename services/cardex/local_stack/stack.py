@@ -68,6 +68,11 @@ class Stack:
         """The processes by name, in the order in which they started."""
         return {name: part for group in self._groups for name, part in group.items()}
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The process ids of those that run, by name; each is the first of a group of its own."""
+        return {name: part.process.pid for name, part in self.processes.items() if part.process}
+
     def __enter__(self) -> "Stack":
         """Start everything; on failure stop what was started."""
         try:

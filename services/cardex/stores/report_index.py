@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
@@ -11,36 +11,23 @@ import msgspec
 import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
+from pymilvus.milvus_client.index import IndexParams
 
 from cardex.domain.circuit import Circuit
 from cardex.domain.ecg import Embedding
 from cardex.domain.errors import IndexMissing, InvalidReport, Unavailable
 from cardex.domain.index import IndexInfo, Match
 from cardex.domain.reports import Report
+from cardex.stores.vector_index import KINDS, cells_for, kind_of
 
 ALIAS = "reports"
 PREFIX = "reports_"
 NOT_LOADED = 101
 MAX_BODY_BYTES = 60_000
 ABANDONED_AFTER_S = 3600.0
+BUILT_WITHIN_S = 3600.0
+"""How long Milvus may take to divide the vectors of a large index."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of vector index: how Milvus is to build and to search it."""
-
-    build: dict[str, int]
-    search: dict[str, int]
-
-
-KINDS = {
-    "FLAT": Kind({}, {}),
-    # One cell, so exact too; Milvus Lite gives it to FAISS, which takes half of its numpy's CPU
-    # time.
-    "IVF_FLAT": Kind({"nlist": 1}, {"nprobe": 1}),
-    "HNSW": Kind({"M": 16, "efConstruction": 200}, {"ef": 256}),
-}
 
 
 class ReportIndex:
@@ -117,7 +104,10 @@ class ReportIndex:
                 data=list(embeddings),
                 limit=top_k,
                 anns_field="embedding",
-                search_params={"metric_type": "IP", "params": KINDS[index.kind].search},
+                search_params={
+                    "metric_type": "IP",
+                    "params": kind_of(index.kind, index.cells).search,
+                },
                 # With no field at all, Milvus Lite sends every field of every hit.
                 output_fields=["report_id"],
                 timeout=10.0,
@@ -190,14 +180,7 @@ class ReportIndex:
             schema.add_field("report_id", DataType.VARCHAR, is_primary=True, max_length=64)
             schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimension)
             schema.add_field("body", DataType.VARCHAR, max_length=65_535)
-            params = client.prepare_index_params()
-            params.add_index(
-                "embedding",
-                index_type=self._kind,
-                metric_type="IP",
-                # Milvus Lite reads them from this key only, and Milvus from it too.
-                params={"params": KINDS[self._kind].build},
-            )
+            params = _vector_index(client, self._kind, cells=1)
             properties = {
                 "cardex.model_version": model_version,
                 "cardex.kind": self._kind,
@@ -249,17 +232,21 @@ class ReportIndex:
         return self._describe(index.name)
 
     def switch(self, index: IndexInfo) -> IndexInfo:
-        """Make `index` the one that answers; the one before stays for searches in flight."""
+        """Make `index` the one that answers; the one before stays for searches in flight.
+
+        The vectors of a large one are divided into cells first, which may take minutes.
+        """
 
         def commit(client: MilvusClient) -> None:
             client.flush(index.name, timeout=120.0)
             client.load_collection(index.name, timeout=120.0)
 
         self._call(commit)
-        self._settle(index)
+        count = self._settle(index)
         before = self._aliases().get(ALIAS)
         if before == index.name:
             return index
+        index = self._divide(index, cells_for(index.kind, count))
         if before is None:
             self._call(lambda client: client.create_alias(index.name, ALIAS, timeout=10.0))
         else:
@@ -268,13 +255,32 @@ class ReportIndex:
         self._drop(lambda info: info.name not in keep and info.created < index.created)
         return index
 
+    def _divide(self, index: IndexInfo, cells: int) -> IndexInfo:
+        """Build the vector index anew where it is to have another number of cells."""
+        if cells == index.cells:
+            return index
+
+        def build(client: MilvusClient) -> None:
+            client.release_collection(index.name, timeout=30.0)
+            client.drop_index(index.name, "embedding", timeout=30.0)
+            params = _vector_index(client, index.kind, cells)
+            client.create_index(index.name, params, timeout=BUILT_WITHIN_S)
+            client.alter_collection_properties(
+                index.name, properties={"cardex.cells": str(cells)}, timeout=10.0
+            )
+            client.load_collection(index.name, timeout=600.0)
+
+        self._call(build)
+        self._settle(index)
+        return self._describe(index.name)
+
     def drop(self, index: IndexInfo) -> None:
         """Remove an index that never answered."""
         self._call(lambda client: client.drop_collection(index.name, timeout=30.0))
 
-    def _settle(self, index: IndexInfo) -> None:
-        """Wait until reads see all that was written: by default they may be seconds behind."""
-        self._count(index, consistency_level="Strong", timeout=30.0)
+    def _settle(self, index: IndexInfo) -> int:
+        """Wait until reads see all that was written, seconds at most; return how many there are."""
+        return self._count(index, consistency_level="Strong", timeout=30.0)
 
     def _count(self, index: IndexInfo, **options: str | float) -> int:
         rows = self._call(
@@ -317,6 +323,7 @@ class ReportIndex:
             dimension=int(vector["params"]["dim"]),
             kind=properties.get("cardex.kind", ""),
             twin=tuple(properties.get("cardex.twin", "").split()),
+            cells=int(properties.get("cardex.cells", "1")),
         )
 
     def _call(self, function: Callable[[MilvusClient], T], read: str = "") -> T:
@@ -342,6 +349,18 @@ class ReportIndex:
             self._client.load_collection(name, timeout=60.0)
         except MilvusException as error:
             raise _unavailable(error) from error
+
+
+def _vector_index(client: MilvusClient, kind: str, cells: int) -> IndexParams:
+    params = client.prepare_index_params()
+    params.add_index(
+        "embedding",
+        index_type=kind,
+        metric_type="IP",
+        # Milvus Lite reads them from this key only, and Milvus from it too.
+        params={"params": kind_of(kind, cells).build},
+    )
+    return params
 
 
 def _unavailable(error: Exception) -> Unavailable:

@@ -9,6 +9,7 @@ import os
 
 from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
+from threadpoolctl import threadpool_limits
 
 from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import Priority
@@ -66,6 +67,8 @@ def worker_app(settings: Settings) -> Celery:
         VersionMismatch: if Triton's models do not belong together.
     """
     warm_up()
+    # Threads of BLAS wait by spinning, for products that one thread ends in a millisecond.
+    threadpool_limits(1, user_api="blas")
     dependencies = assemble(settings)
     check_models(dependencies.encoder)
     dependencies.active_index.start()

@@ -14,7 +14,8 @@ from cardex.domain.index import IndexInfo, Match
 from cardex.domain.reports import Report, Statement
 from cardex.reports.validation import MAX_TEXT
 from cardex.stores import report_index as module
-from cardex.stores.report_index import ALIAS, KINDS, MAX_BODY_BYTES, NOT_LOADED, ReportIndex
+from cardex.stores.report_index import ALIAS, MAX_BODY_BYTES, NOT_LOADED, ReportIndex
+from cardex.stores.vector_index import EXACT_UP_TO, KINDS
 
 DIMENSION = 8
 STRONG = ("query", "Strong")
@@ -72,6 +73,17 @@ class FakeMilvus:
     def load_collection(self, name, timeout):
         self.loaded.append(name)
         self.not_loaded.discard(name)
+
+    def release_collection(self, name, timeout):
+        self.order.append(("release", name))
+
+    def drop_index(self, name, index_name, timeout):
+        self.order.append(("drop_index", name))
+
+    def create_index(self, name, index_params, timeout):
+        (vector_index,) = index_params
+        self.built.append(vector_index.to_dict())
+        self.order.append(("create_index", name))
 
     def flush(self, name, timeout):
         self.order.append(("flush", name))
@@ -301,6 +313,42 @@ def test_the_parameters_of_each_kind_reach_the_search(milvus, store, kind):
     found = store.search(index_of("reports_1", kind=kind), vectors(1), 3)
     assert found == [[Match("r1", 0.5)]]
     assert milvus.searched == [("reports_1", {"metric_type": "IP", "params": SEARCH[kind]})]
+
+
+def test_a_large_index_is_divided_into_cells_before_it_answers(milvus, store, monkeypatch):
+    milvus.properties = {"reports_1": {"cardex.created": "1.0", "cardex.kind": "IVF_FLAT"}}
+    monkeypatch.setattr(milvus, "rows", range(1_000_000))
+    index = store.switch(index_of("reports_1", kind="IVF_FLAT"))
+    assert index.cells == store.current().cells == 4000
+    assert milvus.order == [
+        ("flush", "reports_1"), STRONG, ("release", "reports_1"), ("drop_index", "reports_1"),
+        ("create_index", "reports_1"), ("properties", "reports_1"), STRONG,
+        ("create_alias", "reports_1"),
+    ]  # fmt: skip
+    (built,) = milvus.built
+    assert (built["index_type"], built["metric_type"]) == ("IVF_FLAT", "IP")
+    assert built["params"] == {"nlist": 4000}
+    assert milvus.loaded == ["reports_1", "reports_1"]
+    store.search(index, vectors(1), 3)
+    assert milvus.searched[-1][1]["params"] == {"nprobe": 500}
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"), [("IVF_FLAT", EXACT_UP_TO), ("FLAT", 10**6), ("HNSW", 10**6)]
+)
+def test_other_indexes_stay_as_they_were_built(milvus, store, monkeypatch, kind, count):
+    milvus.properties = {"reports_1": {"cardex.kind": kind}}
+    monkeypatch.setattr(milvus, "rows", range(count))
+    assert store.switch(index_of("reports_1", kind=kind)).cells == 1
+    assert not milvus.built
+
+
+def test_the_index_that_answers_is_not_built_anew(milvus, store, monkeypatch):
+    milvus.properties = {"reports_1": {"cardex.kind": "IVF_FLAT"}}
+    milvus.aliases[ALIAS] = "reports_1"
+    monkeypatch.setattr(milvus, "rows", range(1_000_000))
+    store.switch(index_of("reports_1", kind="IVF_FLAT"))
+    assert not milvus.built
 
 
 # A server that was restarted.

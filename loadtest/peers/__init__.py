@@ -1,0 +1,1 @@
+"""The work of one record done by other servers, to compare Cardex with."""
