@@ -13,7 +13,7 @@ from cardex.stores.redis import connect
 from tests.helpers.answers import ANSWER
 
 STAT, ROUTINE = Priority.STAT, Priority.ROUTINE
-IDLE_S = 60.0
+IDLE_S = 5.0
 
 
 @pytest.fixture
@@ -148,10 +148,10 @@ def test_an_idle_worker_needs_no_message(queue, woken):
 def test_a_worker_is_woken_while_it_waits(queue):
     queue.claim(STAT, 1, "token", IDLE_S)
     woken = []
-    thread = threading.Thread(target=lambda: woken.append(queue.wait(STAT, IDLE_S)))
+    thread = threading.Thread(target=lambda: woken.append(queue.wait(STAT, 60.0)))
     thread.start()
     submit(queue, "icu", 1, STAT)
-    thread.join(IDLE_S)
+    thread.join(60.0)
     assert woken == [True]
 
 
@@ -169,6 +169,63 @@ def test_an_idle_worker_that_died_is_forgotten(queue, woken):
         submit(queue, "ward", 1)
         queue.sweep(ROUTINE)
     assert woken == [ROUTINE]
+
+
+def test_an_idle_worker_of_another_clock_is_forgotten(queue, client, woken):
+    client.zadd("cardex:idle:routine", {"ghost": 1e15})
+    submit(queue, "ward", 1)
+    assert woken == [ROUTINE]
+
+
+def test_a_worker_that_leaves_hands_the_bell_on(queue, woken):
+    queue.claim(ROUTINE, 1, "token", IDLE_S)
+    submit(queue, "ward", 1)
+    assert woken == []
+    assert queue.claim(ROUTINE, 0, "token") == []
+    assert woken == [ROUTINE]
+
+
+def test_one_message_wakes_however_many_claims_leave_jobs(client):
+    messages: list[Priority] = []
+
+    def notify(priority: Priority) -> None:
+        messages.append(priority)
+        client.lpush(f"cardex:celery:{priority.value}", "message")
+
+    queue = JobQueue(client, JobLimits(), notify)
+    submit(queue, "archive", 20)
+    for _ in range(19):
+        queue.claim(ROUTINE, 1)
+    assert messages == [ROUTINE]
+    client.delete("cardex:celery:routine")  # a worker took it
+    submit(queue, "archive", 1)
+    queue.claim(ROUTINE, 1)
+    assert messages == [ROUTINE] * 2
+
+
+def test_a_job_that_was_begun_before_is_next_however_much_others_have_waiting(queue):
+    submit(queue, "ward", 1)
+    queue.release(queue.claim(ROUTINE, 1), JobError("LOST", "lost"), counted=True)
+    submit(queue, "archive", 20)
+    claims = [queue.claim(ROUTINE, 16) for _ in range(3)]
+    assert ["ward"] in [owners(claim) for claim in claims[:2]]
+    assert sum(map(len, claims)) >= 18
+
+
+def test_a_claim_passes_over_cancelled_jobs(queue):
+    outcomes = submit(queue, "archive", 5)
+    for outcome in outcomes[:4]:
+        queue.cancel(outcome.job_id)
+    (claim,) = queue.claim(ROUTINE, 1)
+    assert claim.job.job_id == outcomes[4].job_id
+
+
+def test_known_answers_stop_at_the_watermark_too(queue, client):
+    used = client.info("memory")["used_memory"]
+    client.config_set("maxmemory", int(used / 0.8))
+    one = Submission("archive", ROUTINE, b"ecg", Question())
+    (routine,) = queue.submit([(one, ANSWER.message)])
+    assert isinstance(routine, Overloaded)
 
 
 def test_jobs_of_the_one_queue_that_all_owners_had_are_taken_over(queue, client):

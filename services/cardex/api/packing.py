@@ -54,6 +54,6 @@ def pack(values: Signal, resolution: float | None = None) -> tuple[NDArray[np.in
 def _candidates(resolution: float | None) -> Iterator[float]:
     """Yield each resolution, and the one that a product of two float32 numbers rounds by."""
     for step in (resolution, *RESOLUTIONS):
-        if step is not None:
+        if step is not None and 0.0 < step < np.inf:
             yield step
             yield float(np.float32(step))

@@ -53,7 +53,8 @@ class BatchStream:
         self, requests: AsyncIterator[BatchEnvelope]
     ) -> AsyncIterator[BatchResponse]:
         """Yield what became of each item; in their order, unless the first asks for any."""
-        tasks = [asyncio.create_task(self._read(requests)), asyncio.create_task(self._work())]
+        # The work's own error first: without it the reader waits for a client that waits for us.
+        tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._read(requests))]
         try:
             while (response := await self._ready.get()) is not None:
                 self._freed.set()
@@ -71,7 +72,7 @@ class BatchStream:
                     self._any_order = request.any_order
                 await self._submissions.pace(self._caller)
                 await self._room()
-                size = len(request.ecg)
+                size = request.ByteSize()
                 self._items.append(_Item(request, size))
                 self._held_bytes += size
                 self._arrived.set()

@@ -22,22 +22,30 @@ class RateLimit:
         self._clock = clock
         self._buckets: dict[str | None, tuple[float, float]] = {}
 
-    def wait_s(self, name: str) -> float:
-        """Take one token; returns how long to wait for it, 0 when it was there."""
+    def wait_s(self, name: str, reserve: float = 0.0) -> float:
+        """Take one token; returns how long to wait for it, 0 when it was there.
+
+        Args:
+            name: of the caller.
+            reserve: share of a full bucket that is left to others.
+        """
         now = self._clock()
-        own, own_wait_s = self._tokens(name, self._per_s, now)
-        total, total_wait_s = self._tokens(None, self._total_per_s, now)
+        own, own_wait_s = self._tokens(name, self._per_s, now, reserve)
+        total, total_wait_s = self._tokens(None, self._total_per_s, now, reserve)
         wait_s = max(own_wait_s, total_wait_s)
         taken = 0.0 if wait_s else 1.0
         self._buckets |= {name: (own - taken, now), None: (total - taken, now)}
         return wait_s
 
-    def _tokens(self, name: str | None, per_s: float, now: float) -> tuple[float, float]:
-        """Return the tokens of a bucket, and how long to wait until it has one."""
+    def _tokens(
+        self, name: str | None, per_s: float, now: float, reserve: float
+    ) -> tuple[float, float]:
+        """Return the tokens of a bucket, and how long to wait until it has one to give."""
         full = max(per_s, 1.0)
         tokens, since = self._buckets.get(name, (full, now))
         tokens = min(full, tokens + (now - since) * per_s)
-        return tokens, max(0.0, 1.0 - tokens) / per_s
+        enough = min(full, 1.0 + reserve * full)
+        return tokens, max(0.0, enough - tokens) / per_s
 
     def check(self, name: str) -> None:
         """Take one token.

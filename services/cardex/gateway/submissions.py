@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 BEDSIDE_THREADS = 32
 ARCHIVE_THREADS = 2
+STREAMS_LEAVE = 0.1
+"""Share of a second's submissions that streams do not take."""
 
 Envelope = EcgEnvelope | BatchEnvelope
 Taken = Job | CardexError
@@ -89,8 +91,11 @@ class SubmissionService:
         self._rate.check(caller.name)
 
     async def pace(self, caller: Principal) -> None:
-        """Wait for the caller's turn: a stream is slowed down rather than refused."""
-        while (delay := self._rate.wait_s(caller.name)) > 0.0:
+        """Wait for the caller's turn: a stream is slowed down rather than refused.
+
+        It leaves some of the rate to calls that nobody slows down.
+        """
+        while (delay := self._rate.wait_s(caller.name, STREAMS_LEAVE)) > 0.0:
             await asyncio.sleep(delay)
 
     async def submit_one(self, request: Envelope, caller: Principal, default: Priority) -> Job:

@@ -17,8 +17,11 @@ from cardex.stores.report_index import ReportIndex
 
 logger = logging.getLogger(__name__)
 
-RETRY_S = 5.0
-"""After a failed reading the next one begins so much later; Milvus is searched meanwhile."""
+PAUSE_S = 5.0
+"""So much later than the last reading the next one may begin; Milvus is searched meanwhile.
+
+So a feed that changes the index every second costs no reading a second.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +77,8 @@ class MemoryIndex:
         self._limit = limit
         self._lock = threading.Lock()
         self._whole: WholeIndex | None = None
-        self._reading = ""
+        self._too_large = ""
+        self._is_reading = False
         self._not_before = 0.0
 
     def get(self, index: IndexInfo) -> WholeIndex | None:
@@ -85,31 +89,35 @@ class MemoryIndex:
     def get_or_begin(self, index: IndexInfo) -> WholeIndex | None:
         """Return the index; None while it is not in memory, and its reading begins."""
         whole = self.get(index)
-        if whole is None and self._limit and self._may_read(index):
+        if whole is None and self._limit and self._may_begin(index):
             reading = threading.Thread(target=self.read, args=(index,), name="memory-index")
             reading.daemon = True
             reading.start()
         return whole
 
-    def _may_read(self, index: IndexInfo) -> bool:
+    def _may_begin(self, index: IndexInfo) -> bool:
+        """Take the one place of a reader, if it is free and this index is worth it."""
         with self._lock:
-            if self._reading == index.generation or time.monotonic() < self._not_before:
+            if (
+                self._is_reading
+                or index.generation == self._too_large
+                or time.monotonic() < self._not_before
+            ):
                 return False
-            self._reading = index.generation
+            self._is_reading = True
             return True
 
     def read(self, index: IndexInfo) -> None:
-        """Read an index; one that is too large or cannot be read leaves none in memory."""
-        whole = None
+        """Read an index; while one cannot be read, or is too large, none is in memory."""
+        self._whole = None
         try:
-            whole = self._read(index)
+            self._whole = self._read(index)
+            self._too_large = "" if self._whole else index.generation
         except CardexError as error:
             logger.warning("the index is not in memory: %s", error.message)
-            self._not_before = time.monotonic() + RETRY_S
-            self._reading = ""
-        with self._lock:
-            if self._reading in ("", index.generation):  # else a newer one is on its way
-                self._whole = whole
+        finally:
+            self._not_before = time.monotonic() + PAUSE_S
+            self._is_reading = False
 
     def _read(self, index: IndexInfo) -> WholeIndex | None:
         if not 0 < self._store.count(index) <= self._limit:

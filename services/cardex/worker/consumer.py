@@ -78,21 +78,28 @@ class JobConsumer:
         A batch is what waits at this moment: one ECG when the house is quiet, more under load.
         """
         taken, quiet_since, token = 0, time.monotonic(), claim_token()
+        idle = False
         while not self.stopping.is_set() and self._can_answer():
             lingers = time.monotonic() - quiet_since < self._linger_s
             idle_s = IDLE_S + MARGIN_S if lingers else 0.0
             claims = self._jobs.claim(priority, self._batch[priority], token, idle_s)
+            idle = lingers and not claims
             if claims:
                 taken += len(claims)
-                BATCH_SIZE.labels(priority.value).observe(len(claims))
-                with self._heartbeat.hold(claims):
-                    self._answer(claims, priority)
+                self._answer_held(claims, priority)
                 quiet_since, token = time.monotonic(), claim_token()
-            elif lingers:
+            elif idle:
                 self._jobs.wait(priority, IDLE_S)
             else:
                 break
+        if idle:  # jobs that ring for this worker from now on would not be heard
+            self._jobs.claim(priority, 0, token)
         return taken
+
+    def _answer_held(self, claims: Sequence[Claim], priority: Priority) -> None:
+        BATCH_SIZE.labels(priority.value).observe(len(claims))
+        with self._heartbeat.hold(claims):
+            self._answer(claims, priority)
 
     def _can_answer(self) -> bool:
         """Ask before taking jobs, so that they wait in the queue while a part is down."""

@@ -78,3 +78,10 @@ def test_steps_that_do_not_fit_are_refused(change, field, words):
     with pytest.raises(InvalidEcg, match=words) as caught:
         from_payload(to_payload(ecg))
     assert caught.value.field == f"ecg.samples.leads.{field}"
+
+
+@pytest.mark.parametrize("resolution", [float("nan"), float("inf"), 0.0, -0.001])
+def test_a_resolution_that_is_none_is_passed_over(resolution):
+    packed = pack(np.array([0.001, 0.002], np.float32), resolution)
+    assert packed is not None
+    assert packed[1] == 0.001

@@ -164,3 +164,23 @@ async def test_a_stream_is_slowed_down_to_the_callers_rate():
     assert (await anext(answered)).item_id == "a"
     assert [submission.payload for submission, _ in parts.jobs.submitted] != []
     assert [response.item_id async for response in answered] == ["b"]
+
+
+async def test_a_stream_ends_with_what_nobody_foresaw_while_its_client_waits(parts):
+    def unforeseen(submissions):
+        raise ZeroDivisionError
+
+    parts.jobs.submit = unforeseen
+
+    async def one_and_waits():
+        yield item("a")
+        await asyncio.Event().wait()
+
+    with pytest.raises(ZeroDivisionError):
+        await names(parts, one_and_waits())
+
+
+async def test_what_a_client_names_its_items_counts_as_held(parts, monkeypatch):
+    monkeypatch.setattr(batches, "UNIT_BYTES", 1000)
+    assert len(await names(parts, stream(item("a" * 900), item("b" * 900)))) == 2
+    assert parts.jobs.units == [1, 1]

@@ -115,3 +115,19 @@ def test_a_caller_that_waits_for_all_keeps_its_own_tokens(clock):
     assert limit.wait_s("b") == pytest.approx(1.0)
     clock.now += 1.0
     assert limit.wait_s("b") == 0.0
+
+
+def test_a_stream_leaves_some_of_the_rate_to_others(clock):
+    limit = RateLimit(10.0, 20.0, clock)
+    streamed = 0
+    while limit.wait_s("a", 0.2) == 0.0:
+        streamed += 1
+    assert streamed == 8
+    assert taken(limit, "a") == 2
+
+
+def test_a_stream_of_a_slow_rate_goes_on(clock):
+    limit = RateLimit(1.0, 1.0, clock)
+    for _ in range(3):
+        assert limit.wait_s("a", 0.1) == 0.0
+        clock.now += 1.0

@@ -38,7 +38,7 @@ class Store(ReportIndex):
         self.read += 1
         self.gate.wait(10.0)
         if self.errors:
-            raise self.errors.pop()
+            raise self.errors.pop(0)
         for first in range(0, len(self.reports), 10):
             yield self.reports[first : first + 10], self.vectors[first : first + 10]
 
@@ -101,7 +101,12 @@ def test_a_larger_index_stays_with_milvus(limit):
     assert store.read == 0
 
 
-def test_another_generation_is_read_anew_and_the_old_one_never_answers_for_it():
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr("cardex.retrieval.memory_index.PAUSE_S", 0.0)
+
+
+def test_another_generation_is_read_anew_and_the_old_one_never_answers_for_it(hurried):
     store = Store()
     memory = MemoryIndex(store, 100)
     memory.get_or_begin(index("g1"))
@@ -115,27 +120,40 @@ def test_another_generation_is_read_anew_and_the_old_one_never_answers_for_it():
     assert memory.get(index("g1")) is None
 
 
-def test_a_reading_that_is_overtaken_by_a_newer_generation_is_dropped():
+def test_there_is_one_reading_at_a_time(hurried):
+    store = Store()
+    store.gate.clear()
+    memory = MemoryIndex(store, 100)
+    for number in range(20):
+        assert memory.get_or_begin(index(f"g{number}")) is None
+    store.gate.set()
+    ended_readings()
+    assert store.read == 1
+    assert memory.get_or_begin(index("g19")) is None
+    ended_readings()
+    assert memory.get(index("g19")) is not None
+
+
+def test_a_feed_of_changes_is_not_read_at_each(monkeypatch):
+    monkeypatch.setattr("cardex.retrieval.memory_index.PAUSE_S", 3600.0)
     store = Store()
     memory = MemoryIndex(store, 100)
-    memory.get_or_begin(index("g1"))
-    ended_readings()
-    memory.get_or_begin(index("g2"))
-    ended_readings()
-    memory.read(index("g1"))
-    assert memory.get(index("g1")) is None
-    assert memory.get(index("g2")) is not None
+    for number in range(20):
+        memory.get_or_begin(index(f"g{number}"))
+        ended_readings()
+    assert store.read == 1
 
 
-def test_a_reading_that_fails_is_tried_again_later(monkeypatch):
+def test_a_reading_that_fails_is_tried_again_later(hurried):
     store = Store()
-    store.errors = [Unavailable("Milvus is down")]
+    store.errors = [Unavailable("Milvus is down"), ValueError("unforeseen")]
     memory = MemoryIndex(store, 100)
     memory.get_or_begin(index())
     ended_readings()
-    assert memory.get_or_begin(index()) is None
+    assert memory.get(index()) is None
+    with pytest.raises(ValueError, match="unforeseen"):
+        memory.read(index())
+    memory.get_or_begin(index())
     ended_readings()
-    assert store.read == 1
-    monkeypatch.setattr("cardex.retrieval.memory_index.RETRY_S", 0.0)
-    memory.read(index())
     assert memory.get(index()) is not None
+    assert store.read == 3

@@ -59,7 +59,7 @@ def answer(house, *batch: QueryItem, priority: Priority = Priority.ROUTINE):
 
 
 def known(house, sha256: str, top_k: int):
-    found = house.retriever.cached(sha256, Question(top_k))
+    (found,) = house.retriever.cached([(sha256, Question(top_k))])
     return found and decoded(found)
 
 

@@ -75,11 +75,11 @@ def from_payload(payload: bytes) -> EcgInput:
 def _is_whole(stored: payload_pb2.StoredEcg, payload: bytes) -> bool:
     """Tell whether every lead came as one block: a client may also send its samples in pieces.
 
-    Of several blocks only the last is read, and the message is shorter than what was sent; numbers
-    that were sent one by one leave no block at all.
+    Of several blocks only the last is read, and numbers that were sent one by one are fields that
+    the message does not know: either way it is shorter than what was sent.
     """
-    whole = all(lead.values or lead.steps for lead in stored.samples.leads)
-    return whole and stored.ByteSize() == len(payload)
+    stored.DiscardUnknownFields()
+    return stored.ByteSize() == len(payload)
 
 
 def _packed(samples: ecg_pb2.Samples) -> payload_pb2.StoredSamples:

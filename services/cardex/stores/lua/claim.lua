@@ -8,7 +8,8 @@ redis.call('DEL', latch_key(priority))
 redis.call('ZREM', idle_key(priority), token)
 local claimed = {0}
 local count = 0
-while count < want do
+local skipped = 0
+while count < want and skipped < MOST_SKIPPED do
   local id, owner = next_waiting(priority)
   if not owner then break end
   local job = id and redis.call('HMGET', job_key(id), 'state', 'attempts', 'payload')
@@ -16,6 +17,7 @@ while count < want do
     local begun = tonumber(job[2]) > 0
     if begun and count > 0 then
       waits(priority, owner, id, 'RPUSH')
+      is_next(priority, owner)
       break
     end
     redis.call('HINCRBY', job_key(id), 'attempts', 1)
@@ -26,6 +28,8 @@ while count < want do
     claimed[#claimed + 1] = redis.call('GET', payload_key(job[3]))
     count = count + 1
     if begun then break end
+  else
+    skipped = skipped + 1
   end
 end
 if count == 0 and idle_ms > 0 then redis.call('ZADD', idle_key(priority), now_ms + idle_ms, token) end

@@ -2,6 +2,10 @@
 local P = 'cardex:'
 local EVENTS = P .. 'events'
 local RATE_S = 10
+-- Longer than any worker says that it will stand idle: what lies further ahead is of another clock.
+local IDLE_LIMIT_MS = 10000
+-- Jobs that were cancelled while they waited, and that one step passes over.
+local MOST_SKIPPED = 1000
 local function job_key(id) return P .. 'job:' .. id end
 local function queue_key(priority, owner) return P .. 'queue:' .. priority .. ':' .. owner end
 local function turns_key(priority) return P .. 'turns:' .. priority end
@@ -9,6 +13,7 @@ local function waiting_key(priority) return P .. 'waiting:' .. priority end
 local function running_key(priority) return P .. 'running:' .. priority end
 local function latch_key(priority) return P .. 'wake:' .. priority end
 local function idle_key(priority) return P .. 'idle:' .. priority end
+local function message_key(priority) return P .. 'celery:' .. priority end
 local function bell_key(priority) return P .. 'bell:' .. priority end
 local function payload_key(sha) return P .. 'payload:' .. sha end
 local function uses_key(sha) return P .. 'uses:' .. sha end
@@ -77,11 +82,20 @@ local function next_waiting(priority)
   return id, owner
 end
 
+-- Lets an owner with waiting jobs have the next turn.
+local function is_next(priority, owner)
+  redis.call('LREM', turns_key(priority), 0, owner)
+  redis.call('RPUSH', turns_key(priority), owner)
+end
+
 -- Wakes a worker for waiting jobs: one that stands idle at the bell, else any by a message. Returns 1 for the one
 -- caller that has to send it. The latch opens when a worker takes it, or by itself when the message was lost.
 local function wake(priority, latch_ms)
   redis.call('ZREMRANGEBYSCORE', idle_key(priority), '-inf', now_ms)
+  redis.call('ZREMRANGEBYSCORE', idle_key(priority), now_ms + IDLE_LIMIT_MS, '+inf')
   if redis.call('ZCARD', idle_key(priority)) == 0 then
+    -- A message that no worker has taken yet will wake the next one that is free.
+    if redis.call('LLEN', message_key(priority)) > 0 then return 0 end
     return redis.call('SET', latch_key(priority), 1, 'NX', 'PX', latch_ms) and 1 or 0
   end
   if redis.call('LLEN', bell_key(priority)) == 0 then redis.call('LPUSH', bell_key(priority), 1) end

@@ -8,17 +8,19 @@ local latch_ms, ttl_ms, watermark = ARGV[4], ARGV[5], tonumber(ARGV[6])
 
 local function memory_is_tight()
   local info = redis.call('INFO', 'memory')
-  local limit = tonumber(string.match(info, '\nmaxmemory:(%d+)'))
-  return limit > 0 and tonumber(string.match(info, '\nused_memory:(%d+)')) > watermark * limit
+  local limit = tonumber(string.match(info, '\nmaxmemory:(%d+)')) or 0
+  local used = tonumber(string.match(info, '\nused_memory:(%d+)')) or 0
+  return limit > 0 and used > watermark * limit
 end
 local tight = memory_is_tight()
 local totals = {}
 
-local function refusal(priority, owner)
+local function refusal(priority, owner, answer)
+  if tight and priority == 'routine' then return 'TIGHT' end
+  if answer ~= '' then return end
   totals[priority] = totals[priority] or waiting(priority)
   if totals[priority] >= max_backlog then return 'FULL' end
   if tonumber(redis.call('HGET', waiting_key(priority), owner) or 0) >= max_own then return 'OWNER_FULL' end
-  if tight and priority == 'routine' then return 'TIGHT' end
 end
 
 local function submit(id, owner, priority, sha, payload, question, request, fingerprint, answer)
@@ -29,9 +31,9 @@ local function submit(id, owner, priority, sha, payload, question, request, fing
     local stored = known and redis.call('HGET', job_key(known), 'fingerprint')
     if stored then return stored == fingerprint and 'KNOWN' or 'REUSED', known end
   end
+  local refused = refusal(priority, owner, answer)
+  if refused then return refused, string.format('%.3f', ended_per_s(priority)) end
   if answer == '' then
-    local refused = refusal(priority, owner)
-    if refused then return refused, string.format('%.3f', ended_per_s(priority)) end
     if redis.call('PEXPIRE', payload_key(sha), payload_ttl) == 0 then
       redis.call('SET', payload_key(sha), payload, 'PX', payload_ttl)
     end

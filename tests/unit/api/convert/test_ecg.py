@@ -149,3 +149,17 @@ def test_bytes_that_are_no_message_are_refused():
 def test_samples_are_stored_as_they_were_sent():
     sent = samples().SerializeToString()
     assert payload_of(sent) is sent
+
+
+def test_a_block_and_numbers_one_by_one_are_all_read():
+    rest = b"".join(b"\x15" + number.tobytes() for number in NUMBERS[10:])
+    lead = block(1, b"I") + block(2, NUMBERS[:10].tobytes()) + rest
+    found = from_payload(ecg_of(block(1, lead)))
+    assert isinstance(found, TypedSamples)
+    assert found.values[0].tolist() == NUMBERS.tolist()
+
+
+def test_steps_and_numbers_one_by_one_are_refused():
+    lead = block(1, b"I") + block(3, b"\0\0") + b"\x15" + NUMBERS[1].tobytes()
+    with pytest.raises(InvalidEcg, match="one of the two"):
+        from_payload(ecg_of(block(1, lead)))
