@@ -103,10 +103,14 @@ def main() -> None:
 
 
 def _in_own_network() -> None:
-    """Run this program again, in a network that has only the loopback device."""
+    """Run this program again, in a network that has only the loopback device.
+
+    Its processes have numbers of their own too, so that however it ends, Milvus ends with it.
+    """
     again = [sys.executable, "-m", "loadtest.search_at_size", *sys.argv[1:], "--inside"]
     script = 'ip link set lo up && exec "$@"'
-    os.execvp("unshare", ["unshare", "-rn", "sh", "-c", script, "sh", *again])  # noqa: S606, S607
+    apart = ["unshare", "-rn", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    os.execvp(apart[0], [*apart, "sh", "-c", script, "sh", *again])  # noqa: S606
 
 
 @dataclass(frozen=True, slots=True)
