@@ -1,9 +1,9 @@
 """BentoML: two worker processes with adaptive batching.
 
 A batch is a list, and its requests are JSON: so a payload comes as base64, which its client makes
-before the clock starts. Settings that were best: a process a core, batches of up to 16 within
-30 s, a limit that 64 requests in flight do not reach (what would miss it is refused); neither
-metrics nor access log; ONNX Runtime and BLAS with one thread each.
+before the clock starts. Its settings: a process a core; batches of up to 16 within 30 s, a limit
+that 64 requests in flight do not reach, since what would miss it is refused; neither metrics nor
+access log; ONNX Runtime and BLAS with one thread each.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """A plain Celery pipeline: one task a record, through Valkey as broker and result store.
 
-Settings that were best: two forked worker processes, a core each, which take tasks four at a time;
+Its settings: two forked worker processes, a core each, which take tasks four at a time;
 pickled arguments, since JSON would make base64 of the bytes; Valkey without a file, so that a crash
 of it loses what it holds; ONNX Runtime and BLAS with one thread each.
 """

@@ -1,8 +1,8 @@
 """FastAPI and uvicorn: two worker processes, one record a request, no batching.
 
-Settings that were best: one uvicorn worker a core, with uvloop and httptools; records computed in
-one thread beside the event loop, since more threads only share the interpreter's lock; ONNX Runtime
-and BLAS with one thread each; no access log.
+Its settings: one uvicorn worker a core, with uvloop and httptools; records computed by one thread
+beside the event loop, so that requests are read meanwhile and no more threads share the
+interpreter's lock; ONNX Runtime and BLAS with one thread each; no access log.
 """
 
 import argparse
@@ -53,6 +53,7 @@ def main() -> None:
         "loadtest.peers.fastapi_server:app",
         host=HOST, port=parser.parse_args().port, workers=WORKERS, access_log=False,
         loop="uvloop", http="httptools", log_level="warning",
+        timeout_worker_healthcheck=60,  # a worker that is slow to load would be killed after 5 s
     )  # fmt: skip
 
 
