@@ -63,7 +63,8 @@ def events(settings) -> dict[str, list[str]]:
     client: Any = redis.Redis.from_url(settings.state_url)  # its types allow every reply
     found: dict[str, list[str]] = {}
     for _, fields in client.xrange(EVENTS):
-        found.setdefault(fields[b"job"].decode(), []).append(fields[b"state"].decode())
+        for job_id in fields[b"jobs"].decode().split():
+            found.setdefault(job_id, []).append(fields[b"state"].decode())
     return found
 
 

@@ -134,7 +134,11 @@ def test_a_file_name_does_not_make_another_ecg(ecgs):
 
 
 def test_a_submitted_job_is_watched_to_its_answer(ecgs):
-    jobs = [ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=ecg), timeout=30).job for ecg in cpsc_ecgs()[:4]]
+    question = pb.Question(top_k=9)  # one that no other test asks, so that no answer is known
+    jobs = [
+        ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=ecg, question=question), timeout=30).job
+        for ecg in cpsc_ecgs()[:4]
+    ]
     ids = [job.job_id for job in jobs]
     seen: dict[str, list[int]] = {job_id: [] for job_id in ids}
     for change in ecgs.WatchJobs(pb.WatchJobsRequest(job_ids=ids, with_answers=True), timeout=60):

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import redis
 
+from cardex.api.convert.ecg import from_payload, to_payload
 from cardex.domain.ecg import LEADS
+from cardex.signals.readers import read
 from loadtest.ecgs import Ecgs
 from tests.helpers.real import demo_data
 
@@ -35,7 +37,7 @@ def archive(ecgs_without_end, tmp_path) -> Path:
     for number, ecg in enumerate(ecgs_without_end.take(RECORDS)):
         below = folder / f"{number % 5}"
         below.mkdir(parents=True, exist_ok=True)
-        signal_mv = np.array([lead.values for lead in ecg.samples.leads])
+        signal_mv = read(from_payload(to_payload(ecg))).signal
         write_record(below, f"{number}", signal_mv, ecg.samples.rate_hz)
     return folder
 
