@@ -101,6 +101,8 @@ class ActiveIndex:
         self._novelty_of = novelty_of
         self._companions: dict[str, _Companions] = {}
         self._period_s = period_s
+        self.on_found: Callable[[ServingSnapshot], None] = lambda _: None
+        """Is told each snapshot that a look-up finds, whether it is new or not."""
         starting = Unavailable("the index in force is not known yet", retry_after_s=PERIOD_S)
         self._state = _State(None, None, starting, time.monotonic())
         self._one_at_a_time = threading.Lock()
@@ -189,6 +191,8 @@ class ActiveIndex:
             if isinstance(error, Unavailable):  # as far as is known, nothing has changed
                 snapshot, index = before.snapshot, index or before.index
             self._state = _State(snapshot, index, error, time.monotonic())
+            if snapshot is not None and error is None:
+                self.on_found(snapshot)
 
     def _snapshot_of(self, index: IndexInfo) -> ServingSnapshot:
         model = served_model(self._encoder, index.model_version)

@@ -27,6 +27,10 @@ class ReportCache:
         self._reports = _ById(store.get)
         self._embeddings = _ById(store.embeddings)
 
+    def read_ahead(self, index: IndexInfo) -> None:
+        """Begin to read an index that will be searched."""
+        self._memory.get_or_begin(index)
+
     def search(self, index: IndexInfo, embeddings: Embedding, top_k: int) -> list[list[Match]]:
         """Return the nearest reports of each of (B, E) embeddings, nearest first."""
         whole = self._memory.get_or_begin(index)

@@ -78,6 +78,10 @@ class Retriever:
         self._active_index = active_index
         self._reports = ReportCache(store, whole_up_to)
 
+    def read_ahead(self, snapshot: ServingSnapshot) -> None:
+        """Begin to read a small index into memory before the first ECG asks for it."""
+        self._reports.read_ahead(snapshot.index)
+
     def cached(self, asked: Sequence[tuple[str, Question]]) -> list[EncodedAnswer | None]:
         """Return the answers that are known already, even while Triton or Milvus is down or hangs.
 

@@ -71,6 +71,7 @@ def worker_app(settings: Settings) -> Celery:
     threadpool_limits(1, user_api="blas")
     dependencies = assemble(settings)
     check_models(dependencies.encoder)
+    dependencies.active_index.on_found = dependencies.retriever.read_ahead
     dependencies.active_index.start()
     app = celery_app(settings.state_url)
     consumer = JobConsumer(

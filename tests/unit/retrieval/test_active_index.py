@@ -253,3 +253,14 @@ def test_everything_that_an_answer_depends_on_is_in_the_version(parts):
     parts.encoder.served = (model_info(matcher=True),)
     matching = FreshActiveIndex(parts.encoder, parts.store).current()
     assert len({plain.version, matching.version, calibrated(parts).current().version}) == 3
+
+
+def test_each_snapshot_that_is_found_is_told_and_no_other(index, parts):
+    told: list[str] = []
+    index.on_found = lambda snapshot: told.append(snapshot.index.generation)
+    index.refresh()
+    parts.store.error = Unavailable("Milvus is down")
+    index.refresh()
+    parts.store.error = None
+    index.refresh()
+    assert told == ["g1", "g1"]
