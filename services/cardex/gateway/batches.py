@@ -13,7 +13,7 @@ from cardex.gateway.keys import Principal
 from cardex.gateway.submissions import SubmissionService, Taken
 
 UNIT_ITEMS = 64
-UNIT_BYTES = 2 * 1024 * 1024
+UNIT_BYTES = 512 * 1024
 """A unit of this size holds the state store up for a few milliseconds."""
 HELD_ITEMS = 256
 HELD_BYTES = 16 * 1024 * 1024

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from cardex.telemetry import mark_ready, serve_metrics
 logger = logging.getLogger(__name__)
 
 GRACE_S = 5.0
+SWITCH_S = 0.0005
+"""How long a thread that takes in an archive may keep Python from the event loop."""
 THREADS = 64
 MAX_SOCKET_PATH = 107  # of sockaddr_un on Linux
 
@@ -42,6 +45,7 @@ def run_gateway(settings: Settings) -> None:
         ConfigurationError: if an address is taken or may not be served with these settings.
     """
     check_bind(settings.gateway_bind, settings)
+    sys.setswitchinterval(SWITCH_S)
     serve_metrics(settings)
     asyncio.run(_serve(settings))
 

@@ -13,7 +13,9 @@ from cardex.local_stack.ports import HOST
 
 _DURABILITY = {
     # What was acknowledged survives a power cut; nothing is evicted.
-    "state": "appendonly yes\nappendfsync {fsync}\nmaxmemory-policy noeviction\n",
+    # Payloads pass through the file, and each rewriting of it slows a bedside ECG.
+    "state": "appendonly yes\nappendfsync {fsync}\nmaxmemory-policy noeviction\n"
+    "auto-aof-rewrite-min-size 256mb\n",
     # A cache forgets what is used least and keeps no file.
     "cache": "appendonly no\nmaxmemory-policy allkeys-lfu\n",
 }

@@ -6,6 +6,8 @@ GIL. More throughput comes from more processes.
 
 import logging
 import os
+from contextlib import suppress
+from pathlib import Path
 
 from celery import Celery
 from celery.signals import worker_ready, worker_shutting_down
@@ -32,7 +34,7 @@ LINGER_S = 300.0
 def run_worker(settings: Settings, queue: Priority, name: str) -> None:
     """Serve one queue until SIGTERM; jobs in hand are finished first."""
     if queue is Priority.ROUTINE:
-        os.nice(ROUTINE_NICE)
+        _give_way()
     app = worker_app(settings)
     serve_metrics(settings)
     app.worker_main(
@@ -42,6 +44,17 @@ def run_worker(settings: Settings, queue: Priority, name: str) -> None:
             "--without-mingle", "--disable-prefetch", f"--loglevel={settings.log_level}",
         ]
     )  # fmt: skip
+
+
+def _give_way() -> None:
+    """Lower this process's priority, and that of its session.
+
+    Where the kernel groups processes by session (autogroup), a process's own priority counts only
+    among those of its session, which here is alone in its.
+    """
+    os.nice(ROUTINE_NICE)
+    with suppress(OSError):  # a kernel without autogroups has no such file
+        Path("/proc/self/autogroup").write_text(str(ROUTINE_NICE))
 
 
 def check_models(encoder: Encoder) -> None:
