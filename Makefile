@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs flames load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ proto-release: $(APP)/.dev ## Keep the contract as it is now: later changes may 
 
 bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 	$(BIN)/python -m loadtest.bench
+
+flames: setup $(APP)/.dev ## Draw flame graphs of gateway and worker under an import
+	PATH="$(BIN):$$PATH" $(BIN)/python -m loadtest.flames
 
 PROFILE ?= mixed
 
