@@ -12,8 +12,6 @@ import time
 import urllib.request
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -21,11 +19,9 @@ from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_pb2
 from cardex.domain.settings import Settings, load_settings
 from cardex.inference.repository import IMAGE_ENCODER, STAT_INSTANCE, newest
-from cardex.local_stack.dataset import fetch
-from cardex.local_stack.stack import Stack
-from cardex.reports.ptbxl import distinct_reports
 from loadtest.bare import BareEncoder
 from loadtest.ecgs import Ecgs
+from loadtest.house import House, house
 from loadtest.monolith import Monolith
 from loadtest.processes import CpuMeter
 from loadtest.report import publish
@@ -80,41 +76,33 @@ def _triton_counts(url: str) -> tuple[float, float]:
 
 def measure(settings: Settings, rounds: int, records: int) -> dict[str, float]:
     """Run everything once; returns the figures by name."""
-    data = fetch(settings.data_dir / "data", print)
-    ecgs = Ecgs(data)
     release = newest(settings.model_repository)
     bare = BareEncoder(release.graph(IMAGE_ENCODER), release.spec())
     monolith = Monolith()
-    with TemporaryDirectory(prefix="cardex-bench-") as folder:
-        local = settings.model_copy(update={"data_dir": Path(folder)})
-        with Stack(local) as stack:
-            assert stack.endpoints is not None
-            target = local.model_copy(update={"gateway_target": stack.endpoints.gateway})
-            with Client.from_settings(target) as client:
-                list(client.upsert(distinct_reports(data.ptbxl), rebuild=True))
-                imported(client, 256, ecgs.take(256))  # warm
-                figures = throughputs(bare, monolith, stack, client, ecgs, rounds, records)
-                monolith.close()
-                total, overhead = idle_latency(client, ecgs.take(SINGLES))
-                repeated = ecgs.take(1) * (SINGLES + 1)
-                cached, _ = idle_latency(client, repeated)
-                figures |= {
-                    **_percentiles("Retrieve idle", total),
-                    **_percentiles("Retrieve overhead", overhead),
-                    **_percentiles("Retrieve cached", cached[1:]),
-                    "Retrieve cached, answers/s": known_per_s(client, repeated),
-                }
-                figures["Triton mean batch, 32 clients"] = mean_batch(
-                    client, ecgs.take(SINGLES), stack.endpoints.triton_metrics
-                )
+    with house() as own:
+        client, ecgs = own.client, Ecgs(own.data)
+        imported(client, 256, ecgs.take(256))  # warm
+        figures = throughputs(bare, monolith, own, ecgs, rounds, records)
+        monolith.close()
+        total, overhead = idle_latency(client, ecgs.take(SINGLES))
+        repeated = ecgs.take(1) * (SINGLES + 1)
+        cached, _ = idle_latency(client, repeated)
+        figures |= {
+            **_percentiles("Retrieve idle", total),
+            **_percentiles("Retrieve overhead", overhead),
+            **_percentiles("Retrieve cached", cached[1:]),
+            "Retrieve cached, answers/s": known_per_s(client, repeated),
+        }
+        figures["Triton mean batch, 32 clients"] = mean_batch(
+            client, ecgs.take(SINGLES), own.endpoints.triton_metrics
+        )
     return figures
 
 
 def throughputs(
     bare: BareEncoder,
     monolith: Monolith,
-    stack: Stack,
-    client: Client,
+    own: House,
     ecgs: Ecgs,
     rounds: int,
     records: int,
@@ -125,8 +113,8 @@ def throughputs(
         images = bare.images_per_s()
         alone, steps = monolith.measure(ecgs.take(records))
         ready = ecgs.take(records)
-        with CpuMeter(stack.pids) as meter:
-            whole = imported(client, records, ready).per_s
+        with CpuMeter(own.stack.pids) as meter:
+            whole = imported(own.client, records, ready).per_s
         used = {name: seconds / records * 1000 for name, seconds in meter.seconds.items()}
         outside = sum(used.values()) - used["triton"]
         for name, value in {

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from cardex.domain.settings import load_settings
-from loadtest.profiles import house
+from loadtest.house import house
 
 RECORDS, SECONDS, RATE_HZ = 3_000, 10, 200
 PROCESSES = ("gateway", "worker-routine")

@@ -5,8 +5,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import grpc
 import numpy as np
@@ -14,11 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_pb2
-from cardex.domain.settings import Settings, load_settings
-from cardex.local_stack.dataset import fetch
 from cardex.local_stack.stack import Stack
-from cardex.reports.ptbxl import distinct_reports
 from loadtest.ecgs import Ecgs
+from loadtest.house import house
 from loadtest.report import publish
 
 SECONDS = 15.0
@@ -62,36 +58,27 @@ def seconds_until(target: str, status: int, limit_s: float = 60.0) -> float:
     return time.perf_counter() - start
 
 
-def measure(settings: Settings) -> dict[str, float]:
+def measure() -> dict[str, float]:
     """Measure known answers while all is well, then while each part hangs."""
-    data = fetch(settings.data_dir / "data", print)
     figures: dict[str, float] = {}
-    with TemporaryDirectory(prefix="cardex-hangs-") as folder:
-        local = settings.model_copy(update={"data_dir": Path(folder)})
-        with Stack(local) as stack:
-            assert stack.endpoints is not None
-            target = stack.endpoints.gateway
-            with Client.from_settings(
-                local.model_copy(update={"gateway_target": target})
-            ) as client:
-                list(client.upsert(distinct_reports(data.ptbxl)[:REPORTS], rebuild=True))
-                (ecg,) = Ecgs(data).take(1)
-                client.retrieve(ecg)
-                latencies(client, ecg, 2.0)  # warm
-                figures |= _quantiles("all is well", latencies(client, ecg, SECONDS))
-                for name in ("milvus", "triton"):
-                    with stopped(stack, name):
-                        found = latencies(client, ecg, SECONDS)
-                        figures |= _quantiles(f"{name} stopped", found)
-                        seconds_until(target, health_pb2.HealthCheckResponse.NOT_SERVING)
-                    figures[f"{name} again: seconds until SERVING"] = seconds_until(
-                        target, health_pb2.HealthCheckResponse.SERVING
-                    )
-                    with stopped(stack, name):
-                        figures[f"{name} stopped: seconds until NOT_SERVING"] = seconds_until(
-                            target, health_pb2.HealthCheckResponse.NOT_SERVING
-                        )
-                    seconds_until(target, health_pb2.HealthCheckResponse.SERVING)
+    with house(REPORTS) as own:
+        client, stack, target = own.client, own.stack, own.endpoints.gateway
+        (ecg,) = Ecgs(own.data).take(1)
+        client.retrieve(ecg)
+        latencies(client, ecg, 2.0)  # warm
+        figures |= _quantiles("all is well", latencies(client, ecg, SECONDS))
+        for name in ("milvus", "triton"):
+            with stopped(stack, name):
+                figures |= _quantiles(f"{name} stopped", latencies(client, ecg, SECONDS))
+                seconds_until(target, health_pb2.HealthCheckResponse.NOT_SERVING)
+            figures[f"{name} again: seconds until SERVING"] = seconds_until(
+                target, health_pb2.HealthCheckResponse.SERVING
+            )
+            with stopped(stack, name):
+                figures[f"{name} stopped: seconds until NOT_SERVING"] = seconds_until(
+                    target, health_pb2.HealthCheckResponse.NOT_SERVING
+                )
+            seconds_until(target, health_pb2.HealthCheckResponse.SERVING)
     return figures
 
 
@@ -106,7 +93,7 @@ def _quantiles(name: str, milliseconds: list[float]) -> dict[str, float]:
 
 def main() -> None:
     """Print the figures, and write them to loadtest/results."""
-    publish("bench-hangs", measure(load_settings()), {})
+    publish("bench-hangs", measure(), {})
 
 
 if __name__ == "__main__":

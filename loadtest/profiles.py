@@ -7,22 +7,15 @@ records, for the memory.
 
 import argparse
 import statistics
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Sequence
 
 import numpy as np
 
-from cardex.api.client import Client
-from cardex.domain.settings import Settings, load_settings
-from cardex.local_stack.dataset import fetch
-from cardex.local_stack.stack import Stack
-from cardex.reports.ptbxl import distinct_reports
+from loadtest.house import House, house
 from loadtest.pictures import draw
 from loadtest.report import publish
 from loadtest.sampler import Sampler
-from loadtest.traffic import Answered, Imported, Source, archive, bedside
+from loadtest.traffic import Answered, Imported
 
 STAGES = ("queue", "read", "clean", "encode", "inference", "search")
 AIMS = {
@@ -32,44 +25,6 @@ AIMS = {
     "slope of the gateway's memory, % of it": "under 1",
     "slope of the routine worker's memory, % of it": "under 1",
 }
-
-
-class House:
-    """A running stack with the demo's index."""
-
-    def __init__(self, settings: Settings, stack: Stack, client: Client) -> None:
-        """Use a stack that is ready."""
-        assert stack.endpoints is not None
-        self.stack, self.client = stack, client
-        self.target = stack.endpoints.gateway
-        self.data = settings.data_dir / "data"
-
-    def bedside(self, per_s: float, seconds: float, seed: int = 1) -> Source:
-        """Prepare STAT ECGs."""
-        return Source(bedside, self.target, self.data, per_s, seconds, seed)
-
-    def archive(self, records: int, seed: int = 2) -> Source:
-        """Prepare an import."""
-        return Source(archive, self.target, self.data, records, seed)
-
-
-@contextmanager
-def house() -> Iterator[House]:
-    """Start a stack in a folder of its own, index the demo's reports, and warm it up."""
-    settings = load_settings()
-    data = fetch(settings.data_dir / "data", print)
-    with TemporaryDirectory(prefix="cardex-load-") as folder:
-        local = settings.model_copy(update={"data_dir": Path(folder)})
-        with Stack(local) as stack:
-            assert stack.endpoints is not None
-            target = local.model_copy(update={"gateway_target": stack.endpoints.gateway})
-            with Client.from_settings(target) as client:
-                list(client.upsert(distinct_reports(data.ptbxl), rebuild=True))
-                found = House(settings, stack, client)
-                for source in (found.archive(256, seed=98), found.bedside(10.0, 3.0, seed=99)):
-                    source.begin()
-                    source.result()
-                yield found
 
 
 def quantiles(name: str, answers: Sequence[Answered]) -> dict[str, float]:
@@ -206,6 +161,7 @@ def main() -> None:
         if getattr(options, name) is None:
             setattr(options, name, value)
     with house() as own:
+        own.warm_up()
         publish(f"load-{options.profile}", run(own, options), AIMS)
 
 
