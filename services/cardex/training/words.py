@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.preprocessing import normalize
@@ -13,6 +14,10 @@ MIN_TEXTS = 5
 FEW_TEXTS = 500
 """In a corpus of fewer texts, terms of a single text count too."""
 MIN_SHARE = 1 / 300
+DENSE = 500
+"""A matrix of at most so many texts or terms is small."""
+RANK = 1e-6
+"""Share of the largest singular value from which on a smaller one is rounding."""
 TERMS = {"token_pattern": r"\w+", "ngram_range": (1, 2)}
 """A term is a lower-case word, or two words that follow each other."""
 
@@ -28,13 +33,25 @@ def wording(texts: Sequence[str], dimensions: int) -> NDArray[np.float32]:
     weights.fit(texts)
     weights.idf_ = weights.idf_ - 1.0  # ln(n / df): a term that all texts have weighs nothing
     matrix = weights.transform(texts)
-    count = min(dimensions, min(matrix.shape) - 1)
-    reduction = TruncatedSVD(count, algorithm="arpack", random_state=0)
-    scaled = reduction.fit_transform(matrix)  # (texts, count): U * S
+    scaled, values = _decomposed(matrix, min(dimensions, min(matrix.shape) - 1))
     vectors = np.zeros((len(texts), dimensions), dtype=np.float32)
-    # Values that are zero but for rounding would scale noise up.
-    vectors[:, :count] = normalize(scaled / np.sqrt(np.maximum(reduction.singular_values_, 1e-6)))
+    # Axes whose value is zero but for rounding hold noise alone.
+    scaled[:, values <= RANK * values[0]] = 0.0
+    vectors[:, : len(values)] = normalize(scaled / np.sqrt(np.maximum(values, 1e-6)))
     return vectors
+
+
+def _decomposed(matrix: csr_matrix, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return U * S, (texts, count), and the singular values, (count,), the largest first.
+
+    A small matrix, which may have fewer ranks than are asked for, is decomposed whole: ARPACK then
+    goes on from random vectors, so that no two runs are alike.
+    """
+    if min(matrix.shape) <= DENSE:
+        left, values, _ = np.linalg.svd(matrix.toarray(), full_matrices=False)
+        return left[:, :count] * values[:count], values[:count]
+    reduction = TruncatedSVD(count, algorithm="arpack", random_state=0)
+    return reduction.fit_transform(matrix), reduction.singular_values_
 
 
 def frequent_terms(texts: Sequence[str]) -> list[str]:
