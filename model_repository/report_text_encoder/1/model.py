@@ -8,6 +8,7 @@ import json
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ class TritonPythonModel:
                 f" numpy<2"
             )
         config = json.loads(args["model_config"])
-        os.nice(int(_parameter(config, "nice", "0")))
+        _give_way(int(_parameter(config, "nice", "0")))
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.output = config["output"][0]["name"]
         self.threads = _threads(config)
@@ -69,6 +70,19 @@ class TritonPythonModel:
     def _once(self, session, tensors):
         (found,) = session.run([self.output], dict(zip(self.inputs, tensors, strict=True)))
         return found
+
+
+def _give_way(nice):
+    """Lower this instance's priority against everything else on the machine.
+
+    Where the kernel groups processes by session (autogroup), a process's own priority counts only
+    among those of its session, so this instance gets a session of its own, and lowers that.
+    """
+    os.nice(nice)
+    if nice:
+        with suppress(OSError):  # it has one already, or the kernel has no autogroups
+            os.setsid()
+            Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def _session(path, threads):

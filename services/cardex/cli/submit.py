@@ -78,6 +78,8 @@ def run_submit(client: Client, archive: Archive, *, as_json: bool, console: Cons
     except Stopped as stop:
         status = SIGNALLED + stop.number
         console.print(f"stopped by {signal.Signals(stop.number).name}", markup=False)
+        if not bar.progress.total:  # before there is anything to sum up
+            console.print(_how_to_go_on(archive), markup=False, soft_wrap=True)
     except Unavailable as error:
         if error.reason != ENDED:
             raise
