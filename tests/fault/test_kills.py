@@ -166,6 +166,8 @@ def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, set
 def test_a_stopped_milvus_is_a_clear_word_too(stack, settings, ecgs):
     kill(stack, "milvus")
     stack.processes["milvus"].process.wait()
+    # Until then a worker may answer from the index in its memory.
+    _until(lambda: _health(settings) == "NOT_SERVING")
     found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3050)), timeout=30)
     assert found.code == grpc.StatusCode.UNAVAILABLE
     assert found.retry_s
