@@ -348,3 +348,14 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path):
         assert len(store.claim(ROUTINE, 100)) == 50
     finally:
         part.stop()
+
+
+def test_a_store_runs_in_a_folder_with_a_blank_in_its_name(tmp_path: Path):
+    config = ValkeyConfig("state", free_ports(1)[0], "secret", tmp_path / "our data", "64mb")
+    process = valkey_process(config, tmp_path / "log")
+    process.start()
+    try:
+        process.wait_ready()
+    finally:
+        process.stop()
+    assert (config.folder / "appendonlydir").is_dir()

@@ -73,7 +73,7 @@ def valkey_process(config: ValkeyConfig, log: Path) -> ManagedProcess:
     settings.touch(mode=0o600)
     settings.write_text(
         f"bind {HOST}\nport {config.port}\nprotected-mode yes\nrequirepass {config.password}\n"
-        f'dir {config.folder}\nsave ""\nmaxmemory {config.maxmemory}\ndaemonize no\n'
+        f'dir "{config.folder}"\nsave ""\nmaxmemory {config.maxmemory}\ndaemonize no\n'
         + _DURABILITY[config.kind].format(fsync=config.fsync)
     )
     client = redis.Redis(host=HOST, port=config.port, password=config.password, socket_timeout=1.0)
