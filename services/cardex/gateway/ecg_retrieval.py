@@ -26,6 +26,7 @@ from cardex.domain.jobs import DEFAULT_TOP_K, DISCLAIMER, MAX_TOP_K, Priority, Q
 from cardex.domain.settings import Settings
 from cardex.gateway.auth import caller
 from cardex.gateway.batches import BatchStream
+from cardex.gateway.health import RETRIEVAL
 from cardex.gateway.keys import Principal
 from cardex.gateway.metrics import RETRIEVE_SECONDS
 from cardex.gateway.submissions import SubmissionService
@@ -35,8 +36,6 @@ from cardex.gateway.watches import JobWatches
 from cardex.retrieval.dependencies import Dependencies
 
 logger = logging.getLogger(__name__)
-
-NAME = "cardex.v1.EcgRetrievalService"
 
 
 class EcgRetrievalService:
@@ -74,7 +73,7 @@ class EcgRetrievalService:
             "SearchReports": one(self.SearchReports, _read(pb.SearchReportsRequest), _write),
             "GetServerInfo": one(self.GetServerInfo, _read(pb.GetServerInfoRequest), _write),
         }
-        return grpc.method_handlers_generic_handler(NAME, methods)
+        return grpc.method_handlers_generic_handler(RETRIEVAL, methods)
 
     async def Retrieve(self, request: EcgEnvelope, context: Any) -> AnswerEnvelope:  # noqa: ANN401
         """Submit one ECG and wait."""

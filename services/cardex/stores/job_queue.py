@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import redis as redis_py
@@ -276,8 +276,12 @@ class JobQueue:
         if wake:
             self._notify(priority)
         return [
-            Claim(_job(job_id.decode(), _record(fields)), token, payload)
-            for job_id, fields, payload in zip(taken[::3], taken[1::3], taken[2::3], strict=True)
+            Claim(
+                _job(job_id.decode(), dict(zip(pairs[::2], pairs[1::2], strict=True))),
+                token,
+                payload,
+            )
+            for job_id, pairs, payload in zip(taken[::3], taken[1::3], taken[2::3], strict=True)
         ]
 
     def wait(self, priority: Priority, seconds: float) -> bool:
@@ -390,10 +394,6 @@ def _retry_after_s(limit: int, ended_per_s: float) -> float:
     if ended_per_s <= 0.0:
         return BACKLOG_RETRY_S
     return min(max(DRAINED * limit / ended_per_s, RETRY_S[0]), RETRY_S[1])
-
-
-def _record(fields: Any) -> dict[bytes, bytes]:  # noqa: ANN401  a map or a flat list, by RESP version
-    return fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _result_fields(result: bytes | JobError) -> tuple[str, Literal["result", "error"], bytes]:

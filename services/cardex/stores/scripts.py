@@ -1,4 +1,4 @@
-"""Lua scripts of the state store, run many at a time in one round trip."""
+"""Lua scripts of the state store, each of which takes many jobs in one step."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 import redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from cardex.stores.redis import mapped
 
@@ -36,43 +36,16 @@ class Scripts:
         return f"#!lua{flags}\n{body}"
 
     def run(self, name: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
-        """Run a script once and return its reply; raises as `run_many`."""
-        return self.run_many(name, [arguments])[0]
-
-    def run_many(self, name: str, calls: Sequence[Sequence[Argument]]) -> list[Any]:
-        """Run a script once for each list of arguments, in one round trip; returns the replies.
-
-        The calls are independent: each is atomic by itself, and one that fails stops no other.
+        """Run a script and return its reply.
 
         Raises:
             Overloaded: if the store is out of memory.
             Unavailable: if the store is down.
         """
-        if not calls:
-            return []
-        replies = self._send(name, calls)
-        unknown = [n for n, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            with mapped(STORE):
-                self._client.script_load(self._bodies[name])
-            again = self._send(name, [calls[n] for n in unknown])
-            for n, reply in zip(unknown, again, strict=True):
-                replies[n] = reply
-        for reply in replies:
-            if isinstance(reply, RedisError):
-                with mapped(STORE):
-                    raise reply
-        return replies
-
-    def _send(self, name: str, calls: Sequence[Sequence[Argument]]) -> list[Any]:
         sha = self._hashes[name]
         with mapped(STORE):
-            if len(calls) == 1:
-                try:
-                    return [self._client.evalsha(sha, 0, *calls[0])]
-                except NoScriptError as error:
-                    return [error]
-            with self._client.pipeline(transaction=False) as pipeline:
-                for arguments in calls:
-                    pipeline.evalsha(sha, 0, *arguments)
-                return pipeline.execute(raise_on_error=False)
+            try:
+                return self._client.evalsha(sha, 0, *arguments)
+            except NoScriptError:
+                self._client.script_load(self._bodies[name])
+                return self._client.evalsha(sha, 0, *arguments)

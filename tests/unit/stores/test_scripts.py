@@ -51,39 +51,6 @@ class FakeRedis:
             raise self.down
         return self._reply(sha, argument)
 
-    def pipeline(self, *, transaction):
-        assert not transaction
-        return FakePipeline(self)
-
-
-class FakePipeline:
-    def __init__(self, server: FakeRedis) -> None:
-        self._server = server
-        self._calls: list[tuple[str, str]] = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def evalsha(self, sha, keys, argument):
-        assert keys == 0
-        self._calls.append((sha, argument))
-
-    def execute(self, *, raise_on_error):
-        assert not raise_on_error
-        self._server.trips.append(len(self._calls))
-        if self._server.down is not None:
-            raise self._server.down
-        return [self._outcome(sha, argument) for sha, argument in self._calls]
-
-    def _outcome(self, sha, argument):
-        try:
-            return self._server._reply(sha, argument)
-        except redis.RedisError as error:
-            return error
-
 
 @pytest.fixture
 def server():
@@ -105,10 +72,6 @@ def known(server, scripts):
     return scripts
 
 
-def many(*names: str) -> list[list[str]]:
-    return [[name] for name in names]
-
-
 def test_a_script_is_loaded_when_the_server_does_not_know_it(server, scripts):
     assert scripts.run(NAME, ["a"]) == "a"
     assert scripts.run(NAME, ["b"]) == "b"
@@ -116,32 +79,14 @@ def test_a_script_is_loaded_when_the_server_does_not_know_it(server, scripts):
     assert server.trips == [1, 1, 1]
 
 
-def test_many_calls_take_one_round_trip(server, known):
-    assert known.run_many(NAME, many("a", "b", "c")) == ["a", "b", "c"]
-    assert server.trips == [3]
-
-
-def test_many_calls_of_a_script_that_is_not_known_load_it_once(server, scripts):
-    assert scripts.run_many(NAME, many("a", "b", "c")) == ["a", "b", "c"]
-    assert len(server.loaded) == 1
-    assert server.ran == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize("forgotten", [{"b"}, {"a", "c"}])
-def test_only_the_calls_that_were_not_run_are_run_again(server, known, forgotten):
-    server.forgets = set(forgotten)
-    assert known.run_many(NAME, many("a", "b", "c")) == ["a", "b", "c"]
-    assert sorted(server.ran) == ["a", "b", "c"]
-    assert server.trips == [3, len(forgotten)]
+def test_a_script_that_the_server_forgot_is_loaded_again_and_run_once(server, known):
+    server.forgets = {"a"}
+    assert known.run(NAME, ["a"]) == "a"
+    assert server.ran == ["a"]
+    assert server.trips == [1, 1]
     assert len(server.loaded) == 2
 
 
-def test_nothing_is_sent_for_nothing(server, scripts):
-    assert scripts.run_many(NAME, []) == []
-    assert server.trips == []
-
-
-@pytest.mark.parametrize("calls", [["bad"], ["a", "bad", "c"]], ids=["single", "many"])
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -151,24 +96,23 @@ def test_nothing_is_sent_for_nothing(server, scripts):
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
-def test_an_error_of_one_call_is_raised_and_stops_no_other(server, known, calls, error, kind):
+def test_an_error_is_raised_and_the_call_is_not_repeated(server, known, error, kind):
     server.errors["bad"] = error
     with pytest.raises(kind):
-        known.run_many(NAME, many(*calls))
-    assert server.ran == calls
+        known.run(NAME, ["bad"])
+    assert server.ran == ["bad"]
 
 
 def test_an_error_of_a_call_that_is_run_again_is_raised_too(server, scripts):
     server.errors["bad"] = redis.OutOfMemoryError("OOM")
     with pytest.raises(Overloaded):
-        scripts.run_many(NAME, many("a", "bad"))
+        scripts.run(NAME, ["bad"])
 
 
-@pytest.mark.parametrize("calls", [["a"], ["a", "b"]], ids=["single", "many"])
-def test_a_server_that_is_down_is_unavailable(server, known, calls):
+def test_a_server_that_is_down_is_unavailable(server, known):
     server.down = redis.ConnectionError("refused")
     with pytest.raises(Unavailable):
-        known.run_many(NAME, many(*calls))
+        known.run(NAME, ["a"])
 
 
 def test_only_a_submission_may_be_refused_for_lack_of_memory(server, scripts):
