@@ -10,7 +10,7 @@ from cardex.domain.settings import load_settings
 from loadtest.house import house
 
 RECORDS, SECONDS, RATE_HZ = 3_000, 10, 200
-PROCESSES = ("gateway", "worker-routine")
+PROCESSES = ("gateway", "worker-routine-1")
 
 
 def main() -> None:

@@ -77,6 +77,11 @@ def submit(settings, first: int, count: int) -> list[str]:
         return [response.job.job_id for response in client.submit(requests)]
 
 
+def of_kind(stack, kind: str) -> list[str]:
+    """Return the names of a part's processes, of which routine workers have several."""
+    return [name for name in stack.processes if name == kind or name.startswith(f"{kind}-")]
+
+
 def kill(stack, name: str) -> None:
     """Kill a part and its children, as the kernel would."""
     os.killpg(stack.processes[name].process.pid, signal.SIGKILL)
@@ -127,7 +132,8 @@ def submit_and_kill(stack, settings, name: str, first: int, count: int) -> list[
         open_ids = submit(settings, first + half, count - half)
         _until(lambda: "RUNNING" in last_states(settings, answered + open_ids))
         assert not FINAL & set(last_states(settings, open_ids))
-        kill(stack, name)
+        for each in of_kind(stack, name):
+            kill(stack, each)
     return answered + open_ids
 
 
@@ -191,23 +197,28 @@ def test_a_gateway_that_dies_loses_no_acknowledged_job(stack, settings):
 
 
 def test_jobs_whose_wake_ups_are_lost_are_found(stack, settings):
-    stack.processes["worker-routine"].stop()
+    workers = [stack.processes[name] for name in of_kind(stack, "worker-routine")]
+    for worker in workers:
+        worker.stop()
     ids = submit(settings, 5000, 5)
     client = redis.Redis.from_url(settings.state_url)
     client.delete(*[key for key in client.keys("*celery*") if b"_kombu" not in key] or ["none"])
-    stack.processes["worker-routine"].start()
-    stack.processes["worker-routine"].wait_ready()
+    for worker in workers:
+        worker.start()
+        worker.wait_ready()
     assert wait_final(stack, settings, ids) == {"SUCCEEDED": 5}
 
 
-def test_a_worker_that_is_asked_to_stop_finishes_what_it_holds(stack, settings):
+def test_workers_that_are_asked_to_stop_finish_what_they_hold(stack, settings):
     ids = submit(settings, 6000, 60)
-    worker = stack.processes["worker-routine"]
-    worker.process.send_signal(signal.SIGTERM)
-    try:
-        worker.process.wait(30)
-    except subprocess.TimeoutExpired:
-        pytest.fail("the worker does not stop")
+    workers = [stack.processes[name].process for name in of_kind(stack, "worker-routine")]
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+    for worker in workers:
+        try:
+            worker.wait(30)
+        except subprocess.TimeoutExpired:
+            pytest.fail("a worker does not stop")
     running = [job for job, states in events(settings).items() if states[-1] == "RUNNING"]
     assert running == []
     mend(stack, 0.5)

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
 from cardex.api.bind import check_bind
@@ -196,13 +196,17 @@ class Stack:
 
     def _processes(self, env: Mapping[str, str]) -> list[dict[str, ManagedProcess]]:
         workers = {
-            f"worker-{queue.value}": self._own(
-                f"worker-{queue.value}", ["worker", "--queue", queue.value], env
-            )
-            for queue in Priority
+            name: self._own(name, ["worker", "--queue", queue.value, "--name", name], env)
+            for queue, name in self._workers()
         }
         gateway = {"gateway": self._own("gateway", ["gateway"], env)}
         return [gateway | workers, {"web": self._own("web", ["web"], env)}]
+
+    def _workers(self) -> Iterator[tuple[Priority, str]]:
+        """Yield each worker's queue and name."""
+        yield Priority.STAT, f"worker-{Priority.STAT}"
+        for number in range(1, self._settings.routine_workers + 1):
+            yield Priority.ROUTINE, f"worker-{Priority.ROUTINE}-{number}"
 
     def _environment(self, endpoints: Endpoints, web: int) -> dict[str, str]:
         """Return the settings of the processes, which read nothing else."""
