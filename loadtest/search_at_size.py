@@ -92,14 +92,14 @@ def main() -> None:
     material = _material(settings, fetch(settings.data_dir / "data", print))
     if not options.inside:
         _in_own_network()  # only now: the data may have had to be fetched
-    figures: dict[str, float] = {}
     for count in options.reports:
         tried = [trial for trial in trials(count) if trial.kind in options.kinds]
+        figures: dict[str, float] = {}
         for name, value in _at_size(material, count, tried):
-            figures[f"{count:,} reports, {name}"] = value
+            figures[name] = value
             print(f"{count:,} reports, {name}: {value:.3g}", flush=True)
-    aims = {name: AIMS[last] for name in figures if (last := name.split(": ")[-1]) in AIMS}
-    publish("bench-search", figures, aims)
+        aims = {name: AIMS[last] for name in figures if (last := name.split(": ")[-1]) in AIMS}
+        publish(f"bench-search-{count}", figures, aims)
 
 
 def _in_own_network() -> None:

@@ -1,4 +1,4 @@
-"""Writes the figures of experiments/results into the pages that state them."""
+"""Writes the figures of experiments/results and loadtest/results into the pages that state them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,6 +9,7 @@ from cardex.evaluation import recipe_table
 from cardex.evaluation.pages import written
 from cardex.evaluation.tables import BLOCKS
 from cardex.inference.repository import newest
+from loadtest.figures import BLOCKS as OF_SPEED
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
@@ -18,6 +19,7 @@ TABLES = {"encodings": "make table1", "techniques": "make techniques"}
 """Folders of recipes, and the commands that train and measure all recipes in them."""
 PAGES = (
     ROOT / "README.md",
+    ROOT / "docs/benchmarks.md",
     ROOT / "docs/evaluation.md",
     ROOT / "docs/training.md",
     newest(ROOT / "model_repository").page,
@@ -36,7 +38,7 @@ def blocks() -> Mapping[str, Callable[[], str]]:
         )
         for name, command in TABLES.items()
     }
-    return of_models | of_recipes
+    return of_models | of_recipes | dict(OF_SPEED)
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     # The worker.
     stat_batch: int = Field(8, ge=1, le=32)
     routine_batch: int = Field(32, ge=1, le=64)
-    worker_threads: int = Field(3, ge=1, le=64)
+    worker_threads: int = Field(4, ge=1, le=64)
     routine_workers: int = Field(2, ge=1, le=64)  # processes of the embedded stack
     memory_reports: int = Field(50_000, ge=0)  # a larger index is searched by Milvus; 2 KB each
 

@@ -1,5 +1,6 @@
 """A micro-batch of ECGs, or one text, to answers."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -77,6 +78,9 @@ class Retriever:
         self._cache = cache
         self._active_index = active_index
         self._reports = ReportCache(store, whole_up_to)
+        # Threads of one Python that compute side by side only take its lock from one another, which
+        # costs a tenth of their time. They still wait for Triton and the stores side by side.
+        self._computing = threading.Lock()
 
     def read_ahead(self, snapshot: ServingSnapshot) -> None:
         """Begin to read a small index into memory before the first ECG asks for it."""
@@ -133,8 +137,9 @@ class Retriever:
         snapshot = self._active_index.current()
         queries = [QueryState(item, {"queue": item.queued_s}) for item in batch]
         self._look_up(queries, snapshot)
-        prepare([query for query in queries if query.open and query.needs_image], snapshot)
-        draw_images([query for query in queries if query.window is not None], snapshot)
+        with self._computing:
+            prepare([query for query in queries if query.open and query.needs_image], snapshot)
+            draw_images([query for query in queries if query.window is not None], snapshot)
         self._embed(
             [query for query in queries if query.open and query.vector is None], snapshot, priority
         )
@@ -254,12 +259,13 @@ class Retriever:
     ) -> None:
         """Make each answer, encode it once, and cache it."""
         answers: dict[str, bytes] = {}
-        for query in queries:
-            question = query.item.question
-            near = _hits(_ranked(query, snapshot), reports, question.top_k)
-            plain = _answer(snapshot, near[: question.top_k], query.stages)
-            query.outcome = encode_answer(_with_ecg(plain, near, query, snapshot))
-            answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
+        with self._computing:
+            for query in queries:
+                question = query.item.question
+                near = _hits(_ranked(query, snapshot), reports, question.top_k)
+                plain = _answer(snapshot, near[: question.top_k], query.stages)
+                query.outcome = encode_answer(_with_ecg(plain, near, query, snapshot))
+                answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
         self._cache.put_answers(answers)
 
 

@@ -1,0 +1,210 @@
+"""What the pages state of speed: tables of `loadtest/results`, written into them by a command."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from loadtest.report import RESULTS
+
+NOT_YET = "No run has been kept."
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        label: its first cell.
+        cells: the others, in which `%(name of a figure).1f` stands for a figure.
+    """
+
+    label: str
+    cells: tuple[str, ...]
+
+
+def row(label: str, *cells: str) -> Row:
+    """Return a row."""
+    return Row(label, cells)
+
+
+WHOLE_WAY = (
+    row("encoder alone in ONNX Runtime, all cores", "%(bare encoder, images/s).0f images/s", ""),
+    row("ideal monolith", "%(monolith, records/s).0f records/s", ""),
+    row("whole way, submission to answer, ECGs of 5 s at 500 Hz",
+        "%(whole way, records/s).0f records/s", ""),
+    row("whole way over monolith", "%(whole way over monolith).2f", "0.75"),
+    row("whole way over encoder alone", "%(whole way over bare encoder).2f", ""),
+    row("CPU time a record outside Triton", "%(outside Triton, core-ms a record).1f core-ms",
+        "3.5 core-ms"),
+    row("`Retrieve`, one ECG, idle",
+        "p50 %(Retrieve idle p50 ms).0f ms, p99 %(Retrieve idle p99 ms).0f ms", "p50 20 ms"),
+    row("of it beyond reading, cleaning, drawing and inference",
+        "p50 %(Retrieve overhead p50 ms).1f ms, p99 %(Retrieve overhead p99 ms).0f ms",
+        "p50 10 ms"),
+    row("`Retrieve` of a known ECG",
+        "p50 %(Retrieve cached p50 ms).1f ms, p99 %(Retrieve cached p99 ms).1f ms", "p50 1.5 ms"),
+    row("known ECGs, 32 clients, one gateway",
+        "%(Retrieve cached, answers/s).0f answers/s", "1500 answers/s"),
+    row("mean batch of Triton's STAT instance, 32 clients with one ECG each",
+        "%(Triton mean batch, 32 clients).1f", "4"),
+)  # fmt: skip
+PROCESSES = tuple(
+    row(process, f"%(core-ms a record: {process}).2f")
+    for process in ("triton", "worker-routine-1", "worker-routine-2", "gateway", "state", "client",
+                    "cache", "milvus", "worker-stat", "web")
+)  # fmt: skip
+STEPS = tuple(
+    row(step, f"%(monolith, core-ms: {step}).2f")
+    for step in ("read", "clean", "encode", "inference", "search", "findings, draft, encoding")
+) + (row("all", "%(monolith, core-ms a record).2f"),)
+MIXED = (
+    *(
+        row(words, f"%(alone: {name}).0f ms", f"%(beside the import: {name}).0f ms")
+        for words, name in (
+            ("p50", "p50 ms"), ("p95", "p95 ms"), ("p99", "p99 ms"), ("slowest", "slowest ms"),
+            ("of the p50: waiting for a worker", "queue p50 ms"),
+            ("inference", "inference p50 ms"), ("no stage", "the rest p50 ms"),
+        )
+    ),
+    row("refused", "%(alone: refused).0f", "%(beside the import: refused).0f"),
+    row("p99 beside the import over p99 alone", "",
+        "%(p99 beside the import over p99 alone).2f (aim 2)"),
+    row("the import", "", "%(import, records/s).0f records/s"),
+)  # fmt: skip
+ARCHIVE = (
+    row("throughput", "%(records/s).0f records/s", ""),
+    row("refused", "%(refused).0f", "0"),
+    row("slope of the gateway's memory over the second half",
+        "%(slope of the gateway's memory, % of it).2f %%", "1 %%"),
+    row("slope of the routine workers' memory",
+        "%(slope of the routine workers' memory, % of it).2f %%", "1 %%"),
+    row("most that the state store held", "%(most that the state store held, MB).0f MB", ""),
+    row("oldest job", "%(oldest job, s).0f s", ""),
+)  # fmt: skip
+SPIKE = (
+    row("bedside ECGs within a second", "%(bedside ECGs).0f"),
+    row("until the last answer", "%(seconds until the last answer).1f s"),
+    row("answers/s", "%(answers/s).0f"),
+    row("p50", "%(spike: p50 ms).0f ms"),
+    row("refused", "%(spike: refused).0f"),
+)
+KILLS = (
+    row("recordings", "%(recordings).0f", ""),
+    row("without an answer", "%(without an answer).0f", "0"),
+    row("answered twice", "%(answered twice).0f", "0"),
+    row("jobs beyond one a recording", "%(jobs beyond one a recording).0f", "0"),
+    row("throughput, restarts included", "%(records/s).0f records/s", ""),
+)
+README = (
+    row("whole way, submission to answer, ECGs of 5 s at 500 Hz",
+        "%(whole way, records/s).0f records/s", "`make bench`"),
+    row("the same over two plain processes that do the same work without queue, network or"
+        " durability", "%(whole way over monolith).2f", "the same"),
+    row("`Retrieve` of one ECG, idle, p50", "%(Retrieve idle p50 ms).0f ms", "the same"),
+    row("`Retrieve` of an ECG that was asked before, p50", "%(Retrieve cached p50 ms).1f ms",
+        "the same"),
+)  # fmt: skip
+BEDSIDE = (
+    row("bedside ECGs beside a full import, p99",
+        "%(beside the import: p99 ms).0f ms, alone %(alone: p99 ms).0f ms", "`make load`"),
+)  # fmt: skip
+PEERS = tuple(
+    row(way, *(
+        f"%({kind}, {way}, records/s).0f (%({kind}, {way}, over Cardex).2f)"
+        for kind in ("typed", "WFDB", "DICOM")
+    ), f"%(typed, {way}, core-ms).1f")
+    for way in ("Cardex", "LitServe", "BentoML", "FastAPI", "Celery, a task a record")
+)  # fmt: skip
+CEILING = (
+    row("records/s", "%(records/s, with the encoder).0f", "%(records/s, without).0f (aim 600)"),
+    *(
+        row(f"{part}, core-ms", f"%({part}, core-ms, with the encoder).2f",
+            f"%({part}, core-ms, without).2f")
+        for part in ("worker-routine-1", "worker-routine-2", "gateway", "state", "triton", "client")
+    ),
+)  # fmt: skip
+SIZES = (100_000, 1_000_000)
+SEARCHED = ("recall@10", "p50 of one, ms", "p99 of one, ms", "p50 of 32, ms", "p99 of 32, ms")
+
+
+def table(head: Sequence[str], rows: Sequence[Row], figures: Mapping[str, float]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head)]
+    lines += [[row.label, *(cell % figures for cell in row.cells)] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def kept(name: str) -> tuple[str, Mapping[str, float]] | None:
+    """Return when and where a benchmark ran, and its figures; None where no run was kept."""
+    path = RESULTS / f"{name}.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_bytes())
+    return f"{found['date']}, {found['machine']}", found["figures"]
+
+
+def block(name: str, command: str, head: Sequence[str], rows: Sequence[Row]) -> str:
+    """Return a table of one benchmark, under the command, date and machine."""
+    found = kept(name)
+    if found is None:
+        return NOT_YET
+    where, figures = found
+    return f"`{command}`, {where}:\n\n{table(head, rows, figures)}"
+
+
+def search_block() -> str:
+    """Return a table of all that was searched, of every size that was measured."""
+    parts = []
+    for size in SIZES:
+        found = kept(f"bench-search-{size}")
+        if found is None:
+            parts.append(f"{size:,} reports: not measured.")
+            continue
+        where, figures = found
+        ways = [name.removesuffix(": recall@10") for name in figures if name.endswith("recall@10")]
+        rows = [row(way, *(f"%({way}: {figure}).3g" for figure in SEARCHED)) for way in ways]
+        parts.append(
+            f"{size:,} reports, `make bench-search`, {where};"
+            f" {figures['stored: reports/s']:.0f} reports/s stored, ready to answer"
+            f" {figures['from the last report to the first answer: s']:.0f} s after the last:\n\n"
+            + table(("index, search", *SEARCHED), rows, figures)
+        )
+    return "\n\n".join(parts)
+
+
+def readme_block() -> str:
+    """Return the figures that the README states."""
+    whole, beside = kept("bench"), kept("load-mixed")
+    assert whole is not None
+    assert beside is not None
+    rows = [
+        table(("figure", "measured", "command"), README, whole[1]),
+        table(("", "", ""), BEDSIDE, beside[1]).splitlines()[-1],
+    ]
+    return "\n".join(rows) + f"\n\nEverything on one machine: {whole[0]}, no GPU."
+
+
+MEASURED = ("figure", "measured", "aim")
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "whole-way": partial(block, "bench", "make bench", MEASURED, WHOLE_WAY),
+    "processes": partial(block, "bench", "make bench", ("process", "core-ms a record"), PROCESSES),
+    "steps": partial(block, "bench", "make bench", ("step", "core-ms a record"), STEPS),
+    "mixed": partial(
+        block, "load-mixed", "make load", ("", "alone", "beside the import"), MIXED
+    ),
+    "archive": partial(block, "load-archive", "make load PROFILE=archive", MEASURED, ARCHIVE),
+    "soak": partial(block, "load-soak", "make load PROFILE=soak", MEASURED, ARCHIVE),
+    "spike": partial(block, "load-spike", "make load PROFILE=spike", ("", "measured"), SPIKE),
+    "kills": partial(block, "bench-kills", "make bench-kills", MEASURED, KILLS),
+    "peers": partial(
+        block, "bench-peers", "make bench-peers",
+        ("", "typed", "WFDB", "DICOM", "core-ms a typed record"), PEERS,
+    ),
+    "ceiling": partial(
+        block, "bench-ceiling", "make bench-ceiling", ("", "with the encoder", "without"), CEILING
+    ),
+    "search": search_block,
+    "speed": readme_block,
+}  # fmt: skip
+"""What writes each block of the pages, by its name."""
