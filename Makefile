@@ -104,7 +104,7 @@ SHIPPED := experiments/results/shipped.json
 figures: $(APP)/.ready ## Measure them with RERANK=32 too, and write the figures into the pages that state them
 	$(BIN)/cardex evaluate --ptbxl $(PTB) --fold $(FOLD) --rerank $(RERANK) --json > $(SHIPPED).part
 	mv $(SHIPPED).part $(SHIPPED)
-	$(BIN)/python tools/write_figures.py
+	$(BIN)/python -m tools.write_figures
 
 TABLE = $(TRAINING) table --ptbxl $(PTB) --ecgs representative
 ENCODINGS := experiments/encodings
@@ -113,14 +113,14 @@ OFTEN := $(addprefix $(ENCODINGS)/,raster.toml all-grid-beat.toml simple-plot-be
 table1: $(TRAIN)/.ready ## Train and measure every encoding of the first paper alike, four of them three times
 	$(TABLE) $(OFTEN) --results experiments/results/encodings.json
 	$(TABLE) $(sort $(wildcard $(ENCODINGS)/[a-z]*.toml)) --results experiments/results/encodings.json --seeds 1
-	$(TRAIN)/bin/python tools/write_figures.py
+	$(TRAIN)/bin/python -m tools.write_figures
 
 held-out: $(TRAIN)/.ready ## Train without each site of PTB-XL and measure the probabilities there
 	$(TRAINING) held-out-sites --ptbxl $(PTB)
 
 techniques: $(TRAIN)/.ready ## Train and measure with and without every technique, three seeds each
 	$(TABLE) $(sort $(wildcard experiments/techniques/*.toml)) --results experiments/results/techniques.json
-	$(TRAIN)/bin/python tools/write_figures.py
+	$(TRAIN)/bin/python -m tools.write_figures
 
 doctor: setup ## Say what is missing and what to do
 	$(BIN)/cardex doctor

@@ -54,10 +54,13 @@ PROCESSES = tuple(
     for process in ("triton", "worker-routine-1", "worker-routine-2", "gateway", "state", "client",
                     "cache", "milvus", "worker-stat", "web")
 )  # fmt: skip
-STEPS = tuple(
-    row(step, f"%(monolith, core-ms: {step}).2f")
-    for step in ("read", "clean", "encode", "inference", "search", "findings, draft, encoding")
-) + (row("all", "%(monolith, core-ms a record).2f"),)
+STEPS = (
+    *(
+        row(step, f"%(monolith, core-ms: {step}).2f")
+        for step in ("read", "clean", "encode", "inference", "search", "findings, draft, encoding")
+    ),
+    row("all", "%(monolith, core-ms a record).2f"),
+)
 MIXED = (
     *(
         row(words, f"%(alone: {name}).0f ms", f"%(beside the import: {name}).0f ms")
@@ -74,6 +77,8 @@ MIXED = (
 )  # fmt: skip
 ARCHIVE = (
     row("throughput", "%(records/s).0f records/s", ""),
+    row("throughput of the last tenth over the second tenth",
+        "%(records/s, last tenth over second tenth).2f", "0.9"),
     row("refused", "%(refused).0f", "0"),
     row("slope of the gateway's memory over the second half",
         "%(slope of the gateway's memory, % of it).2f %%", "1 %%"),

@@ -75,6 +75,7 @@ def run_archive(own: House, options: argparse.Namespace) -> dict[str, float]:
     draw(options.profile, imported=imported, samples=sampler.samples)
     return {
         "records/s": imported.per_s,
+        "records/s, last tenth over second tenth": _late_over_early(imported.ends),
         "refused": imported.refused,
         "slope of the gateway's memory, % of it": _slope(sampler.samples.memory_mb["gateway"]),
         "slope of the routine workers' memory, % of it": _slope(
@@ -142,6 +143,17 @@ def _of_routine_workers(samples: Samples) -> list[list[float]]:
     return [
         series for name, series in samples.memory_mb.items() if name.startswith("worker-routine")
     ]
+
+
+def _late_over_early(ends: Sequence[float]) -> float:
+    """Return how fast the last tenth of the records ended over how fast the second tenth did.
+
+    The first tenth also waits for what is submitted.
+    """
+    ordered, tenth = sorted(ends), max(1, len(ends) // 10)
+    early = ordered[2 * tenth - 1] - ordered[tenth - 1]
+    late = ordered[-1] - ordered[-tenth - 1]
+    return early / late
 
 
 def _slope(series: Sequence[float]) -> float:

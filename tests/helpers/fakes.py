@@ -338,7 +338,12 @@ class FakeJobs:
         self.lost: set[str] = set()
 
     def claim(
-        self, priority: Priority, count: int, token: str = "token", idle_s: float = 0.0
+        self,
+        priority: Priority,
+        count: int,
+        token: str = "token",
+        idle_s: float = 0.0,
+        share: int = 1,
     ) -> list[Claim]:
         self.idle_s.append(idle_s)
         taken, self.waiting = self.waiting[:count], self.waiting[count:]

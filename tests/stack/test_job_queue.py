@@ -89,6 +89,15 @@ def test_only_the_first_submission_wakes_a_worker_until_one_comes(store, woken):
     assert woken == [ROUTINE] * 3
 
 
+def test_of_what_waits_a_share_is_taken_and_of_little_all(store):
+    store.submit([(submission(bytes([number])), None) for number in range(100)])
+    taken = [len(store.claim(ROUTINE, 32, share=8)) for _ in range(10)]
+    assert taken == [13, 11, 10, 9, 8, 8, 8, 8, 8, 8]
+    assert len(store.claim(ROUTINE, 32, share=8)) == 8
+    assert len(store.claim(ROUTINE, 32, share=8)) == 1
+    assert store.claim(ROUTINE, 32, share=8) == []
+
+
 def test_many_are_submitted_at_once_and_wake_one_worker_of_each_queue(store, woken):
     many = [submission(bytes([n]), priority=STAT if n % 2 else ROUTINE) for n in range(6)]
     outcomes = store.submit([(one, None) for one in many])

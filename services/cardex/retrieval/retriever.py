@@ -1,7 +1,8 @@
 """A micro-batch of ECGs, or one text, to answers."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,9 @@ from cardex.retrieval.report_cache import ReportCache
 from cardex.retrieval.reranking import Ranked, agreeing, as_found, check_rerank, reranked
 from cardex.stores.answer_cache import AnswerCache, answer_key
 from cardex.stores.report_index import ReportIndex
+
+TURN_S = 10.0
+"""How long a thread waits for its turn to compute; then it shares with the one that has it."""
 
 
 def check_question(question: Question) -> Question:
@@ -78,8 +82,6 @@ class Retriever:
         self._cache = cache
         self._active_index = active_index
         self._reports = ReportCache(store, whole_up_to)
-        # Threads of one Python that compute side by side only take its lock from one another, which
-        # costs a tenth of their time. They still wait for Triton and the stores side by side.
         self._computing = threading.Lock()
 
     def read_ahead(self, snapshot: ServingSnapshot) -> None:
@@ -137,7 +139,7 @@ class Retriever:
         snapshot = self._active_index.current()
         queries = [QueryState(item, {"queue": item.queued_s}) for item in batch]
         self._look_up(queries, snapshot)
-        with self._computing:
+        with self._turn():
             prepare([query for query in queries if query.open and query.needs_image], snapshot)
             draw_images([query for query in queries if query.window is not None], snapshot)
         self._embed(
@@ -149,6 +151,20 @@ class Retriever:
         self._match(asking, snapshot, reports, priority)
         self._write(searched, snapshot, reports)
         return [query.outcome for query in queries if query.outcome is not None]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Compute while the others wait for Triton and the stores.
+
+        Threads of one Python that compute side by side only take its lock from one another, which
+        costs a tenth of their time. One that is stuck holds up nobody for long.
+        """
+        taken = self._computing.acquire(timeout=TURN_S)
+        try:
+            yield
+        finally:
+            if taken:
+                self._computing.release()
 
     def _look_up(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
         """Take answers and embeddings that the cache has."""
@@ -259,7 +275,7 @@ class Retriever:
     ) -> None:
         """Make each answer, encode it once, and cache it."""
         answers: dict[str, bytes] = {}
-        with self._computing:
+        with self._turn():
             for query in queries:
                 question = query.item.question
                 near = _hits(_ranked(query, snapshot), reports, question.top_k)

@@ -254,7 +254,7 @@ class JobQueue:
         ]
 
     def claim(
-        self, priority: Priority, count: int, token: str = "", idle_s: float = 0.0
+        self, priority: Priority, count: int, token: str = "", idle_s: float = 0.0, share: int = 1
     ) -> list[Claim]:
         """Take up to `count` waiting jobs with their payloads, of each owner in turn.
 
@@ -266,12 +266,15 @@ class JobQueue:
             token: of the claims; a new one where it is left out.
             idle_s: how long the caller will stand idle in `wait` where nothing is found, under
                 this token.
+            share: of what waits, at most one share-th is taken, or eight where that is more. So
+                several workers come to the end of a queue together, as in guided self-scheduling
+                (Polychronopoulos and Kuck 1987).
         """
         token = token or claim_token()
         wake, *taken = self._scripts.run(
             "claim",
             [priority.value, count, token, _ms(self.limits.lease_s), _ms(self.limits.latch_s),
-             _ms(idle_s)],
+             _ms(idle_s), share],
         )  # fmt: skip
         if wake:
             self._notify(priority)

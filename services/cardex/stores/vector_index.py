@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 EXACT_UP_TO = 50_000
 """Reports up to which every search looks at all of them: it takes some milliseconds."""
-PROBED_SHARE = 1 / 8
+PROBED_SHARE = 1 / 16
 """Share of the cells that a search looks at where there are several.
 
 ECGs are far from all reports, so that their nearest reports lie in many cells. A graph (HNSW) finds

@@ -31,6 +31,9 @@ IDLE_S = 1.0
 MARGIN_S = 1.0
 """How much longer it counts as idle, so that jobs ring for it until it looks again."""
 
+SHARES = {Priority.STAT: 1, Priority.ROUTINE: 8}
+"""What share of a queue is taken at a time: the rest of an archive is left for others' threads."""
+
 NOT_THE_ECG = (Unavailable, VersionMismatch, IndexMissing, ConfigurationError)
 """Errors of a part that is down or does not fit: the job goes back and waits."""
 
@@ -82,7 +85,9 @@ class JobConsumer:
         while not self.stopping.is_set() and self._can_answer():
             lingers = time.monotonic() - quiet_since < self._linger_s
             idle_s = IDLE_S + MARGIN_S if lingers else 0.0
-            claims = self._jobs.claim(priority, self._batch[priority], token, idle_s)
+            claims = self._jobs.claim(
+                priority, self._batch[priority], token, idle_s, SHARES[priority]
+            )
             idle = lingers and not claims
             if claims:
                 taken += len(claims)

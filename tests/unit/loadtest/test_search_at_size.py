@@ -11,7 +11,7 @@ def test_the_first_trials_of_each_kind_are_what_cardex_does_at_that_size():
     first = {trial.kind: trial for trial in reversed(trials(1_000_000))}
     assert first.keys() == set(OWN)
     assert first["IVF_FLAT"].build == {"nlist": 4000}
-    assert first["IVF_FLAT"].searches[0] == {"nprobe": 500}
+    assert first["IVF_FLAT"].searches[0] == {"nprobe": 250}
     assert (first["HNSW"].build, first["HNSW"].searches[0]) == (
         KINDS["HNSW"].build, KINDS["HNSW"].search,
     )  # fmt: skip

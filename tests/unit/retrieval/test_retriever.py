@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import msgspec
@@ -21,8 +23,9 @@ from cardex.domain.jobs import (
 )
 from cardex.domain.reports import DRAFT_LABEL, Report, Statement
 from cardex.inference.agreement import Agreement
+from cardex.retrieval import retriever
 from cardex.retrieval.draft import VOTERS
-from cardex.retrieval.pipeline import QueryItem
+from cardex.retrieval.pipeline import QueryItem, prepare
 from cardex.retrieval.retriever import check_question
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import image_of
@@ -61,6 +64,55 @@ def answer(house, *batch: QueryItem, priority: Priority = Priority.ROUTINE):
 def known(house, sha256: str, top_k: int):
     (found,) = house.retriever.cached([(sha256, Question(top_k))])
     return found and decoded(found)
+
+
+# Threads.
+
+
+class Gate:
+    """In place of `prepare`: the first that comes stays inside until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.inside, self.go = threading.Event(), threading.Event()
+        self.passed = 0
+
+    def __call__(self, queries, snapshot):
+        if not self.inside.is_set():
+            self.inside.set()
+            assert self.go.wait(20)
+        self.passed += 1
+        prepare(queries, snapshot)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    gate = Gate()
+    monkeypatch.setattr(retriever, "prepare", gate)
+    yield gate
+    gate.go.set()
+
+
+def test_one_thread_computes_at_a_time(house, gate):
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(answer, house, asked(1))
+        assert gate.inside.wait(20)
+        second = pool.submit(answer, house, asked(2))
+        with pytest.raises(TimeoutError):
+            second.result(0.2)
+        assert gate.passed == 0
+        gate.go.set()
+        assert first.result(20)[0].hits
+        assert second.result(20)[0].hits
+
+
+def test_a_thread_that_is_stuck_holds_up_nobody_for_long(house, gate, monkeypatch):
+    monkeypatch.setattr(retriever, "TURN_S", 0.01)
+    with ThreadPoolExecutor(2) as pool:
+        stuck = pool.submit(answer, house, asked(1))
+        assert gate.inside.wait(20)
+        assert pool.submit(answer, house, asked(2)).result(20)[0].hits
+        assert not stuck.done()
+        gate.go.set()
 
 
 # ECGs.

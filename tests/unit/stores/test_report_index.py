@@ -330,7 +330,7 @@ def test_a_large_index_is_divided_into_cells_before_it_answers(milvus, store, mo
     assert built["params"] == {"nlist": 4000}
     assert milvus.loaded == ["reports_1", "reports_1"]
     store.search(index, vectors(1), 3)
-    assert milvus.searched[-1][1]["params"] == {"nprobe": 500}
+    assert milvus.searched[-1][1]["params"] == {"nprobe": 250}
 
 
 @pytest.mark.parametrize(

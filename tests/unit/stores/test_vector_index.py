@@ -5,7 +5,7 @@ from cardex.stores.vector_index import EXACT_UP_TO, KINDS, cells_for, kind_of
 
 @pytest.mark.parametrize(
     ("count", "cells", "probed"),
-    [(1, 1, 1), (EXACT_UP_TO, 1, 1), (EXACT_UP_TO + 1, 894, 112), (10**6, 4000, 500)],
+    [(1, 1, 1), (EXACT_UP_TO, 1, 1), (EXACT_UP_TO + 1, 894, 56), (10**6, 4000, 250)],
 )
 def test_ivf_flat_is_exact_until_it_is_large(count, cells, probed):
     assert cells_for("IVF_FLAT", count) == cells

@@ -1,9 +1,12 @@
--- ARGV: priority, how many, token, lease ms, latch ms, idle ms (0 for a worker that does not wait at the bell)
+-- ARGV: priority, how many, token, lease ms, latch ms, idle ms (0 for a worker that does not wait at the bell),
+-- share: of what waits, one share-th is taken, but not less than LEAST
 -- Returns {wake, id, fields, payload, id, fields, payload, ...}; a payload that has expired is nil. A job that was
 -- begun before is claimed alone, so that one that kills its worker takes no other with it. A worker that finds
 -- nothing stands idle under its token until it claims again.
 local priority, want, token, lease_ms, latch_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local idle_ms = tonumber(ARGV[6])
+local LEAST = 8
+want = math.min(want, math.max(LEAST, math.ceil(waiting(priority) / tonumber(ARGV[7]))))
 redis.call('DEL', latch_key(priority))
 redis.call('ZREM', idle_key(priority), token)
 local claimed = {0}
