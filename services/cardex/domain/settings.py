@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     max_backlog_per_key: int = Field(50_000, ge=1)
     rate_per_s: float = Field(1000.0, gt=0)  # of one API key, through one gateway process
     rate_total_per_s: float = Field(5000.0, gt=0)  # of all of them
+    state_replicas: int = Field(0, ge=0, le=8)  # that have a job before it is acknowledged
     state_watermark: float = Field(0.8, gt=0, le=1)  # from here on only STAT is taken in
     max_attempts: int = Field(5, ge=1)
     lease_s: float = Field(10.0, ge=1.0)

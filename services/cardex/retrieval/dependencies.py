@@ -72,6 +72,7 @@ def assemble(settings: Settings) -> Dependencies:
         latch_s=settings.latch_s,
         payload_ttl_s=settings.payload_ttl_s,
         job_ttl_s=settings.job_ttl_s,
+        replicas=settings.state_replicas,
     )
     state = connect(settings.state_url)
     return Dependencies(

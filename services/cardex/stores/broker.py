@@ -1,6 +1,8 @@
 """Celery's broker: its messages only wake a worker, the job records say what to do."""
 
 from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -8,13 +10,15 @@ from redis.exceptions import RedisError
 
 from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import Priority
+from cardex.stores.redis import SentinelUrl
 
 TASK = "cardex.consume"
 
 
 def celery_app(broker_url: str) -> Celery:
     """Return the Celery application that gateway and worker share."""
-    app = Celery("cardex", broker=broker_url, set_as_current=False)
+    address, options = _behind_sentinels(broker_url)
+    app = Celery("cardex", broker=address, set_as_current=False)
     app.conf.update(
         task_ignore_result=True,
         task_serializer="json",
@@ -33,9 +37,25 @@ def celery_app(broker_url: str) -> Celery:
             "socket_connect_timeout": 2.0,
             "socket_keepalive": True,
             "max_connections": 32,
+            **options,
         },
     )
     return app
+
+
+def _behind_sentinels(url: str) -> tuple[str, dict[str, Any]]:
+    """Return Celery's addresses of a broker, and what else it is told."""
+    behind = SentinelUrl.of(url)
+    if behind is None:
+        return url, {}
+    login = f":{quote(behind.password)}@" if behind.password else ""
+    addresses = [
+        f"sentinel://{login}{host}:{port}/{behind.database}" for host, port in behind.addresses
+    ]
+    return ";".join(addresses), {
+        "master_name": behind.master,
+        "sentinel_kwargs": behind.asking,
+    }
 
 
 def notifier(app: Celery) -> Callable[[Priority], None]:

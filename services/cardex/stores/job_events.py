@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import redis.asyncio as redis
 from redis.exceptions import RedisError
 
 from cardex.domain.errors import InvalidQuestion, Unavailable
 from cardex.domain.jobs import JobState
 from cardex.stores.job_queue import EVENTS
-from cardex.stores.redis import mapped
+from cardex.stores.redis import connect_async, mapped
 from cardex.stores.scripts import STORE
 
 logger = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class JobEvents:
 
     def __init__(self, url: str) -> None:
         """Follow the stream of the state store at `url`."""
-        self._redis = redis.Redis.from_url(url, socket_timeout=BLOCK_MS / 1000 + 5)
+        self._redis = connect_async(url, timeout_s=BLOCK_MS / 1000 + 5)
         self._latest = ""
         self._recent: list[JobEvent] = []
         self._places: list[Place] = []

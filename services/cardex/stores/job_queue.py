@@ -57,6 +57,7 @@ class JobLimits:
         latch_s: after this many seconds a wake-up that no worker took counts as lost.
         payload_ttl_s: how long an ECG's bytes are kept.
         job_ttl_s: how long the record of a final job is kept.
+        replicas: how many replicas have a job before it is acknowledged.
     """
 
     max_backlog: int = 100_000
@@ -67,6 +68,7 @@ class JobLimits:
     latch_s: float = 3.0
     payload_ttl_s: float = 86_400.0
     job_ttl_s: float = 86_400.0
+    replicas: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,9 @@ class JobQueue:
         """
         if not submissions:
             return []
-        now_ms, *reply = self._scripts.run("submit", self._submit_arguments(submissions))
+        now_ms, *reply = self._scripts.run(
+            "submit", self._submit_arguments(submissions), self.limits.replicas
+        )
         for priority, wake in zip(Priority, reply[:2], strict=True):
             if wake:
                 self._notify(priority)

@@ -2,15 +2,19 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import redis
 from redis.exceptions import NoScriptError
 
+from cardex.domain.errors import Unavailable
 from cardex.stores.redis import mapped
 
 STORE = "the state store"
+REPLICATED_WITHIN_MS = 1000
+"""How long a submission may wait for replicas."""
 Argument = str | bytes | int
 
 
@@ -35,17 +39,40 @@ class Scripts:
         body = (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()
         return f"#!lua{flags}\n{body}"
 
-    def run(self, name: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+    def run(self, name: str, arguments: Sequence[Argument], replicas: int = 0) -> Any:  # noqa: ANN401
         """Run a script and return its reply.
+
+        Args:
+            name: of the script.
+            arguments: its ARGV.
+            replicas: how many replicas have to have what it changed, before this returns.
 
         Raises:
             Overloaded: if the store is out of memory.
-            Unavailable: if the store is down.
+            Unavailable: if the store is down; NOT_REPLICATED if it changed, and too few replicas
+                have that in time.
         """
-        sha = self._hashes[name]
+        run = partial(self._replicated, replicas=replicas) if replicas else self._alone
         with mapped(STORE):
             try:
-                return self._client.evalsha(sha, 0, *arguments)
+                return run(name, arguments)
             except NoScriptError:
                 self._client.script_load(self._bodies[name])
-                return self._client.evalsha(sha, 0, *arguments)
+                return run(name, arguments)
+
+    def _alone(self, name: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
+        return self._client.evalsha(self._hashes[name], 0, *arguments)
+
+    def _replicated(self, name: str, arguments: Sequence[Argument], replicas: int) -> Any:  # noqa: ANN401
+        # WAIT counts what its own connection wrote, so both go through one.
+        with self._client.pipeline(transaction=False) as pipeline:
+            pipeline.evalsha(self._hashes[name], 0, *arguments)
+            pipeline.execute_command("WAIT", replicas, REPLICATED_WITHIN_MS)  # type: ignore[no-untyped-call]
+            reply, reached = pipeline.execute()
+        if reached < replicas:
+            raise Unavailable(
+                f"{reached} of {replicas} replicas have it: send it again with the same request_id",
+                reason="NOT_REPLICATED",
+                retry_after_s=REPLICATED_WITHIN_MS / 1000,
+            )
+        return reply
