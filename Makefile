@@ -30,6 +30,7 @@ test: setup $(APP)/.dev $(TRAIN)/.ready ## Run every test, with the real parts
 	$(BIN)/pytest tests/unit tests/engines $(SPREAD) --cov --cov-report=
 	@echo "branches and lines of services that the unit tests reach: $$($(BIN)/coverage report --format=total) %"
 	$(BIN)/pytest tests/stack tests/fault
+	$(BIN)/pytest tests/deploy
 
 unit: $(APP)/.dev ## Run the unit tests only
 	$(BIN)/pytest tests/unit $(SPREAD)
@@ -42,6 +43,7 @@ lint: $(APP)/.dev ## ruff, mypy strict, the direction of imports, generated code
 	$(BIN)/python tools/generate_pb.py --check
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.binpb
+	$(BIN)/hadolint --config deploy/images/hadolint.yaml deploy/images/*.Dockerfile
 
 format: $(APP)/.dev ## Format the code
 	$(BIN)/ruff check --fix
@@ -129,7 +131,10 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annot
 
 lock: $(APP)/.dev ## Resolve pyproject.toml anew into requirements/*.lock; UPGRADE=--upgrade takes newer releases
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app -o requirements/app.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra cluster --group app -c requirements/app.lock -o requirements/cluster.lock
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group dev -c requirements/app.lock -o requirements/dev.lock
+	$(COMPILE) $(UPGRADE) --group stores -c requirements/app.lock -o requirements/stores.lock
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra engines --group app -c requirements/app.lock --python-version 3.12 -o requirements/engines.lock
 	$(COMPILE) $(UPGRADE) --group triton -o requirements/triton.lock
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra train --group train -c requirements/app.lock --override requirements/torch-apart.txt -o requirements/train.lock
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group peers -c <(grep -oE '^[a-z0-9._-]+==[^ ]+' requirements/app.lock | grep -v '^opentelemetry-api=') -o requirements/peers.lock # BentoML pins OpenTelemetry
@@ -170,3 +175,5 @@ $(PEERS)/.ready: requirements/peers.lock pyproject.toml
 	$(PEERS)/bin/python $(LOCKED) requirements/peers.lock
 	$(PEERS)/bin/python $(PIP) $(EDITABLE)
 	touch $@
+
+include deploy/deploy.mk

@@ -58,3 +58,15 @@ def mark_ready(settings: Settings) -> None:
     """Tell the supervisor, by a file, that this process can be used."""
     if settings.ready_file is not None:
         settings.ready_file.touch()
+
+
+def mark_stopping(settings: Settings) -> None:
+    """Tell the supervisor that this process takes no more work."""
+    if settings.ready_file is not None:
+        settings.ready_file.unlink(missing_ok=True)
+
+
+def mark_alive(settings: Settings) -> None:
+    """Tell the supervisor, by the age of a file, that this process gets on."""
+    if settings.alive_file is not None:
+        settings.alive_file.touch()

@@ -1,10 +1,11 @@
 import json
 import logging
+import os
 
 import pytest
 
 from cardex.domain.settings import Settings
-from cardex.telemetry import JsonFormatter, mark_ready
+from cardex.telemetry import JsonFormatter, mark_alive, mark_ready, mark_stopping
 
 
 @pytest.fixture
@@ -43,7 +44,25 @@ def test_a_process_says_by_a_file_that_it_is_ready(tmp_path):
     assert (tmp_path / "ready").exists()
 
 
+def test_a_process_that_stops_is_ready_no_more(tmp_path):
+    settings = Settings(ready_file=tmp_path / "ready")
+    mark_ready(settings)
+    mark_stopping(settings)
+    mark_stopping(settings)
+    assert not (tmp_path / "ready").exists()
+
+
+def test_the_age_of_a_file_says_that_a_process_gets_on(tmp_path):
+    alive = tmp_path / "alive"
+    mark_alive(Settings(alive_file=alive))
+    os.utime(alive, (0, 0))
+    mark_alive(Settings(alive_file=alive))
+    assert alive.stat().st_mtime > 0
+
+
 def test_a_process_that_nobody_watches_says_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     mark_ready(Settings())
+    mark_alive(Settings())
+    mark_stopping(Settings())
     assert list(tmp_path.iterdir()) == []

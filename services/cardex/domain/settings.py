@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     state_fsync: Literal["always", "everysec"] = "always"
 
     # Watching.
-    ready_file: Path | None = None
+    ready_file: Path | None = None  # there as long as this process takes work
+    alive_file: Path | None = None  # touched every few seconds while this process gets on
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     metrics_port: int = Field(0, ge=0, le=65_535)
 

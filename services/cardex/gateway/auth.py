@@ -13,7 +13,7 @@ from cardex.domain.errors import (
     Unauthenticated,
 )
 from cardex.gateway.keys import ANYBODY, KeyRing, Principal, Scope
-from cardex.gateway.metrics import REQUESTS
+from cardex.gateway.metrics import IN_FLIGHT, REQUESTS
 
 _RETRIEVAL = "/cardex.v1.EcgRetrievalService/"
 _INDEX = "/cardex.v1.ReportIndexService/"
@@ -85,6 +85,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
 
 def _guarded(handler: Handler, method: str, authorize: Callable[[], None]) -> Handler:
     """Return the handler, the caller checked before it, its errors translated after it."""
+    in_flight = IN_FLIGHT.labels(method)
     if handler.response_streaming:
 
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ANN401
@@ -94,8 +95,9 @@ def _guarded(handler: Handler, method: str, authorize: Callable[[], None]) -> Ha
             )
             try:
                 authorize()
-                async for response in serve(request, context):
-                    yield response
+                with in_flight.track_inprogress():
+                    async for response in serve(request, context):
+                        yield response
             except CardexError as error:
                 await _refuse(context, method, error)
             else:
@@ -112,7 +114,8 @@ def _guarded(handler: Handler, method: str, authorize: Callable[[], None]) -> Ha
         assert handler.unary_unary is not None
         try:
             authorize()
-            response = await handler.unary_unary(request, context)
+            with in_flight.track_inprogress():
+                response = await handler.unary_unary(request, context)
         except CardexError as error:
             await _refuse(context, method, error)
         else:

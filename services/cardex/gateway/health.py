@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from grpc_health.v1 import health, health_pb2
 
@@ -29,11 +30,13 @@ class HealthMonitor:
         dependencies: Dependencies,
         servicer: health.aio.HealthServicer,
         keys: KeyRing | None,
+        on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """Watch `dependencies` and tell `servicer`."""
+        """Watch `dependencies`, tell `servicer`, and call `on_tick` after each look."""
         self._dependencies = dependencies
         self._health = servicer
         self._keys = keys
+        self._on_tick = on_tick
         self._one_at_a_time = asyncio.Lock()
         self._examining: asyncio.Task[CardexError | None] | None = None
         self._outage: CardexError | None = Unavailable("starting", retry_after_s=PERIOD_S)
@@ -60,6 +63,7 @@ class HealthMonitor:
         """Examine the parts once, and tell what was found."""
         async with self._one_at_a_time:
             await self._tick()
+        self._on_tick()
 
     async def _tick(self) -> None:
         before = self._outage

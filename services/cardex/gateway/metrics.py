@@ -1,8 +1,11 @@
 """What the gateway counts. Labels are methods, reasons and queues, never patients."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter("cardex_requests", "Calls by method and outcome", ["method", "outcome"])
+IN_FLIGHT = Gauge(
+    "cardex_requests_in_flight", "Calls that run", ["method"], multiprocess_mode="livesum"
+)
 CACHE = Counter("cardex_answer_cache", "Look-ups of known answers", ["outcome"])
 RETRIEVE_SECONDS = Histogram(
     "cardex_retrieve_seconds",

@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -27,7 +28,7 @@ from cardex.gateway.waiting import AnswerWaiter
 from cardex.gateway.watches import JobWatches
 from cardex.retrieval.dependencies import Dependencies, assemble
 from cardex.stores.job_events import JobEvents
-from cardex.telemetry import mark_ready, serve_metrics
+from cardex.telemetry import mark_alive, mark_ready, mark_stopping, serve_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ async def _serve(settings: Settings) -> None:
     dependencies.active_index.start()
     events = JobEvents(settings.state_url)
     servicer = health.aio.HealthServicer()
-    monitor = HealthMonitor(dependencies, servicer, keys)
+    monitor = HealthMonitor(dependencies, servicer, keys, partial(mark_alive, settings))
     server = _server(settings, dependencies, events, monitor, servicer, keys)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,6 +75,7 @@ async def _serve(settings: Settings) -> None:
     await asyncio.wait(
         [asyncio.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED
     )
+    mark_stopping(settings)
     await servicer.enter_graceful_shutdown()
     await server.stop(GRACE_S)
     for task in tasks:

@@ -8,14 +8,18 @@ import uvicorn
 
 from cardex.api.bind import check_bind
 from cardex.domain.settings import Settings
-from cardex.telemetry import mark_ready
+from cardex.telemetry import mark_alive, mark_ready, mark_stopping
 from cardex.web.app import web_app
 
 logger = logging.getLogger(__name__)
 
 
+ALIVE_TICKS = 50
+"""uvicorn ticks ten times a second."""
+
+
 class _Server(uvicorn.Server):
-    """A server that tells the supervisor when it listens."""
+    """A server that tells the supervisor when it listens, that it gets on, and when it stops."""
 
     settings: Settings
 
@@ -24,6 +28,17 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             mark_ready(self.settings)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say that the loop turns; returns whether to stop."""
+        if counter % ALIVE_TICKS == 0:
+            mark_alive(self.settings)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that it stops, and stop."""
+        mark_stopping(self.settings)
+        await super().shutdown(sockets)
 
 
 def run_web(settings: Settings) -> None:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cardex.api.convert.ecg import from_payload
 from cardex.domain.errors import (
@@ -56,6 +56,7 @@ class JobConsumer:
         batch: Mapping[Priority, int],
         *,
         linger_s: float = 0.0,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Take up to `batch` jobs of a queue at a time.
 
@@ -66,13 +67,14 @@ class JobConsumer:
             batch: how many jobs at a time, by queue.
             linger_s: how long to wait for further jobs when none is left: a job that comes
                 meanwhile needs no message to wake a worker.
+            on_beat: called every few seconds as long as no job is stuck.
         """
         self._jobs = jobs
         self._retriever = retriever
         self._active_index = active_index
         self._batch = batch
         self._linger_s = linger_s
-        self._heartbeat = LeaseHeartbeat(jobs)
+        self._heartbeat = LeaseHeartbeat(jobs, on_beat)
         self.stopping = threading.Event()
 
     def run(self, priority: Priority) -> int:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cardex.domain.errors import CardexError
@@ -19,9 +19,15 @@ MAX_HOLD_S = 120.0
 class LeaseHeartbeat:
     """Extends the leases of held jobs from one thread, until they are let go."""
 
-    def __init__(self, jobs: JobQueue) -> None:
-        """Extend leases at `jobs`, three times in each lease's length."""
+    def __init__(self, jobs: JobQueue, on_beat: Callable[[], None] = lambda: None) -> None:
+        """Extend leases at `jobs`, three times in each lease's length.
+
+        Args:
+            jobs: the job records.
+            on_beat: called each time, as long as no job is stuck.
+        """
         self._jobs = jobs
+        self._on_beat = on_beat
         self._held: dict[str, tuple[float, Sequence[Claim]]] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -44,9 +50,11 @@ class LeaseHeartbeat:
             time.sleep(self._jobs.limits.lease_s / 3)
             with self._lock:
                 held = list(self._held.values())
-            for since, claims in held:
-                if time.monotonic() - since < MAX_HOLD_S:
-                    self._extend(claims)
+            moving = [claims for since, claims in held if time.monotonic() - since < MAX_HOLD_S]
+            for claims in moving:
+                self._extend(claims)
+            if len(moving) == len(held):
+                self._on_beat()
 
     def _extend(self, claims: Sequence[Claim]) -> None:
         try:

@@ -7,6 +7,7 @@ GIL. More throughput comes from more processes.
 import logging
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from celery import Celery
@@ -20,7 +21,7 @@ from cardex.inference.encoder import Encoder
 from cardex.retrieval.dependencies import assemble
 from cardex.signals.readers import warm_up
 from cardex.stores.broker import TASK, celery_app
-from cardex.telemetry import mark_ready, serve_metrics
+from cardex.telemetry import mark_alive, mark_ready, mark_stopping, serve_metrics
 from cardex.worker.consumer import JobConsumer
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ def worker_app(settings: Settings) -> Celery:
         dependencies.active_index,
         {Priority.STAT: settings.stat_batch, Priority.ROUTINE: settings.routine_batch},
         linger_s=LINGER_S,
+        on_beat=partial(mark_alive, settings),
     )
 
     @app.task(name=TASK)
@@ -111,5 +113,6 @@ def worker_app(settings: Settings) -> Celery:
     @worker_shutting_down.connect(weak=False)
     def stop(**_: object) -> None:
         consumer.stopping.set()
+        mark_stopping(settings)
 
     return app

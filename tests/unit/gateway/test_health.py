@@ -55,7 +55,10 @@ def world():
     house = House()
     world = SimpleNamespace(house=house, jobs=Jobs(), health=Health(), keys=Keys())
     parts = SimpleNamespace(jobs=world.jobs, encoder=house.encoder, active_index=house.active_index)
-    world.monitor = HealthMonitor(cast(Dependencies, parts), world.health, world.keys)
+    world.ticks = []
+    world.monitor = HealthMonitor(
+        cast(Dependencies, parts), world.health, world.keys, lambda: world.ticks.append(1)
+    )
     return world
 
 
@@ -84,6 +87,13 @@ async def test_without_an_index_that_fits_only_the_index_is_served(world, index)
     with pytest.raises((IndexMissing, VersionMismatch)):
         world.monitor.require()
     assert world.health.status == NO_ANSWERS
+
+
+async def test_each_look_is_told_whatever_it_finds(world):
+    await world.monitor.tick()
+    world.house.encoder.error = Unavailable("Triton is down")
+    await world.monitor.tick()
+    assert len(world.ticks) == 2
 
 
 async def test_while_a_part_is_down_nothing_is_served(world):

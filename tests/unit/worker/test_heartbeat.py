@@ -66,8 +66,13 @@ def jobs():
 
 
 @pytest.fixture
-def heartbeat(time, jobs):
-    heartbeat = LeaseHeartbeat(cast(JobQueue, jobs))
+def beats():
+    return []
+
+
+@pytest.fixture
+def heartbeat(time, jobs, beats):
+    heartbeat = LeaseHeartbeat(cast(JobQueue, jobs), lambda: beats.append(time.now))
     time.wait_asleep()
     return heartbeat
 
@@ -117,3 +122,16 @@ def test_a_store_that_is_down_is_asked_again(heartbeat, time, jobs, caplog):
         time.wake()
     assert jobs.extended == ["a", "b"]
     assert caplog.messages == ["cannot extend the leases of 2 jobs: UNAVAILABLE"]
+
+
+def test_it_beats_as_long_as_no_job_is_stuck(heartbeat, time, beats):
+    time.wake()
+    assert len(beats) == 1
+    with heartbeat.hold(claims("t1", "stuck")):
+        time.wake()
+        assert len(beats) == 2
+        time.now += MAX_HOLD_S
+        time.wake()
+        assert len(beats) == 2
+    time.wake()
+    assert len(beats) == 3
