@@ -12,6 +12,7 @@ BUILD = $(PODMAN) build --network host --volume $(CA):/host-ca.crt:ro --build-ar
 IMAGES := cardex cardex-triton cardex-stores
 
 deploy-tools: $(APP)/.dev ## Install podman and mmdebstrap by apt (asks for root), and the operators' schemas by npm
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update --quiet
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y --no-install-recommends podman crun netavark aardvark-dns iptables catatonit mmdebstrap uidmap slirp4netns
 	npm ci --prefix deploy/schemas --no-audit --no-fund
 

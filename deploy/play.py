@@ -85,7 +85,7 @@ class Player:
         """Start the pod of a workload, with what it reads."""
         name = name_of(workload)
         path = self._folder / f"{name}.yaml"
-        shared = [each for each in of_kind(self._objects, *SHARED) if _reads(workload, each)]
+        shared = [_own(each) for each in of_kind(self._objects, *SHARED) if _reads(workload, each)]
         played = _played(workload)
         for volume in _temporary(played):
             tmpfs = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=mode=1777"]
@@ -128,7 +128,7 @@ class Player:
             path = self._folder / f"{name_of(workload)}.yaml"
             if path.exists():
                 podman("kube", "down", str(path), check=False)
-        names = [name_of(each) for each in of_kind(self._objects, *SHARED)]
+        names = [name_of(_own(each)) for each in of_kind(self._objects, *SHARED)]
         for workload in self._workloads:
             names += [volume["name"] for volume in _temporary(_played(workload))]
         for name in names:
@@ -153,8 +153,11 @@ def _played(workload: Object) -> Object:
     pod = pod_of(found)
     for container in pod["containers"]:
         container["ports"] = [port for port in container.get("ports", ()) if "hostPort" in port]
+    for volume in pod["volumes"]:
+        if claim := volume.get("persistentVolumeClaim"):
+            claim["claimName"] = f"{NETWORK}-{claim['claimName']}"
     for volume in _temporary(found):
-        own = f"{name_of(workload)}-{volume['name']}"
+        own = f"{NETWORK}-{name_of(workload)}-{volume['name']}"
         for container in pod["containers"]:
             for mount in container["volumeMounts"]:
                 if mount["name"] == volume["name"]:
@@ -165,6 +168,13 @@ def _played(workload: Object) -> Object:
             mount for mount in container["volumeMounts"] if mount["mountPath"] != SHM
         ]
     return found
+
+
+def _own(shared: Object) -> Object:
+    """Return what is shared under a name that no other volume has: of a claim, podman makes one."""
+    if shared["kind"] != "PersistentVolumeClaim":
+        return shared
+    return {**shared, "metadata": {"name": f"{NETWORK}-{name_of(shared)}"}}
 
 
 def _temporary(workload: Object) -> list[dict[str, Any]]:

@@ -202,6 +202,9 @@ def ports(objects: Sequence[Object]) -> Iterator[str]:
     maps = {name_of(each): each for each in of_kind(objects, "ConfigMap")}
     for workload in _workloads(objects):
         for container in pod_of(workload)["containers"]:
+            named = [port["name"] for port in container.get("ports", ())]
+            if len(set(named)) < len(named):
+                yield f"{name_of(workload)} has several ports of one name"
             given = {port["containerPort"] for port in container.get("ports", ())}
             opened = _opened(name_of(workload), container, _environment(container, maps))
             if given != opened:
@@ -268,6 +271,33 @@ def shared_memory(objects: Sequence[Object]) -> Iterator[str]:
             yield "triton has no /dev/shm"
 
 
+def monitors(objects: Sequence[Object]) -> Iterator[str]:
+    """What Prometheus is told to read is there, and has the port."""
+    for monitor in of_kind(objects, "ServiceMonitor", "PodMonitor"):
+        of_services = monitor["kind"] == "ServiceMonitor"
+        found = list(of_kind(objects, "Service")) if of_services else _workloads(objects)
+        met = [
+            each
+            for each in found
+            if selects(
+                monitor["spec"]["selector"],
+                each["metadata"].get("labels", {}) if of_services else labels_of(each),
+            )
+        ]
+        if not met:
+            yield f"{monitor['kind']} {name_of(monitor)} meets nothing"
+        for each in met:
+            ports = (
+                each["spec"]["ports"]
+                if of_services
+                else [port for box in pod_of(each)["containers"] for port in box.get("ports", ())]
+            )
+            key = "endpoints" if of_services else "podMetricsEndpoints"
+            for endpoint in monitor["spec"][key]:
+                if endpoint["port"] not in [port.get("name") for port in ports]:
+                    yield f"{name_of(each)} has no port {endpoint['port']}, which is to be read"
+
+
 def scaling(objects: Sequence[Object]) -> Iterator[str]:
     """What is scaled is there, says no number of its own, and STAT never falls to none."""
     workloads = {name_of(each): each for each in _workloads(objects)}
@@ -283,7 +313,7 @@ def scaling(objects: Sequence[Object]) -> Iterator[str]:
 
 RULES: tuple[Rule, ...] = (
     probes, limits, confined, images, policies, services, settings, ports, budgets, graces,
-    shared_memory, scaling,
+    shared_memory, monitors, scaling,
 )  # fmt: skip
 
 

@@ -54,6 +54,13 @@ def serve_metrics(settings: Settings) -> None:
         start_http_server(settings.metrics_port, registry=metrics_registry())
 
 
+def mark_starting(settings: Settings) -> None:
+    """Take away what a process that died left for the supervisor."""
+    for path in (settings.ready_file, settings.alive_file):
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
 def mark_ready(settings: Settings) -> None:
     """Tell the supervisor, by a file, that this process can be used."""
     if settings.ready_file is not None:

@@ -110,6 +110,16 @@ BREAKS = {
         lambda c: c["ports"][0].update(containerPort=50052),
         "names the ports",
     ),
+    "two ports of one name": (
+        container("gateway"),
+        lambda c: c["ports"][1].update(name="grpc"),
+        "several ports of one name",
+    ),
+    "a monitor that meets nothing": (
+        lambda o: the(o, "Service", "web"),
+        lambda service: service["metadata"].update(labels={}),
+        "ServiceMonitor web meets nothing",
+    ),
     "no disruption budget": (
         lambda o: the(o, "PodDisruptionBudget", "worker-routine"),
         in_spec(put(selector={"matchLabels": {"a": "b"}})),

@@ -49,7 +49,7 @@ def player(tmp_path_factory, port):
     with Player(objects, tmp_path_factory.mktemp("play")) as player:
         yield player
     assert podman("pod", "ps", "--quiet", "--filter", "network=cardex-dev") == ""
-    assert podman("secret", "ls", "--quiet") == ""
+    assert podman("secret", "ls", "--quiet", "--filter", "name=cardex-stores") == ""
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from cardex.domain.settings import Settings
-from cardex.telemetry import JsonFormatter, mark_alive, mark_ready, mark_stopping
+from cardex.telemetry import JsonFormatter, mark_alive, mark_ready, mark_starting, mark_stopping
 
 
 @pytest.fixture
@@ -50,6 +50,14 @@ def test_a_process_that_stops_is_ready_no_more(tmp_path):
     mark_stopping(settings)
     mark_stopping(settings)
     assert not (tmp_path / "ready").exists()
+
+
+def test_a_process_that_starts_takes_away_what_one_that_died_left(tmp_path):
+    settings = Settings(ready_file=tmp_path / "ready", alive_file=tmp_path / "alive")
+    mark_ready(settings)
+    mark_alive(settings)
+    mark_starting(settings)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_age_of_a_file_says_that_a_process_gets_on(tmp_path):

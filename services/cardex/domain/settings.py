@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     client_ca: Path | None = None
     api_keys: Path | None = None
     insecure: bool = False
+    grace_s: float = Field(5.0, ge=0)  # that calls have to end when the gateway stops
     keepalive_s: float = Field(20.0, ge=1)
 
     # Limits.

@@ -28,11 +28,10 @@ from cardex.gateway.waiting import AnswerWaiter
 from cardex.gateway.watches import JobWatches
 from cardex.retrieval.dependencies import Dependencies, assemble
 from cardex.stores.job_events import JobEvents
-from cardex.telemetry import mark_alive, mark_ready, mark_stopping, serve_metrics
+from cardex.telemetry import mark_alive, mark_ready, mark_starting, mark_stopping, serve_metrics
 
 logger = logging.getLogger(__name__)
 
-GRACE_S = 5.0
 SWITCH_S = 0.0005
 """How long a thread that takes in an archive may keep Python from the event loop."""
 THREADS = 64
@@ -45,6 +44,7 @@ def run_gateway(settings: Settings) -> None:
     Raises:
         ConfigurationError: if an address is taken or may not be served with these settings.
     """
+    mark_starting(settings)
     check_bind(settings.gateway_bind, settings)
     sys.setswitchinterval(SWITCH_S)
     serve_metrics(settings)
@@ -77,7 +77,7 @@ async def _serve(settings: Settings) -> None:
     )
     mark_stopping(settings)
     await servicer.enter_graceful_shutdown()
-    await server.stop(GRACE_S)
+    await server.stop(settings.grace_s)
     for task in tasks:
         if task.done() and not task.cancelled():
             task.result()

@@ -48,7 +48,8 @@ def _behind_sentinels(url: str) -> tuple[str, dict[str, Any]]:
     behind = SentinelUrl.of(url)
     if behind is None:
         return url, {}
-    login = f":{quote(behind.password)}@" if behind.password else ""
+    user, password = (quote(part or "", safe="") for part in (behind.username, behind.password))
+    login = f"{user}:{password}@" if password else ""
     addresses = [
         f"sentinel://{login}{host}:{port}/{behind.database}" for host, port in behind.addresses
     ]

@@ -25,7 +25,7 @@ from cardex.domain.errors import (
 )
 from cardex.domain.jobs import Claim, Job, JobError, JobState, Priority, Question, QueueState
 from cardex.stores.redis import mapped
-from cardex.stores.scripts import STORE, Argument, Scripts
+from cardex.stores.scripts import NOT_REPLICATED, STORE, Argument, Scripts
 
 logger = logging.getLogger(__name__)
 
@@ -170,9 +170,14 @@ class JobQueue:
         """
         if not submissions:
             return []
-        now_ms, *reply = self._scripts.run(
-            "submit", self._submit_arguments(submissions), self.limits.replicas
-        )
+        arguments, replicas = self._submit_arguments(submissions), self.limits.replicas
+        try:
+            now_ms, *reply = self._scripts.run("submit", arguments, replicas)
+        except Unavailable as error:
+            if error.reason == NOT_REPLICATED:  # they are jobs all the same
+                for priority in {submission.priority for submission, _ in submissions}:
+                    self._notify(priority)
+            raise
         for priority, wake in zip(Priority, reply[:2], strict=True):
             if wake:
                 self._notify(priority)

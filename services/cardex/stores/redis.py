@@ -8,8 +8,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -30,6 +31,7 @@ class SentinelUrl:
         addresses: of the sentinels.
         master: the name by which they know it.
         database: number of the database.
+        username: at the primary; None for the default user.
         password: of the primary.
         sentinel_password: of the sentinels themselves (`&sentinel_password=`).
     """
@@ -37,6 +39,7 @@ class SentinelUrl:
     addresses: tuple[tuple[str, int], ...]
     master: str
     database: int = 0
+    username: str | None = None
     password: str | None = field(default=None, repr=False)
     sentinel_password: str | None = field(default=None, repr=False)
 
@@ -57,6 +60,7 @@ class SentinelUrl:
                 tuple(_address(host) for host in hosts.split(",")),
                 asked["master"][0],
                 int(parts.path.strip("/") or 0),
+                unquote(login.partition(":")[0]) or None,
                 unquote(login.partition(":")[2]) or None,
                 asked.get("sentinel_password", [""])[0] or None,
             )
@@ -67,13 +71,17 @@ class SentinelUrl:
 
     @property
     def asking(self) -> dict[str, Any]:
-        """How a sentinel is asked."""
+        """How a sentinel is asked: once, since there are others."""
         return _ASKING | {"password": self.sentinel_password}
 
     @property
     def connecting(self) -> dict[str, Any]:
         """How the primary is connected to."""
-        return _CONNECTING | {"password": self.password, "db": self.database}
+        return _CONNECTING | {
+            "username": self.username,
+            "password": self.password,
+            "db": self.database,
+        }
 
 
 def _address(host: str) -> tuple[str, int]:
@@ -94,7 +102,9 @@ def connect(url: str, *, connections: int = 64) -> redis.Redis:
     kept: dict[str, Any] = {"health_check_interval": 15, "retry": retry}
     behind = SentinelUrl.of(url)
     if behind is not None:
-        sentinel: Any = Sentinel(behind.addresses, sentinel_kwargs=behind.asking)  # type: ignore[no-untyped-call]
+        sentinel: Any = Sentinel(
+            behind.addresses, sentinel_kwargs=behind.asking | {"retry": Retry(NoBackoff(), 0)}
+        )  # type: ignore[no-untyped-call]
         client: redis.Redis = sentinel.master_for(
             behind.master, max_connections=connections, **behind.connecting, **kept
         )
@@ -110,7 +120,9 @@ def connect_async(url: str, *, timeout_s: float) -> redis.asyncio.Redis:
     behind = SentinelUrl.of(url)
     if behind is None:
         return redis.asyncio.Redis.from_url(url, socket_timeout=timeout_s)
-    sentinel: Any = AsyncSentinel(behind.addresses, sentinel_kwargs=behind.asking)  # type: ignore[no-untyped-call]
+    sentinel: Any = AsyncSentinel(
+        behind.addresses, sentinel_kwargs=behind.asking | {"retry": AsyncRetry(NoBackoff(), 0)}
+    )  # type: ignore[no-untyped-call]
     options = behind.connecting | {"socket_timeout": timeout_s}
     client: redis.asyncio.Redis = sentinel.master_for(behind.master, **options)
     return client

@@ -13,6 +13,7 @@ from cardex.domain.errors import Unavailable
 from cardex.stores.redis import mapped
 
 STORE = "the state store"
+NOT_REPLICATED = "NOT_REPLICATED"
 REPLICATED_WITHIN_MS = 1000
 """How long a submission may wait for replicas."""
 Argument = str | bytes | int
@@ -72,7 +73,7 @@ class Scripts:
         if reached < replicas:
             raise Unavailable(
                 f"{reached} of {replicas} replicas have it: send it again with the same request_id",
-                reason="NOT_REPLICATED",
+                reason=NOT_REPLICATED,
                 retry_after_s=REPLICATED_WITHIN_MS / 1000,
             )
         return reply

@@ -8,7 +8,7 @@ import uvicorn
 
 from cardex.api.bind import check_bind
 from cardex.domain.settings import Settings
-from cardex.telemetry import mark_alive, mark_ready, mark_stopping
+from cardex.telemetry import mark_alive, mark_ready, mark_starting, mark_stopping
 from cardex.web.app import web_app
 
 logger = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def run_web(settings: Settings) -> None:
     Raises:
         ConfigurationError: if the address may not be served with these settings.
     """
+    mark_starting(settings)
     check_bind(settings.web_bind, settings)
     host, _, port = settings.web_bind.rpartition(":")
     server = _Server(

@@ -21,7 +21,7 @@ from cardex.inference.encoder import Encoder
 from cardex.retrieval.dependencies import assemble
 from cardex.signals.readers import warm_up
 from cardex.stores.broker import TASK, celery_app
-from cardex.telemetry import mark_alive, mark_ready, mark_stopping, serve_metrics
+from cardex.telemetry import mark_alive, mark_ready, mark_starting, mark_stopping, serve_metrics
 from cardex.worker.consumer import JobConsumer
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ LINGER_S = 300.0
 
 def run_worker(settings: Settings, queue: Priority, name: str) -> None:
     """Serve one queue until SIGTERM; jobs in hand are finished first."""
+    mark_starting(settings)
     if queue is Priority.ROUTINE:
         _give_way()
     app = worker_app(settings)
