@@ -89,7 +89,8 @@ def test_only_the_first_submission_wakes_a_worker_until_one_comes(store, woken):
     assert woken == [ROUTINE] * 3
 
 
-def test_of_what_waits_a_share_is_taken_and_of_little_all(store):
+def test_of_what_waits_a_share_is_taken_and_of_little_all(client):
+    store = JobQueue(client, JobLimits(), lambda _: None)
     store.submit([(submission(bytes([number])), None) for number in range(100)])
     taken = [len(store.claim(ROUTINE, 32, share=8)) for _ in range(10)]
     assert taken == [13, 11, 10, 9, 8, 8, 8, 8, 8, 8]
