@@ -13,7 +13,7 @@ import pytest
 from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import job_pb2
-from cardex.domain.errors import CardexError
+from cardex.domain.errors import CardexError, Unavailable
 from cardex.domain.settings import Settings
 from cardex.local_stack.ports import HOST, free_ports
 from deploy.checks.rendered import name_of, of_kind, pod_of, rendered
@@ -97,12 +97,19 @@ def _die(name: str) -> None:
 
 
 def _submitted(settings: Settings, first: int, count: int) -> list[str]:
+    """Submit ECGs, again where a gateway is not back yet: their request_ids make them one job."""
     requests = [
-        pb.SubmitBatchRequest(item_id=str(number), ecg=variant(first + number))
-        for number in range(count)
+        pb.SubmitBatchRequest(item_id=str(number), request_id=f"play-{number}", ecg=variant(number))
+        for number in range(first, first + count)
     ]
-    with Client.from_settings(settings) as client:
-        return [response.job.job_id for response in client.submit(iter(requests))]
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            with Client.from_settings(settings) as client:
+                return [response.job.job_id for response in client.submit(iter(requests))]
+        except Unavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
 
 
 def _finished(settings: Settings, ids: list[str]) -> dict[str, job_pb2.Job]:
