@@ -9,7 +9,6 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 CA := /etc/ssl/certs/ca-certificates.crt
 BUILD = $(PODMAN) build --network host --volume $(CA):/host-ca.crt:ro --build-arg PIP_CERT=/host-ca.crt \
 	--build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --ignorefile deploy/images/ignore
-IMAGES := cardex cardex-triton cardex-stores
 
 deploy-tools: $(APP)/.dev ## Install podman and mmdebstrap by apt (asks for root), and the operators' schemas by npm
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update --quiet

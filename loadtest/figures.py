@@ -187,7 +187,10 @@ def readme_block() -> str:
         table(("figure", "measured", "command"), README, whole[1]),
         table(("", "", ""), BEDSIDE, beside[1]).splitlines()[-1],
     ]
-    return "\n".join(rows) + f"\n\nEverything on one machine: {whole[0]}, no GPU."
+    return (
+        "\n".join(rows)
+        + f"\n\nEverything on one machine, no GPU: {whole[0]}; beside an import {beside[0]}."
+    )
 
 
 MEASURED = ("figure", "measured", "aim")

@@ -16,15 +16,15 @@ STEP = 7
 WFDB_SECONDS, DICOM_SECONDS = 10.0, 9.0
 
 
-def wfdb_of(waveform: Waveform) -> tuple[FilePart, ...]:
+def wfdb_of(waveform: Waveform, name: str = "rec") -> tuple[FilePart, ...]:
     """Return a record as PTB-XL stores it: 16 bit, 1 uV a step, header and signal file."""
     steps = np.rint(waveform.signal.T * 1000.0).astype("<i2")
-    lines = [f"rec 12 {waveform.rate:g} {len(steps)}"]
+    lines = [f"{name} 12 {waveform.rate:g} {len(steps)}"]
     lines += [
-        f"rec.dat 16 1000.0(0)/mV 16 0 {steps[0, i]} 0 0 {lead}" for i, lead in enumerate(LEADS)
+        f"{name}.dat 16 1000.0(0)/mV 16 0 {steps[0, i]} 0 0 {lead}" for i, lead in enumerate(LEADS)
     ]
     header = "\n".join(lines) + "\n"
-    return FilePart("rec.hea", header.encode()), FilePart("rec.dat", steps.tobytes())
+    return FilePart(f"{name}.hea", header.encode()), FilePart(f"{name}.dat", steps.tobytes())
 
 
 class WfdbFiles:

@@ -90,11 +90,8 @@ def write_archive(folder: Path, data: DemoData, count: int) -> None:
         waveform = waveforms[index]
         window = cut(waveform.signal, round(SECONDS * waveform.rate), number)[:, ::DECIMATION]
         small = Waveform(window + np.float32(0.001 * lap), waveform.rate / DECIMATION)
-        header, samples = wfdb_of(small)
-        name = f"{number:06d}"
-        text = header.content.decode().replace("rec", name)
-        (folder / f"{name}.hea").write_text(text)
-        (folder / f"{name}.dat").write_bytes(samples.content)
+        for part in wfdb_of(small, f"{number:06d}"):
+            (folder / part.name).write_bytes(part.content)
 
 
 def measure(own: House, folder: Path, records: int, killed: Sequence[str]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from deploy.checks.rendered import (
     name_of,
     of_kind,
     pod_of,
-    rendered,
     selects,
 )
 
@@ -33,7 +32,7 @@ BINDS = {
 """By command, the settings that say what our programs open."""
 ALONE = {"state", "cache", "milvus"}
 """Stores of which there is one, so that it is spread over nothing."""
-MAX_UPLOAD_S = Settings.model_fields["retrieve_timeout_s"].default
+RETRIEVE_S = Settings.model_fields["retrieve_timeout_s"].default
 
 Rule = Callable[[Sequence[Object]], Iterator[str]]
 
@@ -137,11 +136,7 @@ def _is_operators(peer: Mapping[str, Any], objects: Sequence[Object]) -> bool:
 
 
 def _takes(target: Object, port: int, sender: Object, found: Sequence[Object]) -> bool:
-    opened = {
-        each["containerPort"]
-        for container in pod_of(target)["containers"]
-        for each in container.get("ports", ())
-    }
+    opened = {each["containerPort"] for each in _ports(target)}
     labels = sender["spec"]["podSelector"].get("matchLabels", {})
     return port in opened and any(
         selects(policy["spec"]["podSelector"], labels_of(target))
@@ -170,8 +165,7 @@ def services(objects: Sequence[Object]) -> Iterator[str]:
         for workload in met:
             opened = {
                 key
-                for container in pod_of(workload)["containers"]
-                for port in container.get("ports", ())
+                for port in _ports(workload)
                 for key in (port.get("name"), port["containerPort"])
             }
             for port in service["spec"]["ports"]:
@@ -240,7 +234,7 @@ def budgets(objects: Sequence[Object]) -> Iterator[str]:
 def graces(objects: Sequence[Object]) -> Iterator[str]:
     """What is asked to stop has the time of its longest task."""
     longest = {
-        "gateway": MAX_UPLOAD_S, "web": MAX_UPLOAD_S, "worker-stat": MAX_HOLD_S,
+        "gateway": RETRIEVE_S, "web": RETRIEVE_S, "worker-stat": MAX_HOLD_S,
         "worker-routine": MAX_HOLD_S,
     }  # fmt: skip
     for workload in _workloads(objects):
@@ -287,11 +281,7 @@ def monitors(objects: Sequence[Object]) -> Iterator[str]:
         if not met:
             yield f"{monitor['kind']} {name_of(monitor)} meets nothing"
         for each in met:
-            ports = (
-                each["spec"]["ports"]
-                if of_services
-                else [port for box in pod_of(each)["containers"] for port in box.get("ports", ())]
-            )
+            ports = each["spec"]["ports"] if of_services else _ports(each)
             key = "endpoints" if of_services else "podMetricsEndpoints"
             for endpoint in monitor["spec"][key]:
                 if endpoint["port"] not in [port.get("name") for port in ports]:
@@ -324,6 +314,12 @@ def violations(objects: Sequence[Object]) -> list[str]:
 
 def _workloads(objects: Sequence[Object]) -> list[Object]:
     return list(of_kind(objects, "Deployment", "StatefulSet", "DaemonSet", "Job"))
+
+
+def _ports(workload: Object) -> list[Mapping[str, Any]]:
+    return [
+        port for container in pod_of(workload)["containers"] for port in container.get("ports", ())
+    ]
 
 
 def _containers(
@@ -360,8 +356,3 @@ def _references(pod: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             reference = variable.get("valueFrom", {}).get("secretKeyRef")
             if reference:
                 yield "secret", reference["name"], reference["key"]
-
-
-def check(overlay: str) -> list[str]:
-    """Return all that breaks a rule in an overlay."""
-    return violations(rendered(overlay))

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -53,18 +52,16 @@ class Scripts:
             Unavailable: if the store is down; NOT_REPLICATED if it changed, and too few replicas
                 have that in time.
         """
-        run = partial(self._replicated, replicas=replicas) if replicas else self._alone
         with mapped(STORE):
             try:
-                return run(name, arguments)
+                return self._once(name, arguments, replicas)
             except NoScriptError:
                 self._client.script_load(self._bodies[name])
-                return run(name, arguments)
+                return self._once(name, arguments, replicas)
 
-    def _alone(self, name: str, arguments: Sequence[Argument]) -> Any:  # noqa: ANN401
-        return self._client.evalsha(self._hashes[name], 0, *arguments)
-
-    def _replicated(self, name: str, arguments: Sequence[Argument], replicas: int) -> Any:  # noqa: ANN401
+    def _once(self, name: str, arguments: Sequence[Argument], replicas: int) -> Any:  # noqa: ANN401
+        if not replicas:
+            return self._client.evalsha(self._hashes[name], 0, *arguments)
         # WAIT counts what its own connection wrote, so both go through one.
         with self._client.pipeline(transaction=False) as pipeline:
             pipeline.evalsha(self._hashes[name], 0, *arguments)
