@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills flames load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills flames trace load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,8 @@ lint: $(APP)/.dev ## ruff, mypy strict, the direction of imports, generated code
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/generate_pb.py --check
+	$(BIN)/python -m deploy.alerts --check
+	$(BIN)/python -m deploy.dashboards --check
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.binpb
 	$(BIN)/hadolint --config deploy/images/hadolint.yaml deploy/images/*.Dockerfile
@@ -60,6 +62,9 @@ bench: setup $(APP)/.dev ## Measure the whole way against the bare encoder
 
 flames: setup $(APP)/.dev ## Draw flame graphs of gateway and worker under an import
 	PATH="$(BIN):$$PATH" $(BIN)/python -m loadtest.flames
+
+trace: setup $(APP)/.dev ## Trace one real ECG from its caller to the last stage, and draw it
+	$(BIN)/python -m loadtest.trace
 
 PROFILE ?= mixed
 
@@ -134,10 +139,10 @@ lock: $(APP)/.dev ## Resolve pyproject.toml anew into requirements/*.lock; UPGRA
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra cluster --group app -c requirements/app.lock -o requirements/cluster.lock
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group dev -c requirements/app.lock -o requirements/dev.lock
 	$(COMPILE) $(UPGRADE) --group stores -c requirements/app.lock -o requirements/stores.lock
-	$(COMPILE) $(UPGRADE) pyproject.toml --extra engines --group app -c requirements/app.lock --python-version 3.12 -o requirements/engines.lock
+	$(subst 3.11,3.12,$(COMPILE)) $(UPGRADE) pyproject.toml --extra engines --group app -c requirements/app.lock -o requirements/engines.lock
 	$(COMPILE) $(UPGRADE) --group triton -o requirements/triton.lock
 	$(COMPILE) $(UPGRADE) pyproject.toml --extra train --group train -c requirements/app.lock --override requirements/torch-apart.txt -o requirements/train.lock
-	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group peers -c <(grep -oE '^[a-z0-9._-]+==[^ ]+' requirements/app.lock | grep -v '^opentelemetry-api=') -o requirements/peers.lock # BentoML pins OpenTelemetry
+	$(COMPILE) $(UPGRADE) pyproject.toml --extra server --group app --group peers -c <(grep -oE '^[a-z0-9._-]+==[^ ]+' requirements/app.lock | grep -v '^opentelemetry-') -o requirements/peers.lock # BentoML pins OpenTelemetry
 
 clean: ## Remove caches and the stack's data
 	rm -rf .cardex .schemathesis .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

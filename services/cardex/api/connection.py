@@ -12,6 +12,7 @@ from cardex.api.channel import channel_credentials, channel_options
 from cardex.api.status import error_of_call
 from cardex.domain.errors import Unavailable
 from cardex.domain.settings import Settings, settings_of
+from cardex.telemetry.tracing import TRACEPARENT, current_trace
 
 
 class Connection:
@@ -59,7 +60,13 @@ class Connection:
             else grpc.secure_channel(self._target, credentials, options)
         )
         key = settings.api_key
-        self._metadata = [("authorization", f"Bearer {key}")] if key else []
+        self._key = [("authorization", f"Bearer {key}")] if key else []
+
+    @property
+    def _metadata(self) -> list[tuple[str, str]]:
+        """What goes with each call: the caller's key, and the span in which it is made."""
+        trace = current_trace()
+        return [*self._key, (TRACEPARENT, trace)] if trace else self._key
 
     def __enter__(self) -> Self:
         """Use the connection in a block."""

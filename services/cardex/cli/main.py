@@ -321,7 +321,7 @@ def web() -> None:
 
 
 def _serve(run: Callable[[Settings], None]) -> None:
-    from cardex.telemetry import start_logging
+    from cardex.telemetry.logs import start_logging
 
     with error_messages():
         settings = load_settings()

@@ -27,7 +27,8 @@ Embedding = NDArray[np.float32]
 class RecordingMetadata:
     """What a file says about its recording.
 
-    It is shown only to the person who has the file, and never logged, cached or sent on.
+    It is shown only to the person who has the file, and never logged, cached or sent on; metrics
+    count the maker of the device.
 
     Attributes:
         device: manufacturer and model of the cart.

@@ -55,10 +55,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class StageTime:
-    """Seconds that one stage took."""
+    """Seconds that one stage took, and when it began, in Unix seconds; 0 where nobody knows."""
 
     stage: str
     seconds: float
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ class Job:
         attempts: how often a worker began it.
         submitted: when it became durable.
         updated: when its state last changed.
+        trace: W3C traceparent under which its spans go; "" for none.
         answer: once SUCCEEDED: the contract's `Answer` message, serialized.
         error: once FAILED.
     """
@@ -146,6 +148,7 @@ class Job:
     attempts: int
     submitted: float
     updated: float
+    trace: str = ""
     answer: bytes | None = field(default=None, repr=False)
     error: JobError | None = None
 

@@ -28,7 +28,9 @@ from cardex.gateway.waiting import AnswerWaiter
 from cardex.gateway.watches import JobWatches
 from cardex.retrieval.dependencies import Dependencies, assemble
 from cardex.stores.job_events import JobEvents
-from cardex.telemetry import mark_alive, mark_ready, mark_starting, mark_stopping, serve_metrics
+from cardex.telemetry.metrics import serve_metrics
+from cardex.telemetry.probes import mark_alive, mark_ready, mark_starting, mark_stopping
+from cardex.telemetry.tracing import start_tracing, tracing_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ def run_gateway(settings: Settings) -> None:
     check_bind(settings.gateway_bind, settings)
     sys.setswitchinterval(SWITCH_S)
     serve_metrics(settings)
+    start_tracing("gateway")
     asyncio.run(_serve(settings))
 
 
@@ -109,7 +112,8 @@ def _server(
     submissions = SubmissionService(settings, dependencies, monitor)
     waiter = AnswerWaiter(submissions, dependencies.jobs, events, monitor)
     watches = JobWatches(dependencies.jobs, events)
-    server = grpc.aio.server(interceptors=[AuthInterceptor(keys)], options=options)
+    interceptors = [*_traced(), AuthInterceptor(keys)]
+    server = grpc.aio.server(interceptors=interceptors, options=options)
     ecgs = EcgRetrievalService(settings, dependencies, submissions, waiter, watches, slow)
     server.add_generic_rpc_handlers((ecgs.handlers(),))
     report_index_pb2_grpc.add_ReportIndexServiceServicer_to_server(
@@ -120,6 +124,16 @@ def _server(
     reflection.enable_server_reflection(names, server)
     _listen(server, settings)
     return server
+
+
+def _traced() -> list[grpc.aio.ServerInterceptor]:
+    """Return what makes a span of each call, below its caller's; nothing where none is kept."""
+    if not tracing_wanted():
+        return []
+    from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
+
+    unasked = filters.any_of(filters.health_check(), filters.method_name("GetServerInfo"))
+    return [aio_server_interceptor(filter_=filters.negate(unasked))]  # type: ignore[no-untyped-call]
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> None:

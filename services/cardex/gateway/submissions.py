@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 from google.protobuf.message import DecodeError
 
@@ -28,6 +29,7 @@ from cardex.gateway.rate_limit import RateLimit, check_size
 from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.retriever import check_question
 from cardex.stores.job_queue import Submission, Submitted
+from cardex.telemetry.tracing import archive_traces, current_trace
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +66,16 @@ class SubmissionService:
         self._bedside = ThreadPoolExecutor(BEDSIDE_THREADS, thread_name_prefix="bedside")
         self._archive = ThreadPoolExecutor(ARCHIVE_THREADS, thread_name_prefix="archive")
 
-    def submission(self, request: Envelope, caller: Principal, default: Priority) -> Submission:
+    def submission(
+        self, request: Envelope, caller: Principal, default: Priority, trace: str = ""
+    ) -> Submission:
         """Return what a request asks for, checked as far as no sample and no file is parsed.
+
+        Args:
+            request: the request.
+            caller: who makes it.
+            default: the queue where the request names none.
+            trace: traceparent of the call, or "".
 
         Raises:
             CardexError: InvalidInput or PayloadTooLarge, with the field.
@@ -84,6 +94,7 @@ class SubmissionService:
             payload=payload,
             question=check_question(_question(request.question)),
             request_id=request.request_id,
+            trace=trace,
         )
 
     def limit(self, caller: Principal) -> None:
@@ -107,7 +118,7 @@ class SubmissionService:
         """
         running = asyncio.get_running_loop()
         (taken,) = await running.run_in_executor(
-            self._bedside, self.take, [request], caller, default
+            self._bedside, self.take, [request], caller, default, repeat(current_trace())
         )
         if isinstance(taken, CardexError):
             raise taken
@@ -121,7 +132,7 @@ class SubmissionService:
         """
         running = asyncio.get_running_loop()
         return await running.run_in_executor(
-            self._archive, self.take, unit, caller, Priority.ROUTINE
+            self._archive, self.take, unit, caller, Priority.ROUTINE, archive_traces()
         )
 
     def begin(self, request: Envelope, caller: Principal) -> "asyncio.Future[Accepted]":
@@ -130,17 +141,23 @@ class SubmissionService:
         It ends even if the caller goes away, and fails as `submit_one`, or because a part is down.
         """
         running = asyncio.get_running_loop()
-        return running.run_in_executor(self._bedside, self._accept, request, caller)
+        return running.run_in_executor(
+            self._bedside, self._accept, request, caller, current_trace()
+        )
 
     def take(
-        self, requests: Sequence[Envelope], caller: Principal, default: Priority
+        self,
+        requests: Sequence[Envelope],
+        caller: Principal,
+        default: Priority,
+        traces: Iterable[str],
     ) -> list[Taken]:
         """Check, look up and submit requests: one look-up of known answers, one durable step."""
         taken: dict[int, Taken] = {}
         submissions: dict[int, Submission] = {}
-        for place, request in enumerate(requests):
+        for place, (request, trace) in enumerate(zip(requests, traces, strict=False)):
             try:
-                submissions[place] = self.submission(request, caller, default)
+                submissions[place] = self.submission(request, caller, default, trace)
             except CardexError as error:
                 taken[place] = error
         try:
@@ -190,8 +207,8 @@ class SubmissionService:
             logger.debug("the job will wait: %s", error.reason)
         return None
 
-    def _accept(self, request: Envelope, caller: Principal) -> Accepted:
-        submission = self.submission(request, caller, Priority.STAT)
+    def _accept(self, request: Envelope, caller: Principal, trace: str) -> Accepted:
+        submission = self.submission(request, caller, Priority.STAT, trace)
         (answer,) = self._known([submission])
         if answer is not None:
             return Accepted(answer, None)

@@ -12,6 +12,7 @@ from cardex.gateway.keys import Principal
 from cardex.gateway.submissions import Accepted, Envelope, SubmissionService
 from cardex.stores.job_events import JobEvents
 from cardex.stores.job_queue import JobQueue, Submitted
+from cardex.telemetry.tracing import tracer
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +46,13 @@ class AnswerWaiter:
         """
         taking = self._submissions.begin(request, caller)
         try:
-            accepted = await asyncio.shield(taking)
+            with tracer.start_as_current_span("submit"):
+                accepted = await asyncio.shield(taking)
             if accepted.answer is not None:
                 return accepted.answer, ""
             assert accepted.submitted is not None
-            job = await self._final(accepted.submitted, timeout_s)
+            with tracer.start_as_current_span("wait"):
+                job = await self._final(accepted.submitted, timeout_s)
         except (TimeoutError, asyncio.CancelledError, CardexError) as error:
             if not request.request_id:
                 await self._cancel_unfinished(taking)

@@ -21,7 +21,7 @@ from cardex.local_stack.milvus import milvus_process
 from cardex.local_stack.ports import HOST, check_free, free_ports
 from cardex.local_stack.triton import inspect_runtime, triton_process
 from cardex.local_stack.valkey import ValkeyConfig, valkey_process
-from cardex.telemetry import MULTIPROC_DIR
+from cardex.telemetry.metrics import MULTIPROC_DIR
 
 logger = logging.getLogger(__name__)
 

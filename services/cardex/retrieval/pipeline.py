@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import EcgInput, Embedding, Image, Signal
 from cardex.domain.errors import CardexError
 from cardex.domain.index import Match
-from cardex.domain.jobs import EncodedAnswer, Question
+from cardex.domain.jobs import EncodedAnswer, Question, StageTime
 from cardex.domain.quality import SignalQuality
 from cardex.retrieval.active_index import ServingSnapshot
+from cardex.retrieval.metrics import ECGS, UNREAD, count_refusal, device_of
 from cardex.retrieval.reranking import check_matcher
 from cardex.signals.cleaning import MONITORING, clean
 from cardex.signals.image_spec import ImageSpec
@@ -44,7 +45,7 @@ class QueryState:
     """What is known of one ECG so far."""
 
     item: QueryItem
-    stages: dict[str, float]
+    stages: dict[str, StageTime]
     vector: Embedding | None = None
     probabilities: NDArray[np.float64] | None = None
     window: Signal | None = None
@@ -52,6 +53,7 @@ class QueryState:
     matches: list[Match] = field(default_factory=list)
     match_logits: NDArray[np.float32] | None = None
     quality: SignalQuality | None = None
+    device: str = UNREAD
     outcome: EncodedAnswer | CardexError | None = None
 
     @property
@@ -73,11 +75,14 @@ def prepare(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
             _prepare_one(query, snapshot.model.image_spec)
         except CardexError as error:
             query.outcome = error
+            count_refusal(query.device, error)
 
 
 def _prepare_one(query: QueryState, spec: ImageSpec) -> None:
     with timed(query.stages, "read"):
         waveform = read(query.item.ecg)
+        query.device = device_of(waveform)
+        ECGS.labels(query.device).inc()
     with timed(query.stages, "clean"):
         cleaned = clean(waveform, spec.rate, spec.filter)
         usual = (spec.rate, spec.filter) == (RATE_HZ, MONITORING)
@@ -90,7 +95,7 @@ def draw_images(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
     """Draw all windows at once."""
     if not queries:
         return
-    stages: dict[str, float] = {}
+    stages: dict[str, StageTime] = {}
     with timed(stages, "encode"):
         windows = np.stack([query.window for query in queries if query.window is not None])
         images = draw(windows, snapshot.model.image_spec)
@@ -100,8 +105,8 @@ def draw_images(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
 
 
 @contextmanager
-def timed(stages: dict[str, float], stage: str) -> Iterator[None]:
+def timed(stages: dict[str, StageTime], stage: str) -> Iterator[None]:
     """Add the time of a block to the stages."""
-    start = time.perf_counter()
+    began, start = time.time(), time.perf_counter()
     yield
-    stages[stage] = time.perf_counter() - start
+    stages[stage] = StageTime(stage, round(time.perf_counter() - start, 6), began)

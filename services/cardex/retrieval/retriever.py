@@ -1,6 +1,7 @@
 """A micro-batch of ECGs, or one text, to answers."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +30,7 @@ from cardex.inference.statements import Predictor
 from cardex.retrieval.active_index import ActiveIndex, ServingSnapshot
 from cardex.retrieval.draft import VOTERS, draft_of
 from cardex.retrieval.findings import findings_of
+from cardex.retrieval.metrics import count_answer
 from cardex.retrieval.pipeline import QueryItem, QueryState, draw_images, prepare, timed
 from cardex.retrieval.report_cache import ReportCache
 from cardex.retrieval.reranking import Ranked, agreeing, as_found, check_rerank, reranked
@@ -117,7 +119,7 @@ class Retriever:
                 field="text",
             )
         snapshot = self._active_index.current()
-        stages: dict[str, float] = {}
+        stages: dict[str, StageTime] = {}
         with timed(stages, "inference"):
             embedding = self._encoder.embed_texts(snapshot.model, [text], Priority.STAT)
         if snapshot.predictor is not None:
@@ -137,7 +139,8 @@ class Retriever:
                 ECG is at fault.
         """
         snapshot = self._active_index.current()
-        queries = [QueryState(item, {"queue": item.queued_s}) for item in batch]
+        now = time.time()
+        queries = [QueryState(item, {"queue": _queued(item, now)}) for item in batch]
         self._look_up(queries, snapshot)
         with self._turn():
             prepare([query for query in queries if query.open and query.needs_image], snapshot)
@@ -184,7 +187,7 @@ class Retriever:
     ) -> None:
         if not queries:
             return
-        stages: dict[str, float] = {}
+        stages: dict[str, StageTime] = {}
         images = np.stack([query.image for query in queries if query.image is not None])
         with timed(stages, "inference"):
             vectors = self._encoder.embed_images(snapshot.model, images, priority)
@@ -204,7 +207,7 @@ class Retriever:
         """Find what is near to each; returns the reports by id."""
         if not queries:
             return {}
-        stages: dict[str, float] = {}
+        stages: dict[str, StageTime] = {}
         with timed(stages, "search"):
             vectors = np.stack([query.vector for query in queries if query.vector is not None])
             count = max(_searched(query.item.question) for query in queries)
@@ -255,7 +258,7 @@ class Retriever:
         queries = [query for query in queries if query.matches]
         if not queries:
             return
-        stages: dict[str, float] = {}
+        stages: dict[str, StageTime] = {}
         with timed(stages, "rerank"):
             images = np.stack([query.image for query in queries if query.image is not None])
             texts = [
@@ -280,9 +283,15 @@ class Retriever:
                 question = query.item.question
                 near = _hits(_ranked(query, snapshot), reports, question.top_k)
                 plain = _answer(snapshot, near[: question.top_k], query.stages)
-                query.outcome = encode_answer(_with_ecg(plain, near, query, snapshot))
+                answer = _with_ecg(plain, near, query, snapshot)
+                query.outcome = encode_answer(answer)
+                count_answer(answer)
                 answers[_key(query.item.sha256, question, snapshot)] = query.outcome.message
         self._cache.put_answers(answers)
+
+
+def _queued(item: QueryItem, now: float) -> StageTime:
+    return StageTime("queue", round(item.queued_s, 6), now - item.queued_s)
 
 
 def _ranked(query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
@@ -317,14 +326,16 @@ def _with_novelty(query: QueryState, snapshot: ServingSnapshot) -> SignalQuality
     return replace(quality, warnings=(*quality.warnings, OUT_OF_DISTRIBUTION))
 
 
-def _answer(snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, float]) -> Answer:
+def _answer(
+    snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, StageTime]
+) -> Answer:
     return Answer(
         hits=hits,
         findings=findings_of(hits),
         model_version=snapshot.model.version,
         index_name=snapshot.index.name,
         index_generation=snapshot.index.generation,
-        stages=tuple(StageTime(stage, round(seconds, 6)) for stage, seconds in stages.items()),
+        stages=tuple(stages.values()),
     )
 
 

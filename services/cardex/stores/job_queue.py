@@ -81,6 +81,7 @@ class Submission:
         payload: the ECG's bytes, as the claim check stores them.
         question: what is asked.
         request_id: the caller's idempotency key, or "".
+        trace: W3C traceparent of the call, or "".
     """
 
     owner: str
@@ -88,6 +89,7 @@ class Submission:
     payload: bytes
     question: Question
     request_id: str = ""
+    trace: str = ""
 
     @cached_property
     def sha256(self) -> str:
@@ -202,6 +204,7 @@ class JobQueue:
                 secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
                 b"" if answer else submission.payload, question, _request_key(submission),
                 hashlib.sha256(sha256.encode() + question).hexdigest(), answer or b"",
+                submission.trace,
             ]  # fmt: skip
         return arguments
 
@@ -426,6 +429,7 @@ def _job(job_id: str, record: dict[bytes, bytes]) -> Job:
         attempts=int(record[b"attempts"]),
         submitted=int(record[b"submitted"]) / 1e3,
         updated=int(record[b"updated"]) / 1e3,
+        trace=record.get(b"trace", b"").decode(),
         answer=record.get(b"result"),
         error=msgspec.json.decode(error, type=JobError) if error else None,
     )

@@ -29,6 +29,7 @@ from cardex.domain.jobs import (
     MIN_RERANK,
 )
 from cardex.domain.settings import Settings
+from cardex.telemetry.tracing import tracing_wanted
 from cardex.web.errors import (
     refusals,
     refuse,
@@ -40,6 +41,7 @@ from cardex.web.errors import (
 from cardex.web.metrics import exposition
 
 TIMEOUT_S = 60.0
+UNTRACED = "healthz,readyz,metrics"
 FORM_MARGIN_BYTES = 64 * 1024
 TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -92,6 +94,12 @@ def web_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(Exception, refuse_unforeseen)
     app.middleware("http")(_refuse_large)
     _add_routes(app)
+    if tracing_wanted():
+        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+        FastAPIInstrumentor.instrument_app(
+            app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"]
+        )
     return app
 
 
@@ -122,9 +130,23 @@ def _add_routes(app: FastAPI) -> None:
 def _channel(settings: Settings) -> grpc.aio.Channel:
     credentials = channel_credentials(settings)
     options = channel_options(settings)
+    interceptors = _traced()
     if credentials is None:
-        return grpc.aio.insecure_channel(settings.gateway_target, options)
-    return grpc.aio.secure_channel(settings.gateway_target, credentials, options)
+        return grpc.aio.insecure_channel(
+            settings.gateway_target, options, interceptors=interceptors
+        )
+    return grpc.aio.secure_channel(
+        settings.gateway_target, credentials, options, interceptors=interceptors
+    )
+
+
+def _traced() -> list[grpc.aio.ClientInterceptor]:
+    """Return what makes a span of each call to the gateway, and tells the gateway of it."""
+    if not tracing_wanted():
+        return []
+    from opentelemetry.instrumentation.grpc import aio_client_interceptors
+
+    return list(aio_client_interceptors())  # type: ignore[no-untyped-call]
 
 
 async def _refuse_large(request: Request, call_next: Any) -> Response:  # noqa: ANN401

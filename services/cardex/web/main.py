@@ -8,7 +8,8 @@ import uvicorn
 
 from cardex.api.bind import check_bind
 from cardex.domain.settings import Settings
-from cardex.telemetry import mark_alive, mark_ready, mark_starting, mark_stopping
+from cardex.telemetry.probes import mark_alive, mark_ready, mark_starting, mark_stopping
+from cardex.telemetry.tracing import start_tracing
 from cardex.web.app import web_app
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def run_web(settings: Settings) -> None:
     """
     mark_starting(settings)
     check_bind(settings.web_bind, settings)
+    start_tracing("web")
     host, _, port = settings.web_bind.rpartition(":")
     server = _Server(
         uvicorn.Config(

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from cardex.api.pb.v1 import ecg_retrieval_pb2, job_pb2
-from cardex.telemetry import metrics_registry
+from cardex.telemetry.metrics import metrics_registry
 
 
 class QueueCollector:

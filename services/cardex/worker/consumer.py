@@ -16,13 +16,14 @@ from cardex.domain.errors import (
     Unavailable,
     VersionMismatch,
 )
-from cardex.domain.jobs import Claim, EncodedAnswer, JobError, Priority
+from cardex.domain.jobs import Claim, EncodedAnswer, JobError, Priority, StageTime
 from cardex.retrieval.active_index import ActiveIndex
-from cardex.retrieval.pipeline import QueryItem
+from cardex.retrieval.pipeline import QueryItem, timed
 from cardex.retrieval.retriever import Retriever
 from cardex.stores.job_queue import JobQueue, claim_token
 from cardex.worker.heartbeat import LeaseHeartbeat
 from cardex.worker.metrics import BATCH_SIZE, JOBS, STAGE_SECONDS
+from cardex.worker.spans import Held, record_spans
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class JobConsumer:
     def _answer_held(self, claims: Sequence[Claim], priority: Priority) -> None:
         BATCH_SIZE.labels(priority.value).observe(len(claims))
         with self._heartbeat.hold(claims):
-            self._answer(claims, priority)
+            self._answer(claims, Held(priority, len(claims), time.time()))
 
     def _can_answer(self) -> bool:
         """Ask before taking jobs, so that they wait in the queue while a part is down."""
@@ -117,9 +118,9 @@ class JobConsumer:
             return False
         return True
 
-    def _answer(self, claims: Sequence[Claim], priority: Priority) -> None:
+    def _answer(self, claims: Sequence[Claim], held: Held) -> None:
         try:
-            outcomes = self._outcomes(claims, priority)
+            outcomes = self._outcomes(claims, held.priority)
         except NOT_THE_ECG as error:
             logger.warning("%d jobs go back: %s", len(claims), error.message)
             self._active_index.suspect(error)
@@ -135,9 +136,9 @@ class JobConsumer:
                 self._jobs.release(claims, _UNFORESEEN, counted=True)
                 return
             for claim in claims:
-                self._answer([claim], priority)
+                self._answer([claim], held)
         else:
-            self._write(claims, outcomes, priority)
+            self._write(claims, outcomes, held)
 
     def _outcomes(self, claims: Sequence[Claim], priority: Priority) -> list[Outcome]:
         now = time.time()
@@ -157,16 +158,17 @@ class JobConsumer:
         outcomes.update(zip(items, answered, strict=True))
         return [outcomes[place] for place in range(len(claims))]
 
-    def _write(
-        self, claims: Sequence[Claim], outcomes: Sequence[Outcome], priority: Priority
-    ) -> None:
+    def _write(self, claims: Sequence[Claim], outcomes: Sequence[Outcome], held: Held) -> None:
         results = [
             outcome.message if isinstance(outcome, EncodedAnswer) else JobError.of(outcome)
             for outcome in outcomes
         ]
-        written = self._jobs.finish(zip(claims, results, strict=True))
+        stages: dict[str, StageTime] = {}
+        with timed(stages, "finish"):
+            written = self._jobs.finish(zip(claims, results, strict=True))
         for claim, outcome, done in zip(claims, outcomes, written, strict=True):
-            _count(claim, outcome, done, priority)
+            _count(claim, outcome, done, held.priority)
+            record_spans(claim, outcome, held, stages["finish"])
 
 
 def _present(payload: bytes | None) -> bytes:

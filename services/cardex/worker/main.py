@@ -21,7 +21,9 @@ from cardex.inference.encoder import Encoder
 from cardex.retrieval.dependencies import assemble
 from cardex.signals.readers import warm_up
 from cardex.stores.broker import TASK, celery_app
-from cardex.telemetry import mark_alive, mark_ready, mark_starting, mark_stopping, serve_metrics
+from cardex.telemetry.metrics import serve_metrics
+from cardex.telemetry.probes import mark_alive, mark_ready, mark_starting, mark_stopping
+from cardex.telemetry.tracing import start_tracing
 from cardex.worker.consumer import JobConsumer
 
 logger = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ def run_worker(settings: Settings, queue: Priority, name: str) -> None:
         _give_way()
     app = worker_app(settings)
     serve_metrics(settings)
+    start_tracing("worker")
     app.worker_main(
         [
             "worker", "--pool=threads", f"--concurrency={settings.worker_threads}",
