@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills flames trace load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,12 @@ bench-hangs: setup $(APP)/.dev ## Measure known answers while Milvus or Triton h
 
 bench-kills: setup $(APP)/.dev ## Send an archive, and kill the client and each part in the midst
 	$(BIN)/python -m loadtest.kills
+
+bench-partitions: setup $(APP)/.dev ## Harm the network of seven hosts (namespaces) under traffic: 20 runs by seeds; needs root
+	$(BIN)/python -m loadtest.partitions
+
+alerts: setup $(APP)/.dev ## Make every alert fire by a real fault, and keep what Prometheus read for promtool
+	$(BIN)/python -m loadtest.alerts
 
 bench-peers: setup $(APP)/.dev $(PEERS)/.ready ## Measure the whole way against LitServe, BentoML, FastAPI and Celery
 	$(BIN)/python -m loadtest.peers

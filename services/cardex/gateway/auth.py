@@ -13,7 +13,7 @@ from cardex.domain.errors import (
     Unauthenticated,
 )
 from cardex.gateway.keys import ANYBODY, KeyRing, Principal, Scope
-from cardex.gateway.metrics import IN_FLIGHT, REQUESTS
+from cardex.gateway.metrics import IN_FLIGHT, REQUESTS, count_from_zero
 
 _RETRIEVAL = "/cardex.v1.EcgRetrievalService/"
 _INDEX = "/cardex.v1.ReportIndexService/"
@@ -51,6 +51,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, keys: KeyRing | None) -> None:
         """Ask for a key of `keys`; None lets everybody in."""
         self._keys = keys
+        count_from_zero(SCOPES)
 
     async def intercept_service(
         self,

@@ -1,0 +1,253 @@
+"""What each alert is for, done to a running stack: parts are stopped, killed, filled, flooded."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from typing import Self
+
+import grpc
+import numpy as np
+import redis
+
+from cardex.api.client import Client
+from cardex.api.pb.v1 import ecg_pb2, ecg_retrieval_pb2_grpc, job_pb2
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.domain.errors import CardexError
+from cardex.domain.jobs import Priority
+from cardex.domain.settings import Settings
+from cardex.inference.triton_encoder import TritonEncoder
+from cardex.local_stack.stack import Stack
+from cardex.retrieval.dependencies import assemble
+from loadtest.ecgs import Ecgs
+
+CALLERS = 4
+PAUSE_S = 0.4
+SLOW_S, BETWEEN_S = 1.6, 0.3
+HELD_S = 20.0
+ARCHIVE = 400
+FLOOD = 96
+"""Requests at a time: six batches of the model, so that most wait for five others."""
+
+
+class Traffic:
+    """Callers who ask for one ECG after the other, whatever the answers are; a context manager."""
+
+    def __init__(self, patient: "Patient") -> None:
+        """Ask the gateway of a stack."""
+        self._patient = patient
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End, when the calls that run have ended."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        with Client.from_settings(self._patient.settings) as client:
+            while not self._stopping.wait(PAUSE_S):
+                try:
+                    client.retrieve(self._patient.ecg(), timeout_s=4.0)
+                    _submit(client, [self._patient.ecg()])
+                except (CardexError, grpc.RpcError):
+                    continue
+
+
+class Patient:
+    """A stack that can be harmed.
+
+    Attributes:
+        stack: its processes.
+        settings: those that reach it.
+    """
+
+    def __init__(self, stack: Stack, settings: Settings, ecgs: Ecgs) -> None:
+        """Take a stack that runs, and ECGs to send."""
+        self.stack, self.settings = stack, settings
+        self._ecgs, self._lock = ecgs, threading.Lock()
+
+    def ecg(self) -> ecg_pb2.Ecg:
+        """Return an ECG that was never sent; threads may share it."""
+        with self._lock:
+            return self._ecgs.take(1)[0]
+
+    def submit(self, count: int) -> None:
+        """Submit an archive, without waiting for it."""
+        with Client.from_settings(self.settings) as client:
+            _submit(client, [self.ecg() for _ in range(count)])
+
+    @contextmanager
+    def stopped(self, *names: str) -> Iterator[None]:
+        """Stop processes (SIGSTOP) while a block runs."""
+        with ExitStack() as going_on:
+            for name in names:
+                os.kill(self.stack.pids[name], signal.SIGSTOP)
+                going_on.callback(os.kill, self.stack.pids[name], signal.SIGCONT)
+            yield
+
+    def kill(self, *names: str) -> None:
+        """Kill processes (SIGKILL); those that were stopped too."""
+        for name in names:
+            os.killpg(self.stack.pids[name], signal.SIGKILL)
+
+    @property
+    def routine_workers(self) -> list[str]:
+        """Names of the workers of archives."""
+        return [name for name in self.stack.processes if name.startswith("worker-routine")]
+
+    def running(self) -> int:
+        """Return how many routine jobs are in workers' hands."""
+        with Client.from_settings(self.settings) as client:
+            queues = client.info().queues
+        return sum(q.running for q in queues if q.priority == job_pb2.PRIORITY_ROUTINE)
+
+
+def _submit(client: Client, ecgs: Sequence[ecg_pb2.Ecg]) -> None:
+    list(client.submit(pb.SubmitBatchRequest(item_id=str(n), ecg=e) for n, e in enumerate(ecgs)))
+
+
+@contextmanager
+def _bedside_waits(patient: Patient) -> Iterator[None]:
+    with patient.stopped("worker-stat"):
+        yield
+
+
+@contextmanager
+def _slow(patient: Patient) -> Iterator[None]:
+    """Let the worker go on for a moment now and then, so that answers come late."""
+    ended = threading.Event()
+
+    def pulses() -> None:
+        while not ended.wait(BETWEEN_S):
+            with patient.stopped("worker-stat"):
+                time.sleep(SLOW_S)
+
+    thread = threading.Thread(target=pulses)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _silent(patient: Patient) -> Iterator[None]:
+    with patient.stopped("web"):
+        yield
+
+
+@contextmanager
+def _unavailable(patient: Patient) -> Iterator[None]:
+    with patient.stopped("triton"):
+        yield
+
+
+@contextmanager
+def _stands_still(patient: Patient) -> Iterator[None]:
+    with patient.stopped(*patient.routine_workers):
+        patient.submit(20)
+        yield
+
+
+@contextmanager
+def _full(patient: Patient) -> Iterator[None]:
+    store = redis.Redis.from_url(patient.settings.state_url)
+    before = store.config_get("maxmemory")["maxmemory"]
+    used = store.info("memory")["used_memory"]
+    store.config_set("maxmemory", int(used * 1.1))  # over the watermark, and room for STAT
+    ended = threading.Event()
+
+    def ask() -> None:
+        with grpc.insecure_channel(patient.settings.gateway_target) as channel:
+            gateway = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(channel)
+            while not ended.wait(PAUSE_S):
+                with suppress(grpc.RpcError):
+                    gateway.SubmitEcg(pb.SubmitEcgRequest(ecg=patient.ecg()), timeout=4.0)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        store.config_set("maxmemory", before)
+        store.close()
+
+
+@contextmanager
+def _workers_die(patient: Patient) -> Iterator[None]:
+    """Kill the workers of archives twice, with many jobs in their hands."""
+    patient.submit(ARCHIVE)
+    for _ in range(2):
+        _lose_workers(patient, 10)
+    yield
+
+
+@contextmanager
+def _given_up(patient: Patient) -> Iterator[None]:
+    """Kill them once more than a job may be begun: a job that comes back comes first."""
+    patient.submit(ARCHIVE)
+    for _ in range(patient.settings.max_attempts + 1):
+        _lose_workers(patient, 1)
+    yield
+
+
+def _lose_workers(patient: Patient, held: int) -> None:
+    deadline = time.monotonic() + HELD_S
+    while patient.running() < held and time.monotonic() < deadline:
+        time.sleep(0.01)
+    patient.kill(*patient.routine_workers)
+    patient.stack.tend()
+
+
+@contextmanager
+def _triton_full(patient: Patient) -> Iterator[None]:
+    """Ask Triton for far more than it computes, past the house."""
+    own = patient.settings.model_copy(update={"triton_in_flight": FLOOD, "triton_timeout_s": 60.0})
+    encoder = assemble(own).encoder
+    assert isinstance(encoder, TritonEncoder)
+    (model, *_) = encoder.models()
+    images = np.zeros((1, *model.image_spec.shape), np.uint8)
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            try:
+                encoder.embed_images(model, images, Priority.ROUTINE)
+            except CardexError:
+                ended.wait(0.05)
+
+    with ThreadPoolExecutor(FLOOD) as callers:
+        for _ in range(FLOOD):
+            callers.submit(ask)
+        try:
+            yield
+        finally:
+            ended.set()
+
+
+PROVOKED: dict[str, Callable[[Patient], AbstractContextManager[None]]] = {
+    "CardexBedsideEcgWaits": _bedside_waits,
+    "CardexRetrieveSlow": _slow,
+    "CardexSilent": _silent,
+    "CardexUnavailable": _unavailable,
+    "CardexArchiveStandsStill": _stands_still,
+    "CardexStoreFull": _full,
+    "CardexWorkersDie": _workers_die,
+    "CardexJobsGivenUp": _given_up,
+    "CardexTritonFull": _triton_full,
+}
+"""By alert: what makes it fire."""

@@ -1,0 +1,112 @@
+"""Every process is replaced, one after the other, while callers ask: none of them is refused."""
+
+import threading
+
+import pytest
+
+from cardex.api.client import Client
+from cardex.domain.errors import CardexError
+from cardex.local_stack.ports import HOST, free_ports
+from tests.helpers.fleet import another, drained
+from tests.helpers.real import reports
+from tests.helpers.stack import build_index, running_stack, running_triton, variant
+
+CALLERS = 3
+STAT = ("worker", "--queue", "stat", "--name")
+
+
+class Callers:
+    """Threads that ask one ECG after the other of the gateways that a name stands for."""
+
+    def __init__(self, settings) -> None:
+        self._settings = settings
+        self._lock, self._next = threading.Lock(), 0
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
+        self.answers, self.errors = 0, list[str]()
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        with Client.from_settings(self._settings) as client:
+            while not self._stopping.wait(0.05):
+                with self._lock:
+                    number, self._next = self._next, self._next + 1
+                try:
+                    assert client.retrieve(variant(number)).answer.hits
+                    self.answers += 1
+                except CardexError as error:
+                    self.errors.append(f"{error.reason}: {error.message}")
+
+    def go_on(self) -> None:
+        """Wait until some more are answered."""
+        wanted = self.answers + 5 * CALLERS
+        while self.answers < wanted and not self.errors:
+            self._stopping.wait(0.02)
+
+
+@pytest.fixture
+def tritons(tmp_path):
+    from cardex.domain.settings import Settings
+
+    repository = Settings().model_repository
+    with (
+        running_triton(tmp_path / "one", repository) as (one, first),
+        running_triton(tmp_path / "other", repository) as (other, second),
+    ):
+        yield [one, other], f"ipv4:{first},{second}"
+
+
+def test_no_caller_is_refused_while_all_is_replaced(tritons, tmp_path, monkeypatch):
+    parts, url = tritons
+    monkeypatch.setenv("CARDEX_GRACE_S", "30")
+    with running_stack(tmp_path / "stack", triton_url=url, routine_workers=1) as (stack, settings):
+        build_index(settings, reports(300))
+        ports = free_ports(2)
+        gateways = [_gateway(stack, tmp_path, number, port) for number, port in enumerate(ports)]
+        workers = [_worker(stack, tmp_path, number) for number in range(2)]
+        assert drained(stack.processes["worker-stat"]) == 0
+        target = f"ipv4:{','.join(f'{HOST}:{port}' for port in ports)}"
+        both = settings.model_copy(update={"gateway_target": target, "insecure": True})
+        try:
+            with Callers(both) as callers:
+                callers.go_on()
+                for number, port in enumerate(ports):
+                    drained(gateways[number])
+                    callers.go_on()
+                    gateways[number] = _gateway(stack, tmp_path, number, port)
+                for number in range(2):
+                    assert drained(workers[number]) == 0
+                    callers.go_on()
+                    workers[number] = another(
+                        stack, tmp_path, f"stat-{number}", *STAT, f"s{number}"
+                    )
+                for part in parts:
+                    part.stop()
+                    callers.go_on()
+                    part.start()
+                    part.wait_ready()
+                callers.go_on()
+            assert callers.errors == []
+        finally:
+            for part in (*gateways, *workers):
+                part.stop()
+
+
+def _gateway(stack, folder, number, port):
+    return another(
+        stack, folder, f"gateway-{number}", "gateway",
+        CARDEX_GATEWAY_BIND=f"{HOST}:{port}", CARDEX_GATEWAY_SOCKET=str(folder / f"{number}.sock"),
+    )  # fmt: skip
+
+
+def _worker(stack, folder, number):
+    return another(stack, folder, f"stat-{number}", *STAT, f"stat-{number}")
