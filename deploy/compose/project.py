@@ -38,7 +38,7 @@ class Project:
             variables: of compose.yaml, on top of the environment.
         """
         self.name = name
-        self._folder = folder
+        self.folder = folder
         options = options if "-f" in options else ["-f", str(FILE), *options]
         self._command = [COMPOSE, "--podman-path", PODMAN, "-p", name, *options]
         self._environment = {**os.environ, **(variables or {}), "SECRETS": str(folder)}
@@ -49,7 +49,7 @@ class Project:
         Raises:
             SystemExit: with the end of its log, if a container does not become ready.
         """
-        make_passwords(self._folder)
+        make_passwords(self.folder)
         try:
             self.compose("up", "--detach", "--no-build")
             self.wait_ready()
