@@ -1,20 +1,25 @@
 """compose.yaml run by podman: real ECGs, confined, and nothing is left when it has stopped."""
 
+import io
 import json
 import os
 import subprocess
+import tarfile
 import urllib.request
 
 import pytest
 
 from cardex.api.client import Client
+from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.settings import Settings
 from cardex.local_stack.ports import HOST, free_ports
 from deploy.compose.project import Project
 from deploy.play import ORDER, PODMAN, podman
 from tests.deploy.images import missing
-from tests.helpers.real import reports
-from tests.helpers.stack import cpsc_ecgs
+from tests.helpers.real import ROOT, reports
+from tests.helpers.stack import cpsc_ecgs, variant
+
+SUBMISSION = pb.SubmitBatchRequest(item_id="1", ecg=variant(1))
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -100,3 +105,16 @@ def test_the_stores_have_no_way_out(project):
         destinations = [line.split()[1] for line in routes.splitlines()[1:]]
         assert destinations
         assert "00000000" not in destinations  # no default route
+
+
+def test_the_state_store_is_backed_up_while_it_runs(settings, project):
+    with Client.from_settings(settings) as client:
+        (job,) = [response.job for response in client.submit(iter([SUBMISSION]))]
+    done = subprocess.run(
+        [PODMAN, "exec", "--interactive", container_of(project, "state"), "sh", "-s"],
+        stdin=(ROOT / "deploy" / "backup.sh").open("rb"), capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        files = [tar.extractfile(each) for each in tar.getmembers() if each.isfile()]
+        assert any(job.job_id.encode() in file.read() for file in files if file)
