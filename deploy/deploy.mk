@@ -1,5 +1,5 @@
 # Images, and manifests that are played on this machine.
-.PHONY: deploy-tools manifests base-image images play compose compose-secrets
+.PHONY: deploy-tools manifests base-image images play compose compose-secrets sbom
 PODMAN := deploy/podman.sh
 BASE ?= localhost/cardex-base:bookworm
 TAG ?= dev
@@ -37,3 +37,6 @@ compose: $(APP)/.dev ## Run compose.yaml with podman from these images, until Ct
 
 compose-secrets: ## Make the passwords that compose.yaml reads, where they are not there
 	$(PYTHON) -m deploy.compose.passwords
+
+sbom: $(APP)/.dev $(TRITON)/.ready ## Write what each image installs (CycloneDX) and the licences to build/sbom
+	$(BIN)/python -m deploy.sbom --app $(APP) --triton $(TRITON)
