@@ -68,13 +68,23 @@ class Project:
         Raises:
             SystemExit: with its words, if it fails.
         """
-        done = subprocess.run(
+        status, words = self._run(*arguments)
+        if status:
+            raise SystemExit(f"podman-compose {' '.join(arguments)}: {words.strip()[-3000:]}")
+
+    def _run(self, *arguments: str) -> tuple[int, str]:
+        process = subprocess.Popen(
             [*self._command, *arguments],
-            capture_output=True, text=True, check=False, env=self._environment, cwd=ROOT,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env=self._environment, cwd=ROOT,
             start_new_session=True,  # a Ctrl-C is for this process, which then stops everything
         )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(f"podman-compose {' '.join(arguments)}: {done.stderr.strip()[-3000:]}")
+        try:
+            _, words = process.communicate()
+        except KeyboardInterrupt:
+            process.communicate()  # what starts still could not be stopped
+            raise
+        return process.returncode, words
 
     def containers(self) -> list[str]:
         """Return podman's names of the containers."""
@@ -101,8 +111,7 @@ class Project:
     def stop(self) -> None:
         """Stop and remove the containers and networks, those first that hold jobs."""
         with uninterrupted(lambda: None):
-            if self.containers():
-                self.compose("stop", *DOORS)
+            self._run("stop", *DOORS)  # fails where they were not made
             self.compose("down")
 
     def remove_volumes(self) -> None:

@@ -112,7 +112,7 @@ def test_the_state_store_is_backed_up_while_it_runs(settings, project):
         (job,) = [response.job for response in client.submit(iter([SUBMISSION]))]
     done = subprocess.run(
         [PODMAN, "exec", "--interactive", container_of(project, "state"), "sh", "-s"],
-        stdin=(ROOT / "deploy" / "backup.sh").open("rb"), capture_output=True, check=False,
+        input=(ROOT / "deploy" / "backup.sh").read_bytes(), capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
