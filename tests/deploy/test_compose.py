@@ -159,6 +159,17 @@ def test_only_doors_are_published_and_only_on_this_machine():
             assert service["networks"] == ["inside"], name
 
 
+@pytest.mark.parametrize("name", ORDER)
+def test_what_is_mounted_is_there(name):
+    for volume in SERVICES[name].get("volumes", ()):
+        source, target, *options = volume.split(":")
+        if source.startswith("."):
+            assert (ROOT / source).is_file(), source
+            assert options == ["ro"], target
+        else:
+            assert source in COMPOSE["volumes"]
+
+
 def test_what_is_needed_is_healthy_before():
     for name, service in SERVICES.items():
         assert "healthcheck" in service, name
