@@ -1,5 +1,5 @@
 # Images, and manifests that are played on this machine.
-.PHONY: deploy-tools manifests base-image images play
+.PHONY: deploy-tools manifests base-image images play compose compose-secrets sbom
 PODMAN := deploy/podman.sh
 BASE ?= localhost/cardex-base:bookworm
 TAG ?= dev
@@ -29,3 +29,14 @@ images: base-image ## Build the CPU images from this clone, and print their size
 
 play: ## Run the dev overlay with podman from these images, until Ctrl-C: `make images` first
 	$(BIN)/python -m deploy.play
+
+WITH ?=
+
+compose: $(APP)/.dev ## Run compose.yaml with podman from these images, until Ctrl-C; WITH="--profile monitoring"
+	$(BIN)/python -m deploy.compose $(WITH)
+
+compose-secrets: ## Make the passwords that compose.yaml reads, where they are not there
+	$(PYTHON) -m deploy.compose.passwords
+
+sbom: $(APP)/.dev $(TRITON)/.ready ## Write what each image installs (CycloneDX) and the licences to build/sbom
+	$(BIN)/python -m deploy.sbom --app $(APP) --triton $(TRITON)

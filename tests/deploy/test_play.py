@@ -2,7 +2,6 @@
 
 import copy
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -18,22 +17,11 @@ from cardex.domain.settings import Settings
 from cardex.local_stack.ports import HOST, free_ports
 from deploy.checks.rendered import name_of, of_kind, pod_of, rendered
 from deploy.play import ORDER, PODMAN, Player, container_of, podman
+from tests.deploy.images import missing
 from tests.helpers.real import reports
 from tests.helpers.stack import cpsc_ecgs, variant
 
-IMAGES = ("localhost/cardex:dev", "localhost/cardex-triton:dev", "localhost/cardex-stores:dev")
-
-
-def _missing() -> str:
-    if shutil.which("podman") is None:
-        return "there is no podman here"
-    for image in IMAGES:
-        if subprocess.run([PODMAN, "image", "exists", image], check=False).returncode:
-            return f"{image} was not built: `make images`"
-    return ""
-
-
-pytestmark = pytest.mark.skipif(bool(_missing()), reason=_missing())
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,18 @@
-"""All settings: environment variables `CARDEX_*`, read once into one frozen object."""
+"""All settings: environment variables `CARDEX_*` or files of secrets, read once into one object."""
 
 import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from cardex.domain.errors import ConfigurationError
 
 PREFIX = "CARDEX_"
 ROOT = Path(__file__).resolve().parents[3]
+SECRETS = Path("/run/secrets")
+"""Where a container finds its secrets: a file named `cardex_state_url` sets `state_url`."""
 
 
 class Settings(BaseSettings):
@@ -85,13 +87,14 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the environment.
+    """Read the environment, and the files of `SECRETS` for what it does not set.
 
     Raises:
-        ConfigurationError: naming every variable that is unknown or has a wrong value.
+        ConfigurationError: naming every variable or file that is unknown or has a wrong value.
     """
     known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    given = {*os.environ, *(path.name.upper() for path in _secrets())}
+    unknown = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise ConfigurationError(
             f"unknown setting {', '.join(unknown)}; the settings are {', '.join(sorted(known))}"
@@ -100,16 +103,27 @@ def load_settings() -> Settings:
 
 
 def settings_of(**given: object) -> Settings:
-    """Return the settings of the environment, with those that are given in their place.
+    """Return the settings as `load_settings` reads them, with those that are given in their place.
 
     Raises:
-        ConfigurationError: naming every variable that has a wrong value.
+        ConfigurationError: naming every variable or file that has a wrong value, or a file that
+            cannot be read.
     """
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        folder = SECRETS if _secrets() else None
+        return Settings(_secrets_dir=folder, **given)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise ConfigurationError(f"cannot read {SECRETS}: {error.__cause__}") from error
     except ValidationError as error:
         wrong = "; ".join(
             f"{PREFIX}{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}"
             for item in error.errors(include_input=False)
         )
         raise ConfigurationError(f"wrong setting: {wrong}") from error
+
+
+def _secrets() -> list[Path]:
+    """Return the files that set something; the folder may hold others' secrets too."""
+    if not SECRETS.is_dir():
+        return []
+    return [path for path in SECRETS.iterdir() if path.name.upper().startswith(PREFIX)]

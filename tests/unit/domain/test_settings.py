@@ -1,8 +1,17 @@
+from pathlib import Path
+
 import pydantic
 import pytest
 
+from cardex.domain import settings as module
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.settings import Settings, load_settings
+
+
+@pytest.fixture
+def secrets(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SECRETS", tmp_path)
+    return tmp_path
 
 
 def test_every_setting_has_a_default():
@@ -80,3 +89,39 @@ def test_settings_show_no_secret():
 def test_settings_cannot_be_changed():
     with pytest.raises(pydantic.ValidationError):
         setattr(Settings(), "stat_batch", 1)  # noqa: B010 (an assignment is what mypy refuses)
+
+
+def test_a_file_of_secrets_sets_the_field_of_its_name(secrets):
+    (secrets / "cardex_state_url").write_text("redis://:s3cret@state:6379/0\n")
+    (secrets / "of_another_program").write_text("x")
+    assert load_settings().state_url == "redis://:s3cret@state:6379/0"
+
+
+def test_a_variable_goes_before_a_file_of_secrets(secrets, monkeypatch):
+    (secrets / "cardex_stat_batch").write_text("4")
+    monkeypatch.setenv("CARDEX_STAT_BATCH", "3")
+    assert load_settings().stat_batch == 3
+
+
+def test_a_file_of_an_unknown_setting_stops_with_its_name(secrets):
+    (secrets / "cardex_state_ulr").write_text("x")
+    with pytest.raises(ConfigurationError, match="unknown setting CARDEX_STATE_ULR"):
+        load_settings()
+
+
+def test_a_wrong_value_in_a_file_is_named_and_not_repeated(secrets):
+    (secrets / "cardex_lease_s").write_text("s3cret")
+    with pytest.raises(ConfigurationError, match="CARDEX_LEASE_S: ") as caught:
+        load_settings()
+    assert "s3cret" not in caught.value.message
+
+
+def test_a_file_that_cannot_be_read_stops_with_its_name(secrets, monkeypatch):
+    (secrets / "cardex_api_key").write_text("x")
+
+    def refused(*_args, **_options):
+        raise PermissionError(13, "Permission denied", "cardex_api_key")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(ConfigurationError, match=r"cannot read .*Permission denied"):
+        load_settings()

@@ -1,0 +1,1 @@
+"""Cardex on one host: what belongs to `compose.yaml` beside the images."""
