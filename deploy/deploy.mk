@@ -10,9 +10,9 @@ CA := /etc/ssl/certs/ca-certificates.crt
 BUILD = $(PODMAN) build --network host --volume $(CA):/host-ca.crt:ro --build-arg PIP_CERT=/host-ca.crt \
 	--build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --ignorefile deploy/images/ignore
 
-deploy-tools: $(APP)/.dev ## Install podman and mmdebstrap by apt (asks for root), and the operators' schemas by npm
+deploy-tools: $(APP)/.dev ## Install podman, mmdebstrap and prometheus by apt (asks for root), and the operators' schemas by npm
 	$(if $(filter 0,$(shell id -u)),,sudo) apt-get update --quiet
-	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y --no-install-recommends podman crun netavark aardvark-dns iptables catatonit mmdebstrap uidmap slirp4netns
+	$(if $(filter 0,$(shell id -u)),,sudo) apt-get install -y --no-install-recommends podman crun netavark aardvark-dns iptables catatonit mmdebstrap prometheus uidmap slirp4netns
 	npm ci --prefix deploy/schemas --no-audit --no-fund
 
 manifests: $(APP)/.dev ## Render every overlay, check it against the schemas and the policy

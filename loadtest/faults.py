@@ -164,7 +164,7 @@ def _stands_still(patient: Patient) -> Iterator[None]:
 @contextmanager
 def _full(patient: Patient) -> Iterator[None]:
     store = redis.Redis.from_url(patient.settings.state_url)
-    before = store.config_get("maxmemory")["maxmemory"]
+    before = str(store.config_get("maxmemory")["maxmemory"])
     used = store.info("memory")["used_memory"]
     store.config_set("maxmemory", int(used * 1.1))  # over the watermark, and room for STAT
     ended = threading.Event()
