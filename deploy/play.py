@@ -122,6 +122,17 @@ class Player:
         )
         return done.returncode == 0
 
+    def tend(self) -> None:
+        """Start containers again that have ended, as a kubelet does.
+
+        podman does so itself where a process dies; who says `podman kill` means it to stay away.
+        """
+        for workload in self._workloads:
+            container = container_of(name_of(workload))
+            if podman("inspect", "--format", "{{.State.Status}}", container).strip() == "exited":
+                print(f"{name_of(workload)} has ended: it is started again", flush=True)
+                podman("start", container)
+
     def stop(self) -> None:
         """Stop everything, the last first, and remove it."""
         for workload in reversed(self._workloads):
@@ -199,9 +210,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="cardex-play-") as folder:
         try:
-            with Player(rendered("dev"), Path(folder)):
+            with Player(rendered("dev"), Path(folder)) as player:
                 print("gateway: 127.0.0.1:50051 (CARDEX_INSECURE); Ctrl-C stops", flush=True)
-                signal.pause()
+                while True:
+                    time.sleep(POLL_S)
+                    player.tend()
         except KeyboardInterrupt:
             print("stopped")
 

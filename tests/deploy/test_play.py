@@ -66,11 +66,12 @@ def test_nothing_is_root_or_writes_its_root(player, name):
     assert "Read-only file system" in refused.stderr
 
 
-def test_200_jobs_survive_the_death_of_every_container(player, settings):
+def test_200_jobs_survive_the_kill_of_every_container(player, settings):
     ids: list[str] = []
     for place, name in enumerate(ORDER):
         ids += _submitted(settings, place * 25, 25)
-        _die(name)
+        _killed(name)
+        player.tend()
         player.wait_ready(name)
     assert len(set(ids)) == 200
     jobs = _finished(settings, ids)
@@ -78,10 +79,20 @@ def test_200_jobs_survive_the_death_of_every_container(player, settings):
     assert all(job.answer.hits for job in jobs.values())
 
 
+def test_a_process_that_dies_by_itself_is_started_again_by_podman(player):
+    _die("worker-stat")
+    player.wait_ready("worker-stat")
+
+
 def _die(name: str) -> None:
-    """Let a container's process die; podman starts again what was not stopped by its user."""
     pid = podman("inspect", "--format", "{{.State.Pid}}", container_of(name)).strip()
     os.kill(int(pid), signal.SIGKILL)
+
+
+def _killed(name: str) -> None:
+    """Have podman kill a container, which stays away until somebody starts it."""
+    podman("kill", container_of(name))
+    podman("wait", container_of(name))
 
 
 def _submitted(settings: Settings, first: int, count: int) -> list[str]:
