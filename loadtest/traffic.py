@@ -106,13 +106,19 @@ def bedside(
     gate: Callable[[], None], target: str, data: Path, per_s: float, seconds: float, seed: int
 ) -> list[Answered]:
     """Send STAT ECGs at random moments (a Poisson process), whatever the answers do."""
+    due = due_times(per_s, seconds, seed)
+    ecgs = Ecgs(fetch(data, lambda _: None), seed=seed, kinds=max(1, len(due))).take(len(due))
+    gate()
+    return asyncio.run(_bedside(target, due, ecgs))
+
+
+def due_times(per_s: float, seconds: float, seed: int) -> list[float]:
+    """Return the moments of a Poisson process, in seconds from its beginning."""
     chance = random.Random(seed)
     due, now = [], 0.0
     while (now := now + chance.expovariate(per_s)) < seconds:
         due.append(now)
-    ecgs = Ecgs(fetch(data, lambda _: None), seed=seed, kinds=max(1, len(due))).take(len(due))
-    gate()
-    return asyncio.run(_bedside(target, due, ecgs))
+    return due
 
 
 async def _bedside(target: str, due: list[float], ecgs: list[ecg_pb2.Ecg]) -> list[Answered]:
