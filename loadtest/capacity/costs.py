@@ -1,6 +1,7 @@
 """What each station's work costs, from measurement files, and what is assumed where none is kept."""
 
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
@@ -12,9 +13,13 @@ SEARCHED = (100_000, 1_000_000)
 """Sizes of an index that were measured."""
 OWN_SHARE = 16
 """Cardex probes one cell in so many (stores/vector_index.py)."""
+ENOUGH_CELLS = 62
+"""Cells that gave a recall@10 of 0.98 with a million reports (bench-search-1000000.json)."""
 EVENT_S = 10e-6
 """Core-seconds in which a gateway parses one event of the state store: assumed."""
 GPU_BATCH = 64
+Z99 = 2.326
+"""The 99th percentile of the standard normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,30 @@ class Cost:
     def over(self, speed: float) -> "Cost":
         """Return the same on cores that are `speed` times as fast."""
         return Cost(self.call / speed, self.item / speed)
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Seconds in which no core works for an ECG: disk, network, a core that wakes; log-normal.
+
+    Attributes:
+        median: seconds.
+        sigma: standard deviation of their logarithm.
+    """
+
+    median: float = 0.0
+    sigma: float = 0.0
+
+    @classmethod
+    def through(cls, p50: float, p99: float) -> "Delay":
+        """Return the distribution with these quantiles, or none where there is no delay."""
+        if p50 <= 0.0:
+            return cls()
+        return cls(p50, math.log(max(p99, p50) / p50) / Z99)
+
+    def draw(self, chance: random.Random) -> float:
+        """Return one of them."""
+        return self.median * math.exp(self.sigma * chance.gauss(0.0, 1.0)) if self.median else 0.0
 
 
 NOTHING = Cost(0.0, 0.0)
@@ -60,7 +89,7 @@ class Costs:
         write: of a worker: everything after the encoder, but for a search in Milvus.
         encoder: of Triton; the image encoder.
         search: of a Milvus query node.
-        delay_s: seconds of a single ECG's way in which no core works for it: disk, network, sleep.
+        delay: of the whole way of an ECG.
         source: where they come from, in words.
     """
 
@@ -72,7 +101,7 @@ class Costs:
     write: Cost
     encoder: Cost
     search: Cost = NOTHING
-    delay_s: float = 0.0
+    delay: Delay = Delay()
     source: str = ""
 
     def on_faster(self, speed: float) -> "Costs":
@@ -91,38 +120,82 @@ class Costs:
 
 
 def kept_costs() -> Costs:
-    """Return the costs of `loadtest/results/bench.json`.
+    """Return the costs of `loadtest/results/bench.json` and `load-mixed.json`.
 
-    It tells the core-ms a record of each process in an import, the steps of the monolith, and how
-    long a single ECG takes on an idle machine. What a single ECG costs each process is not in it:
-    of the gateway it is taken from known answers, of the encoder from the idle latency, of the
-    others it is that of a record of an import, and what is left of the idle latency is a delay.
+    The first tells the core-ms a record of each process in an import and the steps of the monolith.
+    The second tells how long each stage of a bedside ECG took that was alone on the machine; that
+    is its core time, since it waited for nobody. What no stage tells of it is the gateway's work,
+    by the known answers of the first, the state store's as of a record, and a delay.
     """
     where, figures = _needed("bench")
-    steps = {name: figures[f"monolith, core-ms: {name}"] / 1e3 for name in STEPS}
+    alone = {
+        name.removeprefix("alone: "): value / 1e3
+        for name, value in _needed("load-mixed")[1].items()
+        if name.startswith("alone: ")
+    }
     used = {name: figures[f"core-ms a record: {name}"] / 1e3 for name in PROCESSES}
-    before, after = sum(steps[name] for name in BEFORE), sum(steps[name] for name in AFTER)
+    before, after = (
+        sum(figures[f"monolith, core-ms: {name}"] for name in names) for names in (BEFORE, AFTER)
+    )
     worker = used["worker-routine-1"] + used["worker-routine-2"]
-    shares = worker / (before + after)
-    overhead = figures["Retrieve overhead p50 ms"] / 1e3
-    single = figures["Retrieve idle p50 ms"] / 1e3 - overhead - before
-    gateway = 1.0 / figures["Retrieve cached, answers/s"]
-    busy = after * shares + gateway + used["state"] + used["cache"] + used["client"]
+    batch = Single(
+        gateway=used["gateway"],
+        state=used["state"],
+        prepare=worker * before / (before + after),
+        write=worker * after / (before + after),
+        encoder=used["triton"],
+    )
+    known = 1.0 / figures["Retrieve cached, answers/s"]
+    one = Single(
+        gateway=known,
+        state=used["state"],
+        prepare=sum(alone[f"{name} p50 ms"] for name in BEFORE),
+        write=alone["search p50 ms"] + batch.write,
+        encoder=alone["inference p50 ms"],
+    )
+    aside = used["cache"] + used["milvus"] + used["web"]
+    costs = between(batch, one, client=used["client"], aside=aside)
+    delays = [alone[f"p{n} ms"] - one.total - used["client"] - aside for n in (50, 99)]
+    return replace(costs, delay=Delay.through(*delays), source=f"make bench, make load, {where}")
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """Core-seconds of one ECG by what works for it; fields as of `Costs`."""
+
+    gateway: float
+    state: float
+    prepare: float
+    write: float
+    encoder: float
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.gateway + self.state + self.prepare + self.write + self.encoder
+
+
+def between(batch: Single, one: Single, *, client: float, aside: float) -> Costs:
+    """Return the costs of which a record of a full batch takes `batch`, and a single ECG `one`.
+
+    Args:
+        batch: core-seconds of a record of an import.
+        one: core-seconds of an ECG that is alone.
+        client: core-seconds of the client.
+        aside: core-seconds of what works beside: the cache and others.
+    """
     return Costs(
-        client=Cost(0.0, used["client"]),
-        gateway=through(gateway, used["gateway"], BATCH),
-        state=Cost(0.0, used["state"]),
-        cache=Cost(0.0, used["cache"] + used["milvus"] + used["web"]),
-        prepare=Cost(0.0, before * shares),
-        write=Cost(0.0, after * shares),
-        encoder=through(single, used["triton"], CALL),
-        delay_s=max(0.0, overhead - busy),
-        source=f"make bench, {where}",
+        client=Cost(0.0, client),
+        gateway=through(one.gateway, batch.gateway, BATCH),
+        state=through(one.state, batch.state, BATCH),
+        cache=Cost(0.0, aside),
+        prepare=through(one.prepare, batch.prepare, BATCH),
+        write=through(one.write, batch.write, BATCH),
+        encoder=through(one.encoder, batch.encoder, CALL),
     )
 
 
-STEPS = ("read", "clean", "encode", "search", "findings, draft, encoding")
-BEFORE, AFTER = STEPS[:3], STEPS[3:]
+BEFORE, AFTER = ("read", "clean", "encode"), ("search", "findings, draft, encoding")
 """Steps of a worker before and after the encoder."""
 PROCESSES = (
     "state", "cache", "milvus", "triton", "gateway", "worker-routine-1", "worker-routine-2", "web",
@@ -130,8 +203,8 @@ PROCESSES = (
 )  # fmt: skip
 
 
-def search_cost(cases: int, share: int = OWN_SHARE, cores: int = 2) -> Cost:
-    """Return the core-seconds of a search in Milvus with IVF_FLAT.
+def search_cost(cases: int, cores: int = 2) -> Cost:
+    """Return the core-seconds of a search in Milvus with IVF_FLAT, as Cardex probes it.
 
     Between the measured sizes and beyond them the time of a question grows as a power of the size,
     through both points, which is an extrapolation above 10^6. Calls of 32 questions used all cores
@@ -139,13 +212,24 @@ def search_cost(cases: int, share: int = OWN_SHARE, cores: int = 2) -> Cost:
 
     Args:
         cases: reports in the index.
-        share: one cell in so many is looked at; the cost of a question goes with it.
         cores: of the machine that was measured.
     """
     points = [_searched(size, cores) for size in SEARCHED]
     power = math.log(points[1].item / points[0].item) / math.log(SEARCHED[1] / SEARCHED[0])
-    item = points[0].item * (cases / SEARCHED[0]) ** power * OWN_SHARE / share
+    item = points[0].item * (cases / SEARCHED[0]) ** power
     return Cost(max(point.call for point in points), item)
+
+
+def search_in_cells(cases: int, cells: int = ENOUGH_CELLS) -> Cost:
+    """Return the core-seconds of a search that looks at so many of the 4 sqrt(n) cells.
+
+    An extrapolation: the time of a vector is that of the largest index that was measured, and that
+    as many cells hold the nearest reports of a larger index as of that one is assumed.
+    """
+    largest = SEARCHED[-1]
+    own = _searched(largest, 2)
+    vector_s = own.item * OWN_SHARE / largest
+    return Cost(own.call, vector_s * cells * cases / (4.0 * math.sqrt(cases)))
 
 
 def _searched(size: int, cores: int) -> Cost:
@@ -207,7 +291,9 @@ def gpu_costs(images_per_s: float, call_s: float) -> Gpu:
         cost = through(1.0 / rates[0], 1.0 / rates[1], GPU_BATCH)
         return Gpu(cost, f"make gpu-check, {where}")
     cost = through(call_s, 1.0 / images_per_s, GPU_BATCH)
-    return Gpu(cost, f"assumed, not measured: {images_per_s:g} images/s, {call_s * 1e3:g} ms a call")
+    return Gpu(
+        cost, f"assumed, not measured: {images_per_s:g} images/s, {call_s * 1e3:g} ms a call"
+    )
 
 
 def _needed(name: str) -> tuple[str, Mapping[str, float]]:

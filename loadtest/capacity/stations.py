@@ -45,10 +45,12 @@ class Job:
 
     Attributes:
         begun: when it was sent, s.
+        delay_s: seconds of its way in which no core works for it.
         done: event of its answer, where somebody waits for it.
     """
 
     begun: float
+    delay_s: float = 0.0
     done: simpy.Event | None = None
 
 
@@ -145,6 +147,7 @@ class Instances:
     ) -> None:
         """Compute a batch of n images in `core_s(n)` core-seconds."""
         self.counts = Counts()
+        self.max_batch = model.max_batch
         self._env, self._cores, self._model, self._core_s = env, cores, model, core_s
         self._waiting: list[_Request] = []
         self._free = model.instances
