@@ -35,7 +35,7 @@ class Effort:
 
 
 def steps_of(ecgs: Ecgs, records: int) -> Mapping[str, float]:
-    """Return the monolith's core-ms a record by step: how a worker's work lies about the encoder."""
+    """Return the monolith's core-ms a record by step: which tell a worker's parts apart."""
     monolith = Monolith()
     monolith.measure(ecgs.take(min(records, 64)))  # warm
     _, steps = monolith.measure(ecgs.take(records))

@@ -6,7 +6,7 @@ it goes; with one routine worker and with two. Nothing is fitted to these runs.
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Options:
     seconds: float = 25.0
     stat_per_s: float = 8.0
     records: int = 1_000
-    effort: Effort = Effort()
+    effort: Effort = field(default_factory=Effort)
 
 
 def check(options: Options) -> dict[str, float]:
@@ -171,7 +171,7 @@ def kept_check() -> dict[str, float]:
         outcome = simulate(fleet, costs, traffic)
         found |= _rates(f"{name}", _figure(name, key), outcome.routine / outcome.finished)
     beside = Traffic(10.0, SATURATED, 24.0, seed=3)
-    outcome = simulate(fleet, costs, replace(beside, records=None))
+    outcome = simulate(fleet, costs, beside)
     found |= _rates("load-mixed", _figure("load-mixed", "import, records/s"), outcome.routine_per_s)
     for quantile in (50, 99):
         real = _figure("load-mixed", f"beside the import: p{quantile} ms")

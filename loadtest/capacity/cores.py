@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import simpy
 
 NICE_0, NICE_10 = 1024.0, 110.0
-"""Weights of Linux' fair scheduler for `nice` 0 and 10 (kernel/sched/core.c, sched_prio_to_weight)."""
+"""Weights of `nice` 0 and 10 in Linux (kernel/sched/core.c, sched_prio_to_weight)."""
 _DONE_S = 1e-12
 
 

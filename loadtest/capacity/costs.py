@@ -1,4 +1,4 @@
-"""What each station's work costs, from measurement files, and what is assumed where none is kept."""
+"""What each station's work costs, from measurement files, and what is assumed without one."""
 
 import math
 import random

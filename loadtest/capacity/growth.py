@@ -156,13 +156,14 @@ def first(figures: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 WAYS_ON: Mapping[str, str] = {
-    "gateway": "more pods: raise maxReplicaCount; clients reach them in turn by the headless service",
-    "state store": "several, each with queue, gateways and workers of its own; a key's owner belongs"
-    " to one (a Redis Cluster needs the keys of one script in one slot, so the owner as hash tag)",
+    "gateway": "more pods: raise maxReplicaCount; the headless service shares calls among them",
+    "state store": "several, each with a queue, gateways and workers of its own, and API keys that"
+    " belong to one (a Redis Cluster would need all keys of one script in one slot: the owner as"
+    " hash tag)",
     "STAT workers": "more pods: raise maxReplicaCount",
     "routine workers": "more pods: raise maxReplicaCount",
     "Triton, CPU": "GPUs (components/gpu), or more pods: raise maxReplicaCount",
-    "events of each gateway": "a stream of events for each state store, read by its own gateways alone",
+    "events of each gateway": "a stream for each state store, read by its own gateways alone",
     "Milvus": "more query nodes with replicas of the index; fewer cells a search; IVF_SQ8 and"
     " partitions where the memory is short",
 }

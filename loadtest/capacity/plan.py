@@ -21,8 +21,8 @@ from loadtest.capacity.simulation import (
 STATE_BUSY = 0.6
 """How busy the thread of one state store may be before there are two, each with a fleet: above it
 its waiting time, and what waits for it while it writes its file anew, grow steeply."""
-STAT_ECGS, LEAST_S, MOST_S = 1_000, 20.0, 3_600.0
-RECORDS = 20_000
+STAT_ECGS, LEAST_S, MOST_S = 1_000, 10.0, 3_600.0
+RECORDS = 10_000
 """Bedside ECGs and records of a run; few ECGs make a p99 of a few."""
 ENOUGH_ECGS = 300
 KINDS = ("gateway", "stat", "routine", "triton", "query")
@@ -79,10 +79,19 @@ class Plan:
         """Return how many there are of a kind in all cells."""
         return self.cells * int(getattr(self.fleet, kind))
 
+    def with_spare(self, spare: int) -> "Plan":
+        """Return the plan with so many more of each kind that answers bedside ECGs.
+
+        Where there are several state stores, each fleet has its own.
+        """
+        kinds = [kind for kind in KINDS if kind != "routine" and getattr(self.fleet, kind)]
+        more = {kind: getattr(self.fleet, kind) + spare for kind in kinds}
+        return replace(self, fleet=replace(self.fleet, **more))
+
     def core_hours(self) -> float:
         """Return reserved core-hours a day; the routine workers' are those of the night."""
         steady = sum(
-            self.count(kind) * _reserved(kind) for kind in ("gateway", "stat", "triton", "query")
+            self.count(kind) * _cores(kind) for kind in ("gateway", "stat", "triton", "query")
         )
         steady += self.cells * (pod("state").reserved + pod("cache").reserved) + pod("web").reserved
         return steady * 24.0 + self.night.pod_hours * pod("worker-routine").reserved
@@ -96,8 +105,13 @@ class Plan:
         return self.core_hours() * prices.core_hour + self.gpu_hours() * prices.gpu_hour
 
 
-def _reserved(kind: str) -> float:
-    return float(QUERY_CORES) if kind == "query" else pod(WORKLOADS[kind]).reserved
+def reserved(station: str) -> float:
+    """Return the cores that are kept for one of a kind, by the name of its station."""
+    return float(QUERY_CORES) if station == "query" else pod(station).reserved
+
+
+def _cores(kind: str) -> float:
+    return reserved(WORKLOADS[kind])
 
 
 class Planner:
@@ -138,22 +152,32 @@ class Planner:
         """Simulate a fleet under a load of one cell; an archive goes as fast as it can."""
         found = self._known.get((fleet, load))
         if found is None:
-            traffic = traffic_of(load, fleet, self._seed)
+            traffic = traffic_of(load, fleet, self._seed, self._most(fleet))
             found = simulate(fleet, self._costs, traffic, self._gpu)
             self._known[fleet, load] = found
         return found
 
+    def _most(self, fleet: Fleet) -> float:
+        """Return the records/s over which a fleet cannot come: of its workers, and of its Tritons."""
+        worker, encoder, cores = self._works()
+        return min(fleet.routine / worker, fleet.triton * cores / encoder)
+
+    def _works(self) -> tuple[float, float, float]:
+        """Return core-seconds of an ECG in a worker and in Triton, and the cores of one Triton."""
+        worker = self._costs.prepare.item + self._costs.write.item
+        if self._gpu:
+            return worker, self._gpu.encoder.item, 1.0
+        return worker, self._costs.encoder.item, pod("triton").most
+
     def _least(self, loads: Sequence[Load]) -> Fleet:
         """Return the fleet that has as many cores as the work of the loads needs, no more."""
         costs = self._costs
-        encoder = self._gpu.encoder if self._gpu else costs.encoder
-        cores = 1.0 if self._gpu else pod("triton").most
-        worker = costs.prepare.item + costs.write.item
+        worker, encoder, cores = self._works()
         needed = {
             "gateway": (costs.gateway.item, 1.0, 1.0),
             "stat": (worker, 1.0, 0.0),
             "routine": (worker, 0.0, 1.0),
-            "triton": (encoder.item / cores, 1.0, 1.0),
+            "triton": (encoder / cores, 1.0, 1.0),
             "query": (costs.search.item / QUERY_CORES, 1.0, 1.0),
         }
         counts = {
@@ -196,7 +220,7 @@ class Planner:
 
     def smaller(self, fleet: Fleet) -> Iterator[Fleet]:
         """Yield each fleet that has one less of something."""
-        for kind in sorted(KINDS, key=_reserved, reverse=True):
+        for kind in sorted(KINDS, key=_cores, reverse=True):
             count = getattr(fleet, kind)
             if count > 1:
                 yield replace(fleet, **{kind: count - 1})
@@ -208,15 +232,21 @@ class Planner:
         return lambda workers: min(workers * one, most)
 
 
-def traffic_of(load: Load, fleet: Fleet, seed: int) -> Traffic:
+def traffic_of(load: Load, fleet: Fleet, seed: int, most_per_s: float) -> Traffic:
     """Return a run of a load, long enough for its p99 and short enough to wait for.
 
     Where so short a run would have few bedside ECGs, they come more often than in truth, which errs
     on the safe side.
+
+    Args:
+        load: of one cell.
+        fleet: of one cell.
+        seed: of the Poisson process.
+        most_per_s: records/s that the fleet may come to.
     """
     seconds = STAT_ECGS / load.stat_per_s if load.stat_per_s else MOST_S
     if load.routine_per_s:
-        seconds = min(seconds, RECORDS / load.routine_per_s)
+        seconds = min(seconds, RECORDS / max(most_per_s, load.routine_per_s))
     seconds = min(max(seconds, LEAST_S), MOST_S)
     stat = load.stat_per_s and max(load.stat_per_s, ENOUGH_ECGS / seconds)
     routine = SATURATED if load.routine_per_s else 0.0

@@ -1,4 +1,4 @@
-"""Scaling that follows the work: KEDA's and the autoscaler's rules, and an archive's night under them."""
+"""Scaling that follows the work: the rules of KEDA and the autoscaler, and an archive's night."""
 
 import math
 from bisect import bisect_right
@@ -12,9 +12,9 @@ from loadtest.capacity.pods import ROOT, manifests
 
 FOLDER = ROOT / "deploy" / "kustomize" / "components" / "autoscaling"
 SYNC_S = 15.0
-"""The autoscaler looks so often (kube-controller-manager, --horizontal-pod-autoscaler-sync-period)."""
+"""The autoscaler looks so often (--horizontal-pod-autoscaler-sync-period, its default)."""
 TOLERANCE = 0.1
-"""Within so much of a threshold it leaves the count as it is (--horizontal-pod-autoscaler-tolerance)."""
+"""Within so much of a threshold the count stays (--horizontal-pod-autoscaler-tolerance)."""
 UP_PODS, UP_FACTOR = 4, 2
 """It adds at most so many pods, or doubles them, in one look: the default policy."""
 START_S = 20.0

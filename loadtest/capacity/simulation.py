@@ -114,7 +114,7 @@ class Outcome:
         return self.routine / self.seconds
 
     def stat_ms(self, quantile: float) -> float:
-        """Return a quantile, in per cent, of the bedside ECGs, ms; infinite where none came back."""
+        """Return a quantile of the bedside ECGs, in ms; infinite where none came back."""
         if not self.stat_s:
             return float("inf")
         return float(np.percentile(self.stat_s, quantile)) * 1e3
