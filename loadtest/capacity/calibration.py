@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from loadtest.capacity.costs import AFTER, BEFORE, Costs, Delay, Single, between
+from loadtest.capacity.costs import BEFORE, Costs, Delay, Single, between
 from loadtest.ecgs import Ecgs
 from loadtest.house import House
-from loadtest.monolith import Monolith
 from loadtest.processes import CpuMeter
 from loadtest.traffic import Answered, bedside, imported
 
 ASIDE = ("cache", "milvus", "web")
 IDLE_S = 5.0
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,32 +34,19 @@ class Effort:
     seconds: float = 30.0
 
 
-def steps_of(ecgs: Ecgs, records: int) -> Mapping[str, float]:
-    """Return the monolith's core-ms a record by step: which tell a worker's parts apart."""
-    monolith = Monolith()
-    monolith.measure(ecgs.take(min(records, 64)))  # warm
-    _, steps = monolith.measure(ecgs.take(records))
-    monolith.close()
-    return steps
-
-
-def calibrate(own: House, steps: Mapping[str, float], effort: Effort) -> Costs:
+def calibrate(own: House, effort: Effort) -> Costs:
     """Return the costs of this machine: of an import, and of bedside ECGs that are alone.
 
     Bedside ECGs come seldom here, as they do: a core that was asleep, and whose caches hold other
-    things, needs longer than one that is asked again and again.
+    things, needs longer than one that is asked again and again. A worker's work lies before and
+    after the encoder in the same shares for both.
     """
-    batch = _of_import(own, steps, effort.records)
+    used = _of_import(own, effort.records)
     one, answers = _of_bedside(own, effort)
     client, aside = one["client"], sum(one[name] for name in ASIDE)
     prepare = sum(_median(answers, stage) for stage in BEFORE)
-    single = Single(
-        gateway=one["gateway"],
-        state=one["state"],
-        prepare=min(prepare, one["worker-stat"]),
-        write=max(0.0, one["worker-stat"] - prepare),
-        encoder=one["triton"],
-    )
+    share = min(1.0, prepare / one["worker-stat"]) if one["worker-stat"] else HALF
+    batch, single = _single(used, share), _single(one, share)
     costs = between(batch, single, client=client, aside=aside)
     # Several threads of an instance share one image, so its time is shorter than its core time.
     path = single.total - single.encoder + min(single.encoder, _median(answers, "inference"))
@@ -68,18 +55,22 @@ def calibrate(own: House, steps: Mapping[str, float], effort: Effort) -> Costs:
     return replace(costs, delay=Delay.through(p50, p99), source=f"{os.cpu_count()} cores, measured")
 
 
-def _of_import(own: House, steps: Mapping[str, float], records: int) -> Single:
+def _of_import(own: House, records: int) -> dict[str, float]:
+    """Return core-seconds of a record of an import by process."""
     ready = Ecgs(own.data, seed=11).take(records)
     with CpuMeter(own.stack.pids) as meter:
         imported(own.client, records, ready)
-    used = {name: seconds / records for name, seconds in meter.seconds.items()}
+    return {name: seconds / records for name, seconds in meter.seconds.items()}
+
+
+def _single(used: Mapping[str, float], share: float) -> Single:
+    """Return what each kind of process used, and of the workers `share` before the encoder."""
     worker = sum(seconds for name, seconds in used.items() if name.startswith("worker"))
-    before, after = (sum(steps[name] for name in names) for names in (BEFORE, AFTER))
     return Single(
         gateway=used["gateway"],
         state=used["state"],
-        prepare=worker * before / (before + after),
-        write=worker * after / (before + after),
+        prepare=worker * share,
+        write=worker * (1.0 - share),
         encoder=used["triton"],
     )
 

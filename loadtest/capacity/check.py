@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cardex.domain.settings import load_settings
-from cardex.local_stack.dataset import fetch
-from loadtest.capacity.calibration import Effort, calibrate, steps_of
+from loadtest.capacity.calibration import Effort, calibrate
 from loadtest.capacity.costs import Costs, kept_costs
 from loadtest.capacity.simulation import SATURATED, Fleet, Outcome, Traffic, simulate
-from loadtest.ecgs import Ecgs
 from loadtest.figures import kept
 from loadtest.house import House, house
 from loadtest.report import publish
@@ -52,8 +49,6 @@ def check(options: Options) -> dict[str, float]:
     """Measure and simulate everything once; returns the figures by name."""
     # What is measured is what a gateway can do, not what it allows.
     os.environ |= {"CARDEX_RATE_PER_S": "1e6", "CARDEX_RATE_TOTAL_PER_S": "1e6"}
-    data = fetch(load_settings().data_dir / "data", print)
-    steps = steps_of(Ecgs(data, seed=10), options.effort.records // 2)
     costs: Costs | None = None
     figures: dict[str, float] = {}
     for workers in WORKERS:
@@ -61,7 +56,7 @@ def check(options: Options) -> dict[str, float]:
         with house(reports=REPORTS) as own:
             own.warm_up()
             if costs is None:
-                costs = calibrate(own, steps, options.effort)
+                costs = calibrate(own, options.effort)
                 figures |= told(costs)
             figures |= compare(own, costs, workers, options)
     del os.environ["CARDEX_ROUTINE_WORKERS"]

@@ -117,6 +117,7 @@ def index_of(cases: int) -> dict[str, float]:
     flat, small = index_gb(cases), quantised_gb(cases)
     name = f"{cases:.0e} cases".replace("e+0", "e")
     return {
+        f"{name}: one query node, ECG/s": BUSY * QUERY_CORES / own.of(1),
         f"{name}: memory of IVF_FLAT, GB": flat,
         f"{name}: memory of IVF_SQ8, GB": small,
         f"{name}: a sixteenth of the cells, core-ms a question": own.item * 1e3,

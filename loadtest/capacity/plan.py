@@ -158,7 +158,7 @@ class Planner:
         return found
 
     def _most(self, fleet: Fleet) -> float:
-        """Return the records/s over which a fleet cannot come: of its workers, and of its Tritons."""
+        """Return the most records/s of a fleet: of its workers, and of its Tritons."""
         worker, encoder, cores = self._works()
         return min(fleet.routine / worker, fleet.triton * cores / encoder)
 

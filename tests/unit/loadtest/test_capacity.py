@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import simpy
@@ -109,9 +110,13 @@ def ends(count, tasks):
     """Return when each of some computations, given as (core-s, weight, threads), ends."""
     env = simpy.Environment()
     cores, found = Cores(env, count), {}
+
+    def ended(number, _):
+        found[number] = env.now
+
     for number, (core_s, weight, threads) in enumerate(tasks):
         event = cores.compute(core_s, str(number), weight, threads)
-        event.callbacks.append(lambda _, number=number: found.update({number: env.now}))
+        event.callbacks.append(partial(ended, number))
     env.run()
     assert sum(cores.used.values()) == pytest.approx(sum(task[0] for task in tasks))
     return [found[number] for number in range(len(tasks))]
