@@ -238,7 +238,7 @@ def growth_block() -> str:
 
 
 def _short(figures: Mapping[str, float], load: int, cases: str) -> str:
-    """Return what is short at a load and a size, the shortest first; - where nothing is."""
+    """Return what is short at a load and a size, with the ECGs/s from which on; - if nothing."""
     limits = {
         name.removeprefix("limit: ").removesuffix(", ECG/s"): rate
         for name, rate in figures.items()
@@ -246,7 +246,7 @@ def _short(figures: Mapping[str, float], load: int, cases: str) -> str:
     }
     limits["Milvus"] = figures[f"{cases} cases: one query node, ECG/s"]
     over = sorted((rate, name) for name, rate in limits.items() if rate < load)
-    return f"{over[0][1]} (above {over[0][0]:,.3g})" if over else "-"
+    return ", ".join(f"{name} ({rate:,.0f})" for rate, name in over) or "-"
 
 
 def readme_block() -> str:

@@ -9,6 +9,7 @@ from loadtest.capacity.costs import (
     BATCH,
     ENOUGH_CELLS,
     EVENT_S,
+    Cost,
     Costs,
     Gpu,
     index_gb,
@@ -60,9 +61,7 @@ def limits(costs: Costs, stat_share: float = STAT_SHARE) -> dict[str, float]:
     each = BATCH
 
     def mean(cost: str) -> float:
-        """Return the core-seconds of an ECG, bedside or of an archive."""
-        found = getattr(costs, cost)
-        return stat_share * float(found.of(1)) + routine_share * float(found.of(each)) / each
+        return mixed(getattr(costs, cost), stat_share)
 
     worker = costs.prepare, costs.write
     stat_s = stat_share * sum(cost.of(1) for cost in worker)
@@ -82,6 +81,11 @@ def limits(costs: Costs, stat_share: float = STAT_SHARE) -> dict[str, float]:
     if costs.search.item:
         found["Milvus"] = QUERY_CORES / mean("search")
     return {name: BUSY * rate for name, rate in found.items()}
+
+
+def mixed(cost: Cost, stat_share: float = STAT_SHARE) -> float:
+    """Return the core-seconds of an ECG: a bedside ECG alone, or one of a full batch."""
+    return stat_share * cost.of(1) + (1.0 - stat_share) * cost.of(BATCH) / BATCH
 
 
 def growth(costs: Costs, aim: Aim, gpu: Gpu | None = None, *, seed: int = 1) -> dict[str, float]:
@@ -117,7 +121,7 @@ def index_of(cases: int) -> dict[str, float]:
     flat, small = index_gb(cases), quantised_gb(cases)
     name = f"{cases:.0e} cases".replace("e+0", "e")
     return {
-        f"{name}: one query node, ECG/s": BUSY * QUERY_CORES / own.of(1),
+        f"{name}: one query node, ECG/s": BUSY * QUERY_CORES / mixed(own),
         f"{name}: memory of IVF_FLAT, GB": flat,
         f"{name}: memory of IVF_SQ8, GB": small,
         f"{name}: a sixteenth of the cells, core-ms a question": own.item * 1e3,
