@@ -83,8 +83,8 @@ def compare(own: House, costs: Costs, workers: int, options: Options) -> dict[st
     simulated = simulate(fleet, costs, whole)
     limit = simulated.routine / simulated.finished
     figures = {f"{name}: limit as simulated, records/s": limit}
-    for share in SHARES:
-        traffic = traffic_of(share * limit, costs, options)
+    for number, share in enumerate(SHARES):
+        traffic = traffic_of(share * limit, costs, options, seed=21 + number)
         figures |= _both(f"{name}, {share:.0%}", own, simulate(fleet, costs, traffic), traffic)
     source = own.archive(options.records, seed=40 + workers)
     source.begin()
@@ -92,8 +92,11 @@ def compare(own: House, costs: Costs, workers: int, options: Options) -> dict[st
     return figures | _rates(f"{name}, as fast as it goes", len(real.ends) / max(real.ends), limit)
 
 
-def traffic_of(per_s: float, costs: Costs, options: Options) -> Traffic:
-    """Return bedside ECGs and an archive that are as much work as so many records of an archive."""
+def traffic_of(per_s: float, costs: Costs, options: Options, seed: int = 21) -> Traffic:
+    """Return bedside ECGs and an archive that are as much work as so many records of an archive.
+
+    Each load has a seed of its own, which also makes its ECGs: those of one before are cached.
+    """
     one = _work(costs, 1)
     routine = max(1.0, per_s - options.stat_per_s * one / _work(costs, GROUP))
     groups = max(2, round(routine * options.seconds / GROUP))
@@ -103,7 +106,7 @@ def traffic_of(per_s: float, costs: Costs, options: Options) -> Traffic:
         options.seconds,
         GROUP,
         drain=True,
-        seed=21,
+        seed=seed,
     )
 
 
@@ -117,7 +120,7 @@ def _work(costs: Costs, count: int) -> float:
 def _both(name: str, own: House, simulated: Outcome, traffic: Traffic) -> dict[str, float]:
     data, target = own.settings.data_dir / "data", own.endpoints.gateway
     records = round(traffic.routine_per_s * traffic.seconds)
-    arguments = (records, traffic.routine_per_s, traffic.group, 31)
+    arguments = (records, traffic.routine_per_s, traffic.group, traffic.seed + 10)
     archive = Source(paced, target, data, *arguments)
     bedside = own.bedside(traffic.stat_per_s, traffic.seconds, traffic.seed)
     archive.begin()
