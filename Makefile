@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean capacity bench-capacity
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,14 @@ load: setup $(APP)/.dev ## A hospital's traffic: PROFILE=bedside, archive, mixed
 
 bench-ceiling: setup $(APP)/.dev ## Measure the whole way with an image encoder that costs nothing
 	$(BIN)/python -m loadtest.ceiling
+
+HOSPITALS ?= 40
+
+capacity: $(APP)/.dev ## How many of what HOSPITALS=40 need, and what it costs; MORE="--gpu ..." for the rest
+	$(BIN)/python -m loadtest.capacity plan --hospitals $(HOSPITALS) $(MORE)
+
+bench-capacity: setup $(APP)/.dev ## Measure how near the simulation of capacity comes to this machine
+	$(BIN)/python -m loadtest.capacity check
 
 bench-hangs: setup $(APP)/.dev ## Measure known answers while Milvus or Triton hangs
 	$(BIN)/python -m loadtest.hangs

@@ -129,6 +129,25 @@ CEILING = (
         for part in ("worker-routine-1", "worker-routine-2", "gateway", "state", "triton", "client")
     ),
 )  # fmt: skip
+LOADS = (10, 100, 1_000, 10_000)
+CASES = ("1e5", "1e6", "1e7", "1e8", "1e9")
+KINDS = {
+    "state stores": "state stores", "gateway": "gateway pods", "stat": "STAT workers",
+    "routine": "routine workers", "triton": "Triton pods", "query": "query nodes of 2 cores",
+    "p99 ms": "p99 of bedside ECGs, ms",
+}  # fmt: skip
+COMPARED = tuple(
+    row(f"{workers}, {load}: {figure}", *(
+        f"%({workers}, {load}: {figure}, {side}).3g"
+        for side in ("real", "simulated", "simulated over real")
+    ))
+    for workers in ("1 routine worker", "2 routine workers")
+    for load, told in (
+        *((share, ("records/s", "p50 ms", "p99 ms")) for share in ("30%", "60%", "85%")),
+        ("as fast as it goes", ("records/s",)),
+    )
+    for figure in told
+)  # fmt: skip
 SIZES = (100_000, 1_000_000)
 SEARCHED = ("recall@10", "p50 of one, ms", "p99 of one, ms", "p50 of 32, ms", "p99 of 32, ms")
 
@@ -178,6 +197,58 @@ def search_block() -> str:
     return "\n\n".join(parts)
 
 
+def growth_block() -> str:
+    """Return what becomes short first, and what is needed, by load and by size of the index."""
+    found = kept("capacity-growth")
+    if found is None:
+        return NOT_YET
+    where, figures = found
+    short = [
+        row(f"%({cases} cases: memory of IVF_FLAT, GB).3g GB", *(
+            _short(figures, load, cases) for load in LOADS
+        ))
+        for cases in CASES
+    ]  # fmt: skip
+    names = [row(f"{cases} cases, {each.label % figures}", *each.cells)
+             for cases, each in zip(CASES, short, strict=True)]  # fmt: skip
+    counts = [
+        row(words, *(f"%({load} ECG/s{gpu}: {kind}).0f" for load in LOADS))
+        for gpu, how in (("", "CPU"), (", GPU", "GPU"))
+        for kind, name in KINDS.items()
+        for words in (f"{name} ({how})",)
+    ]
+    nodes = [
+        row(f"{cases} cases, {kind.strip(', ') or 'IVF_FLAT'}", *(
+            f"%({cases} cases, {load} ECG/s: query nodes{kind}).0f" for load in LOADS
+        ))
+        for cases in CASES
+        for kind in ("", ", IVF_SQ8")
+    ]  # fmt: skip
+    loads = [f"{load:,} ECG/s" for load in LOADS]
+    return "\n\n".join(
+        (
+            f"`python -m loadtest.capacity growth`, {where}. Short first, as shipped:",
+            table(("index", *loads), names, figures),
+            "Needed, with a million reports in Milvus, as simulated:",
+            table(("", *loads), counts, figures),
+            "Query nodes of 16 cores and 64 GB, by size of the index, as extrapolated:",
+            table(("", *loads), nodes, figures),
+        )
+    )
+
+
+def _short(figures: Mapping[str, float], load: int, cases: str) -> str:
+    """Return what is short at a load and a size, with the ECGs/s from which on; - if nothing."""
+    limits = {
+        name.removeprefix("limit: ").removesuffix(", ECG/s"): rate
+        for name, rate in figures.items()
+        if name.startswith("limit: ")
+    }
+    limits["Milvus"] = figures[f"{cases} cases: one query node, ECG/s"]
+    over = sorted((rate, name) for name, rate in limits.items() if rate < load)
+    return ", ".join(f"{name} ({rate:,.0f})" for rate, name in over) or "-"
+
+
 def readme_block() -> str:
     """Return the figures that the README states."""
     whole, beside = kept("bench"), kept("load-mixed")
@@ -213,6 +284,11 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
         block, "bench-ceiling", "make bench-ceiling", ("", "with the encoder", "without"), CEILING
     ),
     "search": search_block,
+    "capacity-growth": growth_block,
+    "capacity-check": partial(
+        block, "capacity-check", "make bench-capacity",
+        ("", "real", "simulated", "simulated over real"), COMPARED,
+    ),
     "speed": readme_block,
 }  # fmt: skip
 """What writes each block of the pages, by its name."""

@@ -106,13 +106,19 @@ def bedside(
     gate: Callable[[], None], target: str, data: Path, per_s: float, seconds: float, seed: int
 ) -> list[Answered]:
     """Send STAT ECGs at random moments (a Poisson process), whatever the answers do."""
+    due = due_times(per_s, seconds, seed)
+    ecgs = Ecgs(fetch(data, lambda _: None), seed=seed, kinds=max(1, len(due))).take(len(due))
+    gate()
+    return asyncio.run(_bedside(target, due, ecgs))
+
+
+def due_times(per_s: float, seconds: float, seed: int) -> list[float]:
+    """Return the moments of a Poisson process, in seconds from its beginning."""
     chance = random.Random(seed)
     due, now = [], 0.0
     while (now := now + chance.expovariate(per_s)) < seconds:
         due.append(now)
-    ecgs = Ecgs(fetch(data, lambda _: None), seed=seed, kinds=max(1, len(due))).take(len(due))
-    gate()
-    return asyncio.run(_bedside(target, due, ecgs))
+    return due
 
 
 async def _bedside(target: str, due: list[float], ecgs: list[ecg_pb2.Ecg]) -> list[Answered]:
@@ -147,13 +153,50 @@ def archive(gate: Callable[[], None], target: str, data: Path, records: int, see
         return imported(client, records, ready, ecgs)
 
 
-def imported(
-    client: Client, records: int, ready: list[ecg_pb2.Ecg], more: Ecgs | None = None
+def paced(
+    gate: Callable[[], None],
+    target: str,
+    data: Path,
+    records: int,
+    per_s: float,
+    group: int,
+    seed: int,
 ) -> Imported:
-    """Submit `records` ECGs, `ready` first, and wait for their answers some at a time."""
+    """Submit records as one routine stream, `group` together, and so many a second."""
+    ready = Ecgs(fetch(data, lambda _: None), seed=seed, kinds=min(records, 1000)).take(records)
+    start = 0.0
+
+    def wait(number: int) -> None:
+        nonlocal start
+        start = start or time.perf_counter()
+        due = start + number // group * group / per_s
+        time.sleep(max(0.0, due - time.perf_counter()))
+
+    with Client.from_settings(settings_of(gateway_target=target)) as client:
+        gate()
+        return imported(client, records, ready, before=wait)
+
+
+def imported(
+    client: Client,
+    records: int,
+    ready: list[ecg_pb2.Ecg],
+    more: Ecgs | None = None,
+    before: Callable[[int], None] = lambda _: None,
+) -> Imported:
+    """Submit `records` ECGs, `ready` first, and wait for their answers some at a time.
+
+    Args:
+        client: of the gateway.
+        records: how many.
+        ready: ECGs that are there.
+        more: makes the others.
+        before: called with the number of each record before it is sent; may wait.
+    """
 
     def requests() -> Iterator[pb.SubmitBatchRequest]:
         for number in range(records):
+            before(number)
             if number < len(ready):
                 ecg = ready[number]
             else:

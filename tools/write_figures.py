@@ -20,6 +20,7 @@ TABLES = {"encodings": "make table1", "techniques": "make techniques"}
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs/benchmarks.md",
+    ROOT / "docs/capacity.md",
     ROOT / "docs/evaluation.md",
     ROOT / "docs/training.md",
     newest(ROOT / "model_repository").page,
