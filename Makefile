@@ -29,8 +29,8 @@ test: setup $(APP)/.dev $(TRAIN)/.ready ## Run every test, with the real parts
 	$(TRAIN)/bin/python -m pytest tests/training $(SPREAD)
 	$(BIN)/pytest tests/unit tests/engines $(SPREAD) --cov --cov-report=
 	@echo "branches and lines of services that the unit tests reach: $$($(BIN)/coverage report --format=total) %"
-	$(BIN)/pytest tests/stack tests/fault
-	$(BIN)/pytest tests/deploy
+	$(BIN)/pytest tests/stack
+	$(BIN)/pytest tests/fault tests/deploy $(SPREAD)
 
 unit: $(APP)/.dev ## Run the unit tests only
 	$(BIN)/pytest tests/unit $(SPREAD)

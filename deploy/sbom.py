@@ -24,6 +24,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "build" / "sbom"
 PROGRAM = str(Path(sys.executable).parent / "cyclonedx-py")
+UNJUDGED = "not installed here: look it up"
 DENIED = re.compile(
     r"AGPL|Affero|SSPL|Server Side Public|BUSL|Business Source|Commons Clause", re.I
 )
@@ -131,7 +132,7 @@ def table(documents: Mapping[str, Mapping[str, Any]]) -> str:
     rows: dict[tuple[str, str, str], list[str]] = {}
     for image, document in documents.items():
         for each in document["components"]:
-            licence = " and ".join(_names(each)) or "not installed here"
+            licence = " and ".join(_names(each)) or UNJUDGED
             rows.setdefault((each["name"], each["version"], licence), []).append(image)
     lines = [
         f"| {' | '.join(cell.replace('|', '/') for cell in row)} | {', '.join(images)} |"

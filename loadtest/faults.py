@@ -27,7 +27,7 @@ from loadtest.ecgs import Ecgs
 CALLERS = 4
 PAUSE_S = 0.4
 SLOW_S, BETWEEN_S = 1.6, 0.3
-HELD_S = 20.0
+HELD_S = 30.0
 ARCHIVE = 400
 FLOOD = 96
 """Requests at a time: six batches of the model, so that most wait for five others."""
@@ -206,11 +206,17 @@ def _given_up(patient: Patient) -> Iterator[None]:
 
 
 def _lose_workers(patient: Patient, held: int) -> None:
-    deadline = time.monotonic() + HELD_S
-    while patient.running() < held and time.monotonic() < deadline:
-        time.sleep(0.01)
+    """Kill the workers of archives with jobs in their hands; others come when these wait again."""
+    _until(lambda: patient.running() >= held)
     patient.kill(*patient.routine_workers)
+    _until(lambda: patient.running() == 0)
     patient.stack.tend()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HELD_S
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 @contextmanager

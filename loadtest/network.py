@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -93,6 +93,7 @@ class Network:
         """Prepare hosts; `seed` decides which frames a link loses."""
         self._names, self._random = names, random.Random(seed)
         self.hosts: dict[str, Host] = {}
+        self._made = ExitStack()
         self._places: dict[bytes, Host] = {}
         self._late: list[tuple[float, int, Host, bytes]] = []
         self._numbers = itertools.count()
@@ -106,7 +107,7 @@ class Network:
                 self._make(name, number, f"cardex-{os.getpid()}-{name}")
             self._make(OUTSIDE, 254, "")
         except BaseException:
-            self._remove()
+            self._made.close()
             raise
         self._thread.start()
         return self
@@ -115,7 +116,7 @@ class Network:
         """Remove the hosts; their processes have to have ended."""
         self._stopping.set()
         self._thread.join()
-        self._remove()
+        self._made.close()
 
     def _make(self, name: str, number: int, namespace: str) -> None:
         device = f"cdx{os.getpid() % 100_000}n{number}"
@@ -123,20 +124,16 @@ class Network:
         fcntl.ioctl(
             tap, _TUNSETIFF, struct.pack("16sH22s", device.encode(), _TAP_WITHOUT_HEADER, b"")
         )
+        self._made.callback(os.close, tap)  # the device goes with it
         host = Host(name, f"{NET}.{number}", namespace, device, tap)
         self.hosts[name] = host
         if namespace:
             _ip("netns", "add", namespace)
+            self._made.callback(_ip, "netns", "delete", namespace)
             _ip("link", "set", device, "netns", namespace)
             _run(host.within(["ip", "link", "set", "lo", "up"]))
         _run(host.within(["ip", "address", "add", f"{host.address}/24", "dev", device]))
         _run(host.within(["ip", "link", "set", device, "mtu", str(MTU), "up"]))
-
-    def _remove(self) -> None:
-        for host in self.hosts.values():
-            os.close(host.tap)  # the device goes with it
-            if host.namespace:
-                _ip("netns", "delete", host.namespace)
 
     @contextmanager
     def harmed(self, *names: str, **harm: float) -> Iterator[None]:

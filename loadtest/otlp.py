@@ -32,6 +32,7 @@ class Span:
         attributes: as text.
         failed: True where its status is an error.
         links: ids of traces that it names.
+        words: of its status and its events, which ours have none of.
     """
 
     trace: str
@@ -44,6 +45,7 @@ class Span:
     attributes: dict[str, str]
     failed: bool
     links: tuple[str, ...] = ()
+    words: str = ""
 
 
 class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
@@ -120,6 +122,7 @@ def _span(span: Any, service: str) -> Span:  # noqa: ANN401  OTLP's messages hav
         attributes=_text(span.attributes),
         failed=span.status.code == span.status.STATUS_CODE_ERROR,
         links=tuple(link.trace_id.hex() for link in span.links),
+        words=span.status.message + "".join(map(str, span.events)),
     )
 
 

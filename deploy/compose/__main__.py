@@ -3,6 +3,7 @@
 import argparse
 import signal
 
+from deploy.compose.passwords import chosen_folder
 from deploy.compose.project import Project
 
 
@@ -11,7 +12,7 @@ def main() -> None:
     _, options = argparse.ArgumentParser(description=__doc__).parse_known_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with Project(options=options):
+        with Project(folder=chosen_folder(), options=options):
             print("ready; Ctrl-C stops, and the volumes stay", flush=True)
             signal.pause()
     except KeyboardInterrupt:

@@ -1,11 +1,17 @@
 """`make compose-secrets`: the files of secrets that compose.yaml mounts, with random passwords."""
 
 import argparse
+import os
 import secrets
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "secrets"
 STORES = ("state", "cache")
+
+
+def chosen_folder() -> Path:
+    """Return the folder that the variable SECRETS names, or the one beside this file."""
+    return Path(os.environ.get("SECRETS") or FOLDER)
 
 
 def make_passwords(folder: Path) -> None:
@@ -34,4 +40,4 @@ def _write(path: Path, text: str) -> None:
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__).parse_args()
-    make_passwords(FOLDER)
+    make_passwords(chosen_folder())

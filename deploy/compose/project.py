@@ -54,7 +54,8 @@ class Project:
             self.compose("up", "--detach", "--no-build")
             self.wait_ready()
         except BaseException:
-            self.stop()
+            self._run("stop", *DOORS)
+            self._run("down")  # if that fails too, the first reason is what counts
             raise
         return self
 

@@ -125,7 +125,8 @@ def test_the_settings_are_those_of_the_overlay_for_one_machine(dev, name):
     service = SERVICES[name]
     (path,) = service["env_file"]
     lines = (ROOT / path).read_text().splitlines()
-    given = dict(line.split("=", 1) for line in lines) | service["environment"]
+    found = dict(line.split("=", 1) for line in lines) | service["environment"]
+    given = {name: value for name, value in found.items() if name.startswith(PREFIX)}
     config = next(
         each for each in of_kind(dev, "ConfigMap") if name_of(each).startswith("cardex-settings")
     )

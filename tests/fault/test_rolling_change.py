@@ -1,17 +1,23 @@
 """Every process is replaced, one after the other, while callers ask: none of them is refused."""
 
+import re
 import threading
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from cardex.api.client import Client
 from cardex.domain.errors import CardexError
+from cardex.domain.settings import Settings
 from cardex.local_stack.ports import HOST, free_ports
 from tests.helpers.fleet import another, drained
 from tests.helpers.real import reports
+from tests.helpers.sentinels import until
 from tests.helpers.stack import build_index, running_stack, running_triton, variant
 
 CALLERS = 3
+ESTABLISHED = "01"
 STAT = ("worker", "--queue", "stat", "--name")
 
 
@@ -55,8 +61,6 @@ class Callers:
 
 @pytest.fixture
 def tritons(tmp_path):
-    from cardex.domain.settings import Settings
-
     repository = Settings().model_repository
     with (
         running_triton(tmp_path / "one", repository) as (one, first),
@@ -70,7 +74,7 @@ def test_no_caller_is_refused_while_all_is_replaced(tritons, tmp_path, monkeypat
     monkeypatch.setenv("CARDEX_GRACE_S", "30")
     with running_stack(tmp_path / "stack", triton_url=url, routine_workers=1) as (stack, settings):
         build_index(settings, reports(300))
-        ports = free_ports(2)
+        ports, triton_ports = free_ports(2), [int(port) for port in re.findall(r":(\d+)", url)]
         gateways = [_gateway(stack, tmp_path, number, port) for number, port in enumerate(ports)]
         workers = [_worker(stack, tmp_path, number) for number in range(2)]
         assert drained(stack.processes["worker-stat"]) == 0
@@ -83,22 +87,29 @@ def test_no_caller_is_refused_while_all_is_replaced(tritons, tmp_path, monkeypat
                     drained(gateways[number])
                     callers.go_on()
                     gateways[number] = _gateway(stack, tmp_path, number, port)
+                    until(partial(is_used, port))
                 for number in range(2):
                     assert drained(workers[number]) == 0
                     callers.go_on()
-                    workers[number] = another(
-                        stack, tmp_path, f"stat-{number}", *STAT, f"s{number}"
-                    )
-                for part in parts:
+                    workers[number] = _worker(stack, tmp_path, number)
+                for part, port in zip(parts, triton_ports, strict=True):
                     part.stop()
                     callers.go_on()
                     part.start()
                     part.wait_ready()
+                    until(partial(is_used, port))
                 callers.go_on()
             assert callers.errors == []
         finally:
             for part in (*gateways, *workers):
                 part.stop()
+
+
+def is_used(port: int) -> bool:
+    """Whether somebody is connected to a port: gRPC tries again a replica that is back."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    connections = [(fields[1].rpartition(":")[2], fields[3]) for fields in map(str.split, lines)]
+    return (f"{port:04X}", ESTABLISHED) in connections
 
 
 def _gateway(stack, folder, number, port):

@@ -1,14 +1,21 @@
 """Workers come and go while 2,000 jobs run: each job is begun once, and ends."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import job_pb2
 from cardex.domain.settings import Settings
+from cardex.local_stack.stack import Stack
 from loadtest.ecgs import Ecgs
 from tests.helpers.fleet import another, drained
 from tests.helpers.real import demo_data, reports
+from tests.helpers.sentinels import until
 from tests.helpers.stack import build_index, running_stack
 
 JOBS = 2_000
@@ -31,23 +38,35 @@ def submitted(settings: Settings) -> list[str]:
         return [response.job.job_id for response in client.submit(requests)]
 
 
-def left(settings: Settings) -> int:
+def running_jobs(settings: Settings) -> int:
     with Client.from_settings(settings) as client:
         queues = client.info().queues
-    return sum(q.depth + q.running for q in queues if q.priority == job_pb2.PRIORITY_ROUTINE)
+    return sum(q.running for q in queues if q.priority == job_pb2.PRIORITY_ROUTINE)
+
+
+@contextmanager
+def stopped(stack: Stack, name: str) -> Iterator[None]:
+    os.killpg(stack.pids[name], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(stack.pids[name], signal.SIGCONT)
 
 
 def test_workers_that_are_taken_away_let_no_job_fall(running, tmp_path):
+    """Each worker is asked to stop while Triton lets it wait with jobs in its hands."""
     stack, settings = running
-    ids = submitted(settings)
-    assert len(set(ids)) == JOBS
-    for number in range(ROUNDS):
-        more = another(
-            stack, tmp_path, f"more-{number}", "worker", "--queue", "routine",
-            "--name", f"more-{number}",
-        )  # fmt: skip
-        assert left(settings), "all was done before the worker could be taken away"
-        assert drained(more) == 0
+    with stopped(stack, "worker-routine-1"):
+        ids = submitted(settings)
+        assert len(set(ids)) == JOBS
+        for number in range(ROUNDS):
+            name = f"more-{number}"
+            more = another(stack, tmp_path, name, "worker", "--queue", "routine", "--name", name)
+            with stopped(stack, "triton"):
+                until(lambda: running_jobs(settings) > 0)
+                more.ask_to_stop()
+            assert drained(more) == 0
+            assert running_jobs(settings) == 0
     with Client.from_settings(settings) as client:
         jobs = list(client.finished(ids, 300))
     assert {job.job_id for job in jobs} == set(ids)

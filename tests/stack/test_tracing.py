@@ -5,6 +5,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.domain.errors import JobNotFound
 from cardex.telemetry import tracing
 from loadtest.otlp import Receiver
 from tests.helpers.real import dicom, reports
@@ -13,9 +14,7 @@ from tests.helpers.stack import build_index, dicom_ecg, running_stack, variant
 STAGES = {"queue", "read", "clean", "encode", "inference", "search", "finish"}
 KEYS = {
     "cardex.job_id", "cardex.queue", "cardex.attempt", "cardex.batch_size", "cardex.reason",
-    "peer.service",
-    "rpc.system", "rpc.service", "rpc.method", "rpc.grpc.status_code",
-    "rpc.user_agent", "net.peer.ip", "net.peer.port", "net.peer.name",
+    "peer.service", "rpc.system", "rpc.service", "rpc.method", "rpc.grpc.status_code",
 }  # fmt: skip
 WAIT_S = 60.0
 
@@ -80,9 +79,22 @@ def test_a_refused_file_fails_its_trace_and_no_word_of_it_is_sent(traced, receiv
     ecg.file.content = b"PATIENT MILLER " * 10
     with Client.from_settings(traced[1]) as client, pytest.raises(Exception, match="format"):
         client.retrieve(ecg)
-    found = trace_of(receiver, id_of(span), {"answer job", "finish"})
+    call = "/cardex.v1.EcgRetrievalService/Retrieve"
+    found = trace_of(receiver, id_of(span), {"answer job", "finish", call})
     assert found["answer job"].failed
+    assert found[call].failed
     assert "MILLER" not in str(found)
+    assert {each.words for each in found.values()} == {""}
+
+
+def test_what_a_caller_says_of_itself_is_not_sent(traced, receiver, span):
+    with Client.from_settings(traced[1]) as client, pytest.raises(JobNotFound):
+        client.job("patient Miller")
+    found = trace_of(receiver, id_of(span), {"/cardex.v1.EcgRetrievalService/GetJob"})
+    (call,) = found.values()
+    assert call.failed
+    assert (call.words, set(call.attributes) - KEYS) == ("", set())
+    assert "Miller" not in str(found)
 
 
 def test_rest_hands_the_trace_on(traced, receiver, span):

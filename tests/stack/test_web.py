@@ -103,6 +103,6 @@ def test_the_metrics_tell_stages_queues_cache_and_batches(web):
         'cardex_queue_oldest_age_seconds{queue="routine"}',
         'cardex_answer_cache_total{outcome="hit"}',
         'cardex_batch_size_count{queue="stat"}',
-        'cardex_requests_total{method="/cardex.v1.EcgRetrievalService/Retrieve",outcome="OK"}',
+        'cardex_requests_total{code="OK",method="/cardex.v1.EcgRetrievalService/Retrieve",outcome="OK"}',
     ):
         assert name in text

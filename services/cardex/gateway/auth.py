@@ -35,6 +35,9 @@ SCOPES: dict[str, frozenset[Scope]] = {
 }
 """Scopes that open each method. Methods that are not listed (health, reflection) are open."""
 
+UNFORESEEN = ("INTERNAL", "UNKNOWN")
+"""How an exception is counted that is no error of the tree; gRPC tells its caller UNKNOWN."""
+
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _caller: ContextVar[Principal] = ContextVar("caller")
@@ -101,8 +104,11 @@ def _guarded(handler: Handler, method: str, authorize: Callable[[], None]) -> Ha
                         yield response
             except CardexError as error:
                 await _refuse(context, method, error)
+            except Exception:
+                REQUESTS.labels(method, *UNFORESEEN).inc()
+                raise
             else:
-                REQUESTS.labels(method, "OK").inc()
+                REQUESTS.labels(method, "OK", "OK").inc()
 
         make = (
             grpc.stream_stream_rpc_method_handler
@@ -119,8 +125,11 @@ def _guarded(handler: Handler, method: str, authorize: Callable[[], None]) -> Ha
                 response = await handler.unary_unary(request, context)
         except CardexError as error:
             await _refuse(context, method, error)
+        except Exception:
+            REQUESTS.labels(method, *UNFORESEEN).inc()
+            raise
         else:
-            REQUESTS.labels(method, "OK").inc()
+            REQUESTS.labels(method, "OK", "OK").inc()
             return response
 
     return grpc.unary_unary_rpc_method_handler(
@@ -129,6 +138,6 @@ def _guarded(handler: Handler, method: str, authorize: Callable[[], None]) -> Ha
 
 
 async def _refuse(context: Any, method: str, error: CardexError) -> None:  # noqa: ANN401
-    REQUESTS.labels(method, error.reason).inc()
+    REQUESTS.labels(method, error.reason, error.grpc_code).inc()
     status = status_of(error)
     await context.abort(status.code, status.details, status.trailing_metadata)

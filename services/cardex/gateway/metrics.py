@@ -4,7 +4,11 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
-REQUESTS = Counter("cardex_requests", "Calls by method and outcome", ["method", "outcome"])
+from cardex.domain.errors import Overloaded
+
+REQUESTS = Counter(
+    "cardex_requests", "Calls by method, reason and gRPC code", ["method", "outcome", "code"]
+)
 IN_FLIGHT = Gauge(
     "cardex_requests_in_flight", "Calls that run", ["method"], multiprocess_mode="livesum"
 )
@@ -22,5 +26,6 @@ FULL = ("STORE_FULL", "BACKLOG_FULL")
 def count_from_zero(methods: Iterable[str]) -> None:
     """Show outcomes before they happen: Prometheus sees no increase in a first value."""
     for method in methods:
-        for outcome in ("OK", *FULL):
-            REQUESTS.labels(method, outcome)
+        REQUESTS.labels(method, "OK", "OK")
+        for outcome in FULL:
+            REQUESTS.labels(method, outcome, Overloaded.grpc_code)

@@ -12,7 +12,7 @@ from cardex.gateway.keys import Principal
 from cardex.gateway.submissions import Accepted, Envelope, SubmissionService
 from cardex.stores.job_events import JobEvents
 from cardex.stores.job_queue import JobQueue, Submitted
-from cardex.telemetry.tracing import tracer
+from cardex.telemetry.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +46,12 @@ class AnswerWaiter:
         """
         taking = self._submissions.begin(request, caller)
         try:
-            with tracer.start_as_current_span("submit"):
+            with span("submit"):
                 accepted = await asyncio.shield(taking)
             if accepted.answer is not None:
                 return accepted.answer, ""
             assert accepted.submitted is not None
-            with tracer.start_as_current_span("wait"):
+            with span("wait"):
                 job = await self._final(accepted.submitted, timeout_s)
         except (TimeoutError, asyncio.CancelledError, CardexError) as error:
             if not request.request_id:

@@ -27,6 +27,8 @@ from cardex.domain.errors import (
 SHORT_S = 2.0
 """Time-out of requests about the server itself."""
 RETRY_AFTER_S = 2.0
+MAX_RECONNECT_MS = 5_000
+"""A replica that is back is used again within this time; gRPC waits for up to two minutes."""
 _TRITON_TYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.int32): "INT32"}
 T = TypeVar("T")
 
@@ -73,7 +75,8 @@ class TritonClient:
         """
         # A long-lived channel would otherwise stay with the first replica for ever.
         options = [("grpc.lb_policy_name", "round_robin"), ("grpc.max_receive_message_length", -1),
-                   ("grpc.max_send_message_length", -1)]  # fmt: skip
+                   ("grpc.max_send_message_length", -1),
+                   ("grpc.max_reconnect_backoff_ms", MAX_RECONNECT_MS)]  # fmt: skip
         self._client = triton.InferenceServerClient(url, channel_args=options)
         self._timeout_s = timeout_s
         self._slots = threading.BoundedSemaphore(in_flight)

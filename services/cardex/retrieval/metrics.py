@@ -26,7 +26,7 @@ MAKERS = (
 )  # fmt: skip
 """Carts are counted by their maker, so that a file cannot make a label of its own."""
 _BY_WORDS = {maker.casefold(): maker for maker in MAKERS}
-_MAKER = re.compile(rf"\b({'|'.join(map(re.escape, MAKERS))})\b", re.IGNORECASE)
+_MAKER = re.compile(rf"\b({'|'.join(map(re.escape, MAKERS))})\b", re.IGNORECASE | re.ASCII)
 
 
 def device_of(waveform: Waveform) -> str:

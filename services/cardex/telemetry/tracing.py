@@ -8,6 +8,7 @@ import itertools
 import os
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -16,8 +17,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from cardex import __version__
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-TIMEOUT, TIMEOUT_S = "OTEL_EXPORTER_OTLP_TIMEOUT", 2.0
-"""A process that ends waits so long for a receiver that is gone."""
 ARCHIVE_SHARE = 0.01
 """Of an archive's ECGs so many have a trace; each is a trace of its own, linked to the stream's."""
 
@@ -40,16 +39,22 @@ def start_tracing(process: str) -> None:
     """
     if not tracing_wanted():
         return
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from cardex.telemetry.export import provider_for
 
-    names = {"service.name": f"cardex-{process}", "service.version": __version__}
-    provider = TracerProvider(resource=Resource.create(names))
-    timeout = None if os.environ.get(TIMEOUT) else TIMEOUT_S  # None: what the variable says
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout)))
-    trace.set_tracer_provider(provider)
+    trace.set_tracer_provider(provider_for(process))
+
+
+@contextmanager
+def span(name: str) -> Iterator[None]:
+    """Make a span of a block; of an error it has that there was one."""
+    with tracer.start_as_current_span(
+        name, record_exception=False, set_status_on_exception=False
+    ) as made:
+        try:
+            yield
+        except Exception:
+            made.set_status(trace.StatusCode.ERROR)
+            raise
 
 
 def current_trace() -> str:

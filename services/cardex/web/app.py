@@ -144,9 +144,12 @@ def _traced() -> list[grpc.aio.ClientInterceptor]:
     """Return what makes a span of each call to the gateway, and tells the gateway of it."""
     if not tracing_wanted():
         return []
-    from opentelemetry.instrumentation.grpc import aio_client_interceptors
+    from opentelemetry.instrumentation.grpc import aio_client_interceptors, filters
 
-    return list(aio_client_interceptors())  # type: ignore[no-untyped-call]
+    unasked = filters.any_of(filters.health_check(), filters.method_name("GetServerInfo"))
+    return list(
+        aio_client_interceptors(filter_=filters.negate(unasked))  # type: ignore[no-untyped-call]
+    )
 
 
 async def _refuse_large(request: Request, call_next: Any) -> Response:  # noqa: ANN401

@@ -23,6 +23,8 @@ def waveform(device: str, source: str = "SCP-ECG") -> Waveform:
         ("NIHON KOHDEN ECG-1350", "Nihon Kohden"),
         ("Age of Mr Miller", "SCP-ECG"),
         ("Gerät 12 <script>", "SCP-ECG"),
+        ("PHİLİPS PageWriter", "SCP-ECG"),
+        ("Ph\u0131l\u0131ps", "SCP-ECG"),
         ("", "SCP-ECG"),
     ],
 )
