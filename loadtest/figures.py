@@ -101,6 +101,14 @@ KILLS = (
     row("jobs beyond one a recording", "%(jobs beyond one a recording).0f", "0"),
     row("throughput, restarts included", "%(records/s).0f records/s", ""),
 )
+PARTITIONS = (
+    row("runs in a row, each with every fault in an order of its own", "%(runs).0f", "20"),
+    row("acknowledged jobs", "%(jobs).0f", ""),
+    row("bedside ECGs that were answered meanwhile", "%(bedside ECGs answered meanwhile).0f", ""),
+    row("jobs that were lost", "%(lost).0f", "0"),
+    row("jobs that ended twice", "%(ended twice).0f", "0"),
+    row("times that the health service was wrong", "%(health was wrong).0f", "0"),
+)
 README = (
     row("whole way, submission to answer, ECGs of 5 s at 500 Hz",
         "%(whole way, records/s).0f records/s", "`make bench`"),
@@ -276,6 +284,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "soak": partial(block, "load-soak", "make load PROFILE=soak", MEASURED, ARCHIVE),
     "spike": partial(block, "load-spike", "make load PROFILE=spike", ("", "measured"), SPIKE),
     "kills": partial(block, "bench-kills", "make bench-kills", MEASURED, KILLS),
+    "partitions": partial(
+        block, "bench-partitions", "make bench-partitions", MEASURED, PARTITIONS
+    ),
     "peers": partial(
         block, "bench-peers", "make bench-peers",
         ("", "typed", "WFDB", "DICOM", "core-ms a typed record"), PEERS,

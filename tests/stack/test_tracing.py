@@ -11,7 +11,7 @@ from loadtest.otlp import Receiver
 from tests.helpers.real import dicom, reports
 from tests.helpers.stack import build_index, dicom_ecg, running_stack, variant
 
-STAGES = {"queue", "read", "clean", "encode", "inference", "search", "finish"}
+STAGES = {"queue", "read", "clean", "encode", "inference", "search", "answer", "finish"}
 KEYS = {
     "cardex.job_id", "cardex.queue", "cardex.attempt", "cardex.batch_size", "cardex.reason",
     "peer.service", "rpc.system", "rpc.service", "rpc.method", "rpc.grpc.status_code",

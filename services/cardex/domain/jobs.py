@@ -159,7 +159,8 @@ class EncodedAnswer:
 
     Attributes:
         message: the contract's `Answer` message, serialized.
-        stages: time of each stage that ran for it now; empty where the cache had it.
+        stages: time of each stage that ran for it now, that of writing it too; empty where the
+            cache had it.
     """
 
     message: bytes = field(repr=False)
