@@ -98,6 +98,7 @@ class Store:
     def take_away(self, *pods: str) -> None:
         """Remove pods without a farewell; what they keep stays."""
         for pod in pods:
+            podman("pod", "kill", pod, check=False)
             podman("pod", "rm", "--force", "--time", "0", pod, check=False)
 
     def remove(self) -> None:
