@@ -22,16 +22,17 @@ GIVEN_SECRETS = {
 SECRET_KEYS = {
     "cardex-stores": {"state-url", "cache-url", "milvus-uri", "milvus-token"},
 }
-OTHER_PORTS = {"triton": {8000, 8001, 8002}, "state": {6379}, "cache": {6379}, "milvus": {19530}}
-"""What the programs that are not ours open."""
+OTHER_PORTS = {
+    "triton": {8000, 8001, 8002}, "state": {6379}, "sentinel": {26379}, "cache": {6379},
+    "milvus": {19530},
+}  # fmt: skip
+"""By container, what the programs that are not ours open."""
 BINDS = {
     "gateway": ("CARDEX_GATEWAY_BIND", "CARDEX_METRICS_PORT"),
     "worker": ("CARDEX_METRICS_PORT",),
     "web": ("CARDEX_WEB_BIND",),
 }
 """By command, the settings that say what our programs open."""
-ALONE = {"state", "cache", "milvus"}
-"""Stores of which there is one, so that it is spread over nothing."""
 RETRIEVE_S = Settings.model_fields["retrieve_timeout_s"].default
 
 Rule = Callable[[Sequence[Object]], Iterator[str]]
@@ -200,14 +201,14 @@ def ports(objects: Sequence[Object]) -> Iterator[str]:
             if len(set(named)) < len(named):
                 yield f"{name_of(workload)} has several ports of one name"
             given = {port["containerPort"] for port in container.get("ports", ())}
-            opened = _opened(name_of(workload), container, _environment(container, maps))
+            opened = _opened(container, _environment(container, maps))
             if given != opened:
                 yield f"{name_of(workload)} names the ports {given} and opens {opened}"
 
 
-def _opened(name: str, container: Mapping[str, Any], values: Mapping[str, str]) -> set[int]:
-    if name in OTHER_PORTS:
-        return OTHER_PORTS[name]
+def _opened(container: Mapping[str, Any], values: Mapping[str, str]) -> set[int]:
+    if container["name"] in OTHER_PORTS:
+        return OTHER_PORTS[container["name"]]
     command = container["args"][0]
     return {int(values[setting].rpartition(":")[2]) for setting in BINDS[command]}
 
@@ -227,8 +228,36 @@ def budgets(objects: Sequence[Object]) -> Iterator[str]:
             for each in pod_of(workload).get("topologySpreadConstraints", ())
             if selects(each["labelSelector"], labels_of(workload))
         ]
-        if name_of(workload) not in ALONE and not spread:
+        if workload["spec"].get("replicas") != 1 and not spread:
             yield f"{name_of(workload)} is not spread over nodes"
+
+
+def nodes(objects: Sequence[Object]) -> Iterator[str]:
+    """Each pod of a StatefulSet has a name, also before it is ready, and a claim of its own."""
+    headless = {
+        name_of(each): each["spec"]
+        for each in of_kind(objects, "Service")
+        if each["spec"].get("clusterIP") == "None"
+    }
+    for workload in of_kind(objects, "StatefulSet"):
+        service = headless.get(workload["spec"]["serviceName"], {"selector": {"": ""}})
+        if not selects({"matchLabels": service["selector"]}, labels_of(workload)):
+            yield f"no headless Service names the pods of {name_of(workload)}"
+        elif not service.get("publishNotReadyAddresses"):
+            yield f"pods of {name_of(workload)} that are not ready have no name"
+        if not workload["spec"].get("volumeClaimTemplates"):
+            yield f"pods of {name_of(workload)} have no claim of their own"
+
+
+def mounts(objects: Sequence[Object]) -> Iterator[str]:
+    """Each container mounts volumes that its pod has, or its StatefulSet's claims."""
+    for workload in _workloads(objects):
+        pod, claims = pod_of(workload), workload["spec"].get("volumeClaimTemplates", ())
+        there = {each["name"] for each in pod.get("volumes", ())} | set(map(name_of, claims))
+        for container in [*pod["containers"], *pod.get("initContainers", ())]:
+            for mount in container.get("volumeMounts", ()):
+                if mount["name"] not in there:
+                    yield f"{name_of(workload)}/{container['name']} mounts no {mount['name']}"
 
 
 def graces(objects: Sequence[Object]) -> Iterator[str]:
@@ -302,8 +331,8 @@ def scaling(objects: Sequence[Object]) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    probes, limits, confined, images, policies, services, settings, ports, budgets, graces,
-    shared_memory, monitors, scaling,
+    probes, limits, confined, images, policies, services, settings, ports, budgets, nodes, mounts,
+    graces, shared_memory, monitors, scaling,
 )  # fmt: skip
 
 

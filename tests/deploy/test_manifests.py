@@ -40,6 +40,15 @@ def container(name):
     return lambda objects: pod_of(the(objects, "Deployment", name))["containers"][0]
 
 
+def stateful(name):
+    return lambda objects: the(objects, "StatefulSet", name)
+
+
+def node(place):
+    """Return the container of a place in the pods of the state store."""
+    return lambda objects: pod_of(the(objects, "StatefulSet", "state"))["containers"][place]
+
+
 def gone(key):
     return lambda where: where.pop(key)
 
@@ -146,6 +155,45 @@ BREAKS = {
         in_pod(gone("topologySpreadConstraints")),
         "not spread",
     ),
+    "nodes that are not spread": (
+        stateful("state"), in_pod(gone("topologySpreadConstraints")), "state is not spread"
+    ),
+    "a sentinel without a probe": (
+        node(1), gone("livenessProbe"), "state/sentinel has no livenessProbe"
+    ),
+    "a sentinel that may write its root": (
+        node(1), gone("securityContext"), "state/sentinel may write its root"
+    ),
+    "a port that a sentinel does not open": (
+        node(1), lambda c: c["ports"][0].update(containerPort=26380), "opens {26379}"
+    ),
+    "nodes that may not talk to each other": (
+        lambda o: the(o, "NetworkPolicy", "state"),
+        in_spec(lambda s: s["ingress"][0]["from"].pop()),
+        "state may send to state:26379, which takes nothing",
+    ),
+    "sentinels that a gateway may not ask": (
+        lambda o: the(o, "NetworkPolicy", "state"),
+        in_spec(lambda s: s["ingress"][0].update(ports=[{"port": 6379}])),
+        "gateway may send to state:26379, which takes nothing",
+    ),
+    "nodes without a name": (
+        lambda o: the(o, "Service", "state-nodes"), in_spec(gone("clusterIP")), "names the pods"
+    ),
+    "nodes of another's name": (
+        stateful("state"), in_spec(put(serviceName="gateway")), "names the pods"
+    ),
+    "nodes that lose their name": (
+        lambda o: the(o, "Service", "state-nodes"),
+        in_spec(gone("publishNotReadyAddresses")),
+        "have no name",
+    ),
+    "nodes that share what they keep": (
+        stateful("state"), in_spec(gone("volumeClaimTemplates")), "no claim of their own"
+    ),
+    "a mount of a volume that is not there": (
+        node(0), lambda c: c["volumeMounts"][0].update(name="conf"), "state/state mounts no conf"
+    ),
     "a field that Kubernetes does not know": (
         container("gateway"), put(resourcs={}), "Additional properties"
     ),
@@ -169,7 +217,17 @@ BREAKS = {
 
 
 def _containers(each):
-    return pod_of(each)["containers"] if each["kind"] == "Deployment" else []
+    return pod_of(each)["containers"] if each["kind"] in ("Deployment", "StatefulSet") else []
+
+
+def test_the_state_store_of_a_hospital_is_three_nodes_and_a_job_is_on_two(overlays):
+    hospital = overlays["hospital"]
+    maps = [each["data"] for each in hospital if name_of(each).startswith("cardex-settings")]
+    nodes = the(hospital, "StatefulSet", "state")["spec"]
+    assert [each["CARDEX_STATE_REPLICAS"] for each in maps] == ["1"]
+    assert (nodes["replicas"], nodes["podManagementPolicy"]) == (3, "Parallel")
+    alone = {(each["kind"], name_of(each)) for each in hospital}
+    assert not alone & {(kind, "state") for kind in ("Deployment", "Service")}
 
 
 @pytest.mark.parametrize("name", BREAKS)

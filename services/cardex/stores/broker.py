@@ -31,6 +31,7 @@ def celery_app(broker_url: str) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # a primary that nobody follows refuses even to wait
         broker_transport_options={
             "global_keyprefix": "cardex:celery:",
             "socket_timeout": 5.0,

@@ -1,0 +1,48 @@
+"""Celery's worker on a real broker that refuses what it asks."""
+
+import queue
+import time
+
+import pytest
+import redis
+from celery.contrib.testing.worker import start_worker
+
+from cardex.domain.jobs import Priority
+from cardex.stores.broker import TASK, celery_app, notifier
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def client(valkey):
+    client = redis.Redis.from_url(valkey)
+    yield client
+    client.config_set("min-replicas-to-write", 0)
+    client.close()
+
+
+def refusals(client) -> int:
+    found = client.info("errorstats").get("errorstat_NOREPLICAS", {"count": 0})
+    return int(found["count"])
+
+
+def wait_for_refusals(client, count: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while refusals(client) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_outlives_a_time_in_which_nobody_follows_the_primary(valkey, client):
+    app = celery_app(valkey)
+    taken: queue.Queue[str] = queue.Queue()
+    app.task(taken.put, name=TASK)
+    worker = start_worker(
+        app, pool="solo", perform_ping_check=False, queues=[each.value for each in Priority]
+    )
+    with worker:
+        client.config_set("min-replicas-to-write", 1)
+        wait_for_refusals(client, refusals(client) + 3)
+        client.config_set("min-replicas-to-write", 0)
+        notifier(app)(Priority.STAT)
+        assert taken.get(timeout=DEADLINE_S) == "stat"
