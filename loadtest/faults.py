@@ -29,6 +29,8 @@ PAUSE_S = 0.4
 SLOW_S, BETWEEN_S = 1.6, 0.3
 HELD_S = 30.0
 ARCHIVE = 400
+MANY = 16
+"""Jobs in the hands of workers that die: more than the alert allows in a quarter of an hour."""
 FLOOD = 96
 """Requests at a time: six batches of the model, so that most wait for five others."""
 
@@ -100,6 +102,11 @@ class Patient:
         """Kill processes (SIGKILL); those that were stopped too."""
         for name in names:
             os.killpg(self.stack.pids[name], signal.SIGKILL)
+
+    def wait_ready(self) -> None:
+        """Wait until the workers of archives are ready."""
+        for name in self.routine_workers:
+            self.stack.processes[name].wait_ready()
 
     @property
     def routine_workers(self) -> list[str]:
@@ -189,28 +196,32 @@ def _full(patient: Patient) -> Iterator[None]:
 
 @contextmanager
 def _workers_die(patient: Patient) -> Iterator[None]:
-    """Kill the workers of archives twice, with many jobs in their hands."""
+    """Kill the workers of archives with many jobs in their hands."""
     patient.submit(ARCHIVE)
-    for _ in range(2):
-        _lose_workers(patient, 10)
+    _lose_workers(patient, MANY)
+    patient.wait_ready()
     yield
 
 
 @contextmanager
 def _given_up(patient: Patient) -> Iterator[None]:
-    """Kill them once more than a job may be begun: a job that comes back comes first."""
+    """Kill them as soon as they hold anything, once more than a job may be begun."""
     patient.submit(ARCHIVE)
     for _ in range(patient.settings.max_attempts + 1):
         _lose_workers(patient, 1)
+    patient.wait_ready()
     yield
 
 
 def _lose_workers(patient: Patient, held: int) -> None:
-    """Kill the workers of archives with jobs in their hands; others come when these wait again."""
+    """Kill the workers of archives; others start when the jobs wait again."""
     _until(lambda: patient.running() >= held)
     patient.kill(*patient.routine_workers)
     _until(lambda: patient.running() == 0)
-    patient.stack.tend()
+    for name in patient.routine_workers:
+        part = patient.stack.processes[name]
+        part.stop()
+        part.start()
 
 
 def _until(condition: Callable[[], bool]) -> None:
