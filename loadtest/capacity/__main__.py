@@ -84,6 +84,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     add("--effort-records", type=int, default=options.effort.records, help="of the calibration")
     add("--effort-seconds", type=float, default=options.effort.seconds, help="of the calibration")
     add("--kept", action="store_true", help="only against runs that are kept; starts nothing")
+    add("--again", action="store_true", help="simulate the kept run anew; starts nothing")
     add("--name", default="capacity-check", help="of the file in loadtest/results")
 
 
@@ -185,6 +186,9 @@ def run_check(options: argparse.Namespace) -> None:
         for name, value in check.kept_check().items():
             table.add_row(name, f"{value:.3g}")
         Console(width=WIDTH).print(table)
+        return
+    if options.again:
+        check.run(None, options.name)
         return
     effort = replace(Effort(), records=options.effort_records, seconds=options.effort_seconds)
     check.run(

@@ -1,5 +1,6 @@
 """Cores that several computations share: the fluid limit of a fair scheduler."""
 
+import random
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -7,6 +8,9 @@ import simpy
 
 NICE_0, NICE_10 = 1024.0, 110.0
 """Weights of `nice` 0 and 10 in Linux (kernel/sched/core.c, sched_prio_to_weight)."""
+TICK_S = 1 / 250
+"""How long a busy core may stay with whom it serves when another is woken: until the scheduler's
+next tick (CONFIG_HZ=250, Debian's kernels). Linux protects a slice from those who wake (EEVDF)."""
 _DONE_S = 1e-12
 
 
@@ -26,17 +30,27 @@ class Cores:
     """Some cores, shared by weight among all that computes (generalised processor sharing).
 
     Rates change with every beginning and end of a computation, so each such moment is an event, and
-    costs O(n) for n computations. No quanta are simulated: a real scheduler hands cores out in
-    slices of some milliseconds, so that a wake-up on busy cores waits longer than here.
+    costs O(n) for n computations. What begins while all cores are busy waits for a moment within a
+    tick first, since a core is not handed over at once; nothing is lost by that, for they work on.
 
     Attributes:
         count: how many cores there are.
         used: core-seconds so far, by name.
     """
 
-    def __init__(self, env: simpy.Environment, count: float) -> None:
-        """Begin with idle cores."""
+    def __init__(
+        self, env: simpy.Environment, count: float, tick_s: float = 0.0, seed: int = 0
+    ) -> None:
+        """Begin with idle cores.
+
+        Args:
+            env: of the simulation.
+            count: of the cores.
+            tick_s: within which a busy core is handed over; 0 for at once.
+            seed: of the moment within it.
+        """
         self.count = count
+        self._tick_s, self._chance = tick_s, random.Random(seed)
         self.used: defaultdict[str, float] = defaultdict(float)
         self._env = env
         self._tasks: list[_Task] = []
@@ -60,10 +74,19 @@ class Cores:
         done = self._env.event()
         if core_s <= 0.0:
             return done.succeed()
-        self._advance()
-        self._tasks.append(_Task(name, core_s, weight, threads, done))
-        self._share()
+        task = _Task(name, core_s, weight, threads, done)
+        if self._tick_s and sum(each.threads for each in self._tasks) >= self.count:
+            wait = self._env.timeout(self._chance.uniform(0.0, self._tick_s))
+            assert wait.callbacks is not None
+            wait.callbacks.append(lambda _: self._begin(task))
+        else:
+            self._begin(task)
         return done
+
+    def _begin(self, task: _Task) -> None:
+        self._advance()
+        self._tasks.append(task)
+        self._share()
 
     def _advance(self) -> None:
         """Let the time since the last change pass."""

@@ -13,7 +13,7 @@ import simpy
 from cardex.domain.jobs import Priority
 from cardex.domain.settings import Settings
 from cardex.worker.consumer import SHARES
-from loadtest.capacity.cores import NICE_0, NICE_10, Cores
+from loadtest.capacity.cores import NICE_0, NICE_10, TICK_S, Cores
 from loadtest.capacity.costs import Costs, Gpu
 from loadtest.capacity.pods import pod, serving
 from loadtest.capacity.stations import Instances, Job, JobQueue, Station, Turns, Way
@@ -148,7 +148,7 @@ class Simulation:
         self.fleet, self.costs, self.traffic, self._gpu = fleet, costs, traffic, gpu
         self._settings = settings or Settings()
         self.env = simpy.Environment()
-        self._shared = Cores(self.env, fleet.machine) if fleet.machine else None
+        self._shared = self._some(fleet.machine) if fleet.machine else None
         self._pools: dict[str, list[Cores]] = defaultdict(list)
         self._taken: dict[Priority, list[int]] = {priority: [] for priority in Priority}
         self._ended: list[tuple[float, int]] = []
@@ -166,8 +166,11 @@ class Simulation:
         self._nodes = cycle(nodes) if nodes else None
         self._start_workers()
 
+    def _some(self, count: float) -> Cores:
+        return Cores(self.env, count, TICK_S, self.traffic.seed)
+
     def _cores_of(self, name: str, count: float) -> Cores:
-        cores = self._shared or Cores(self.env, count)
+        cores = self._shared or self._some(count)
         self._pools[name].append(cores)
         return cores
 

@@ -107,8 +107,12 @@ def test_no_caller_is_refused_while_all_is_replaced(tritons, tmp_path, monkeypat
 
 def is_used(port: int) -> bool:
     """Whether somebody is connected to a port: gRPC tries again a replica that is back."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    connections = [(fields[1].rpartition(":")[2], fields[3]) for fields in map(str.split, lines)]
+    lines = [
+        line.split()
+        for name in ("tcp", "tcp6")  # gRPC's sockets are of both families
+        for line in Path("/proc/net", name).read_text().splitlines()[1:]
+    ]
+    connections = [(local.rpartition(":")[2], state) for _, local, _, state, *_ in lines]
     return (f"{port:04X}", ESTABLISHED) in connections
 
 
