@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Self
 
@@ -133,20 +132,14 @@ def _bedside_waits(patient: Patient) -> Iterator[None]:
 @contextmanager
 def _slow(patient: Patient) -> Iterator[None]:
     """Let the worker go on for a moment now and then, so that answers come late."""
-    ended = threading.Event()
 
-    def pulses() -> None:
+    def pulses(ended: threading.Event) -> None:
         while not ended.wait(BETWEEN_S):
             with patient.stopped("worker-stat"):
                 time.sleep(SLOW_S)
 
-    thread = threading.Thread(target=pulses)
-    thread.start()
-    try:
+    with _meanwhile(pulses):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextmanager
@@ -174,22 +167,18 @@ def _full(patient: Patient) -> Iterator[None]:
     before = str(store.config_get("maxmemory")["maxmemory"])
     used = store.info("memory")["used_memory"]
     store.config_set("maxmemory", int(used * 1.1))  # over the watermark, and room for STAT
-    ended = threading.Event()
 
-    def ask() -> None:
+    def ask(ended: threading.Event) -> None:
         with grpc.insecure_channel(patient.settings.gateway_target) as channel:
             gateway = ecg_retrieval_pb2_grpc.EcgRetrievalServiceStub(channel)
             while not ended.wait(PAUSE_S):
                 with suppress(grpc.RpcError):
                     gateway.SubmitEcg(pb.SubmitEcgRequest(ecg=patient.ecg()), timeout=4.0)
 
-    thread = threading.Thread(target=ask)
-    thread.start()
     try:
-        yield
+        with _meanwhile(ask):
+            yield
     finally:
-        ended.set()
-        thread.join()
         store.config_set("maxmemory", before)
         store.close()
 
@@ -238,22 +227,31 @@ def _triton_full(patient: Patient) -> Iterator[None]:
     assert isinstance(encoder, TritonEncoder)
     (model, *_) = encoder.models()
     images = np.zeros((1, *model.image_spec.shape), np.uint8)
-    ended = threading.Event()
 
-    def ask() -> None:
+    def ask(ended: threading.Event) -> None:
         while not ended.is_set():
             try:
                 encoder.embed_images(model, images, Priority.ROUTINE)
             except CardexError:
-                ended.wait(0.05)
+                ended.wait(PAUSE_S)
 
-    with ThreadPoolExecutor(FLOOD) as callers:
-        for _ in range(FLOOD):
-            callers.submit(ask)
-        try:
-            yield
-        finally:
-            ended.set()
+    with _meanwhile(ask, FLOOD):
+        yield
+
+
+@contextmanager
+def _meanwhile(act: Callable[[threading.Event], None], threads: int = 1) -> Iterator[None]:
+    """Have threads act while a block runs, until the event that they are given."""
+    ended = threading.Event()
+    acting = [threading.Thread(target=act, args=[ended]) for _ in range(threads)]
+    for thread in acting:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in acting:
+            thread.join()
 
 
 PROVOKED: dict[str, Callable[[Patient], AbstractContextManager[None]]] = {
