@@ -248,7 +248,7 @@ def test_bedside_ecgs_do_not_wait_behind_an_archive():
     beside = simulate(fleet, PLAIN, Traffic(5.0, SATURATED, 60.0))
     assert beside.routine_per_s > 100.0
     # A thousand records wait all the time, which take some seconds.
-    assert beside.stat_ms(99) < 3 * alone.stat_ms(99) < 1e3
+    assert beside.stat_ms(99) < 4 * alone.stat_ms(99) < 1e3
 
 
 def test_a_claim_takes_a_share_and_rings_for_the_next_worker():
