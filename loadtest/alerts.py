@@ -4,10 +4,10 @@ An hour of normal traffic comes first, in which none may fire. Time in the rules
 `SCALE`, and multiplied again in what is kept: deploy/alerts/recorded.yaml.
 """
 
+import argparse
 import itertools
 import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -61,7 +61,7 @@ def recorded(prometheus: Prometheus, since: float, expectations: dict[str, Any])
     rules = yaml.safe_load(RULES.read_text())
     until, step = time.time(), READ_S / SCALE
     series = [
-        {"series": _name(each["metric"]), "values": _values(each["values"], since, step)}
+        {"series": _name(each["metric"]), "values": _values(each["values"], (since, until), step)}
         for metric in metrics_of(rules)
         for each in prometheus.over(metric, since, until)
     ]
@@ -74,10 +74,14 @@ def _name(labels: dict[str, str]) -> str:
     return f"{labels['__name__']}{{{written}}}"
 
 
-def _values(values: Sequence[tuple[float, str]], since: float, step: float) -> str:
-    """Return readings in promtool's notation, `_` for those that are missing."""
-    by_place = {round((at - since) / step): value for at, value in values}
-    places = [by_place.get(place, "_") for place in range(max(by_place) + 1)]
+def _values(values: Sequence[tuple[float, str]], times: Sequence[float], step: float) -> str:
+    """Return readings in promtool's notation: `stale` where a series ends, `_` where it is not."""
+    since, until = times
+    read = {round((at - since) / step): value for at, value in values}
+    places = []
+    for place in range(round((until - since) / step)):
+        ended = place - 1 in read
+        places.append(read.get(place, "stale" if ended else "_"))
     return " ".join(_run(value, len(list(same))) for value, same in itertools.groupby(places))
 
 
@@ -96,8 +100,8 @@ def _is_firing(alert: str) -> str:
     return f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
 
 
-def run() -> list[dict[str, Any]]:
-    """Provoke every alert; returns the tests for promtool.
+def run(only: Sequence[str]) -> list[dict[str, Any]]:
+    """Provoke alerts, or all where none is named; returns the tests for promtool.
 
     Raises:
         SystemExit: if one does not fire, or fires without a reason.
@@ -106,15 +110,16 @@ def run() -> list[dict[str, Any]]:
     with patient() as (own, prometheus):
         with Traffic(own):
             time.sleep(CALM_S)  # until rates have something to look at
-            tests.append(_quiet(own, prometheus))
-        for alert in PROVOKED:
+            if not only:
+                tests.append(_quiet(prometheus))
+        for alert in only or PROVOKED:
             with Traffic(own):
+                _calm(prometheus, alert)  # of what was done before
                 tests.append(_fires(own, prometheus, alert))
-                _calm(prometheus, alert)
     return tests
 
 
-def _quiet(own: Patient, prometheus: Prometheus) -> dict[str, Any]:
+def _quiet(prometheus: Prometheus) -> dict[str, Any]:
     since = time.time()
     while (now := time.time() - since) < HOUR_S / SCALE:
         if found := prometheus.firing():
@@ -147,22 +152,26 @@ def _fires(own: Patient, prometheus: Prometheus, alert: str) -> dict[str, Any]:
 
 
 def _calm(prometheus: Prometheus, alert: str) -> None:
-    """Wait until an alert is over, so that it is not taken for the next one's."""
+    """Wait until an alert has no reason, so that it fires by its own fault alone."""
     deadline = time.monotonic() + FIRES_S
-    while alert in prometheus.firing():
+    while alert in prometheus.active():
         if time.monotonic() > deadline:
             raise SystemExit(f"{alert} fires on, though its reason is gone")
         time.sleep(READ_S / SCALE)
 
 
 def main() -> None:
-    """Provoke all alerts, and keep what Prometheus read."""
-    tests = run()
+    """Provoke alerts, and keep what Prometheus read; what was kept of others stays."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="*", help="alerts; all where left out")
+    only = parser.parse_args().only
+    before = yaml.safe_load(RECORDED.read_text())["tests"] if only else []
+    made = {test["name"]: test for test in run(only)}
+    tests = list(({test["name"]: test for test in before} | made).values())
     kept = {"rule_files": ["rules.yaml"], "evaluation_interval": f"{READ_S:g}s", "tests": tests}
     head = "# Written by `make alerts`: what Prometheus read while faults were done to a stack.\n"
     RECORDED.write_text(head + yaml.safe_dump(kept, sort_keys=False, width=10_000))
     print(f"kept: {RECORDED}")
-    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,11 @@ acknowledged jobs that did not end or ended twice, and states of health that wer
 import argparse
 import itertools
 import random
+import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -274,12 +275,17 @@ def main() -> None:
     options = parser.parse_args()
     if reason := missing():
         raise SystemExit(reason)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # hosts have to be removed
     data = fetch(load_settings().data_dir / "data", print)
     found = []
     with hosts(options.seed, data) as own:
         for seed in range(options.seed, options.seed + options.runs):
             found.append(run(own, data, seed))
-            print(f"seed {seed}: {found[-1]}", flush=True)
+            _keep(found)
+
+
+def _keep(found: Sequence[Mapping[str, float]]) -> None:
+    """Keep the sums of the runs so far."""
     figures = {name: float(np.sum([each[name] for each in found])) for name in found[0]}
     publish("bench-partitions", {"runs": float(len(found))} | figures, AIMS)
 

@@ -107,8 +107,15 @@ class Prometheus:
 
     def firing(self) -> set[str]:
         """Return the names of the alerts that fire."""
-        alerts = self._asked("alerts")["alerts"]
-        return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
+        return {each["labels"]["alertname"] for each in self._alerts() if each["state"] == "firing"}
+
+    def active(self) -> set[str]:
+        """Return the names of the alerts that fire, or will if their reason lasts."""
+        return {each["labels"]["alertname"] for each in self._alerts()}
+
+    def _alerts(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._asked("alerts")["alerts"]
+        return found
 
     def wait_until(self, alert: str, seconds: float) -> bool:
         """Wait until an alert fires; returns whether it does within `seconds`."""
