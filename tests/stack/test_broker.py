@@ -6,6 +6,7 @@ import time
 import pytest
 import redis
 from celery.contrib.testing.worker import start_worker
+from celery.signals import setup_logging
 
 from cardex.domain.jobs import Priority
 from cardex.stores.broker import TASK, celery_app, notifier
@@ -21,6 +22,18 @@ def client(valkey):
     client.close()
 
 
+@pytest.fixture
+def own_logging():
+    """Keep Celery from setting the logging of this process, which other tests look at."""
+
+    def nothing(**_: object) -> None:
+        return
+
+    setup_logging.connect(nothing)
+    yield
+    setup_logging.disconnect(nothing)
+
+
 def refusals(client) -> int:
     found = client.info("errorstats").get("errorstat_NOREPLICAS", {"count": 0})
     return int(found["count"])
@@ -33,7 +46,7 @@ def wait_for_refusals(client, count: int) -> None:
         time.sleep(0.05)
 
 
-def test_a_worker_outlives_a_time_in_which_nobody_follows_the_primary(valkey, client):
+def test_a_worker_outlives_a_time_in_which_nobody_follows_the_primary(valkey, client, own_logging):
     app = celery_app(valkey)
     taken: queue.Queue[str] = queue.Queue()
     app.task(taken.put, name=TASK)
