@@ -72,19 +72,24 @@ while found.recv(100) != b"end":
     count += 1
 print(count, flush=True)
 """
+    seconds_of_an_echo(network)  # what asks where a host is may be lost too
     host = network.hosts["one"]
     argv = host.within([sys.executable, "-c", listener, host.address])
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"listens\n"
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
-            network.harmed("one", loss=0.3),
-        ):
-            for number in range(400):  # the last of them may be lost too
-                sender.sendto(b"x" if number < 100 else b"end", (host.address, 7001))
-                time.sleep(0.005)
+        try:
+            with (
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+                network.harmed("one", loss=0.3),
+            ):
+                for number in range(400):  # the last of them may be lost too
+                    sender.sendto(b"x" if number < 100 else b"end", (host.address, 7001))
+                    time.sleep(0.005)
+            process.wait(30)
             assert 50 <= int(process.stdout.readline()) <= 90
+        finally:
+            process.kill()
 
 
 def test_nothing_is_left_of_a_network():

@@ -1,20 +1,16 @@
-"""Every process is replaced, one after the other, while callers ask: none of them is refused."""
+"""Gateways and workers are replaced, one after the other, while callers ask: none is refused."""
 
-import re
 import threading
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from cardex.api.client import Client
 from cardex.domain.errors import CardexError
-from cardex.domain.settings import Settings
 from cardex.local_stack.ports import HOST, free_ports
 from tests.helpers.fleet import another, drained
 from tests.helpers.real import reports
 from tests.helpers.sentinels import until
-from tests.helpers.stack import build_index, running_stack, running_triton, variant
+from tests.helpers.stack import build_index, running_stack, variant
 
 CALLERS = 3
 ESTABLISHED = "01"
@@ -59,22 +55,11 @@ class Callers:
             self._stopping.wait(0.02)
 
 
-@pytest.fixture
-def tritons(tmp_path):
-    repository = Settings().model_repository
-    with (
-        running_triton(tmp_path / "one", repository) as (one, first),
-        running_triton(tmp_path / "other", repository) as (other, second),
-    ):
-        yield [one, other], f"ipv4:{first},{second}"
-
-
-def test_no_caller_is_refused_while_all_is_replaced(tritons, tmp_path, monkeypatch):
-    parts, url = tritons
+def test_no_caller_is_refused_while_gateways_and_workers_are_replaced(tmp_path, monkeypatch):
     monkeypatch.setenv("CARDEX_GRACE_S", "30")
-    with running_stack(tmp_path / "stack", triton_url=url, routine_workers=1) as (stack, settings):
+    with running_stack(tmp_path / "stack", routine_workers=1) as (stack, settings):
         build_index(settings, reports(300))
-        ports, triton_ports = free_ports(2), [int(port) for port in re.findall(r":(\d+)", url)]
+        ports = free_ports(2)
         gateways = [_gateway(stack, tmp_path, number, port) for number, port in enumerate(ports)]
         workers = [_worker(stack, tmp_path, number) for number in range(2)]
         assert drained(stack.processes["worker-stat"]) == 0
@@ -92,12 +77,6 @@ def test_no_caller_is_refused_while_all_is_replaced(tritons, tmp_path, monkeypat
                     assert drained(workers[number]) == 0
                     callers.go_on()
                     workers[number] = _worker(stack, tmp_path, number)
-                for part, port in zip(parts, triton_ports, strict=True):
-                    part.stop()
-                    callers.go_on()
-                    part.start()
-                    part.wait_ready()
-                    until(partial(is_used, port))
                 callers.go_on()
             assert callers.errors == []
         finally:
