@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Self
 
 TUN = Path("/dev/net/tun")
-NET = "198.18.7"
-"""Of the range for benchmarks (RFC 2544), which no real host has."""
+NET = f"198.18.{os.getpid() % 256}"
+"""Of the range for benchmarks (RFC 2544), which no real host has; another one for each process."""
 OUTSIDE = "outside"
 """This machine's own namespace, as a host."""
 _TUNSETIFF = 0x400454CA
