@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 
 from cardex.domain.settings import Settings
-from cardex.local_stack.dataset import fetch
 from loadtest.ecgs import Ecgs
 from loadtest.faults import PROVOKED, Patient, Traffic
 from loadtest.house import house
@@ -51,9 +50,8 @@ def patient() -> Iterator[tuple[Patient, Prometheus]]:
             cache_url=own.endpoints.cache, milvus_uri=own.endpoints.milvus,
             triton_url=own.endpoints.triton, max_attempts=int(QUICK["CARDEX_MAX_ATTEMPTS"]),
         )  # fmt: skip
-        ecgs = Ecgs(fetch(own.settings.data_dir / "data", lambda _: None), seed=7)
         with Prometheus(own.endpoints, Path(folder)) as prometheus:
-            yield Patient(own.stack, settings, ecgs), prometheus
+            yield Patient(own.stack, settings, Ecgs(own.data, seed=7)), prometheus
 
 
 def recorded(prometheus: Prometheus, since: float, expectations: dict[str, Any]) -> dict[str, Any]:

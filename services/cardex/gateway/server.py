@@ -28,9 +28,10 @@ from cardex.gateway.waiting import AnswerWaiter
 from cardex.gateway.watches import JobWatches
 from cardex.retrieval.dependencies import Dependencies, assemble
 from cardex.stores.job_events import JobEvents
+from cardex.telemetry.calls import server_interceptors
 from cardex.telemetry.metrics import serve_metrics
 from cardex.telemetry.probes import mark_alive, mark_ready, mark_starting, mark_stopping
-from cardex.telemetry.tracing import start_tracing, tracing_wanted
+from cardex.telemetry.tracing import start_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def _server(
     submissions = SubmissionService(settings, dependencies, monitor)
     waiter = AnswerWaiter(submissions, dependencies.jobs, events, monitor)
     watches = JobWatches(dependencies.jobs, events)
-    interceptors = [*_traced(), AuthInterceptor(keys)]
+    interceptors = [*server_interceptors(), AuthInterceptor(keys)]
     server = grpc.aio.server(interceptors=interceptors, options=options)
     ecgs = EcgRetrievalService(settings, dependencies, submissions, waiter, watches, slow)
     server.add_generic_rpc_handlers((ecgs.handlers(),))
@@ -124,16 +125,6 @@ def _server(
     reflection.enable_server_reflection(names, server)
     _listen(server, settings)
     return server
-
-
-def _traced() -> list[grpc.aio.ServerInterceptor]:
-    """Return what makes a span of each call, below its caller's; nothing where none is kept."""
-    if not tracing_wanted():
-        return []
-    from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
-
-    unasked = filters.any_of(filters.health_check(), filters.method_name("GetServerInfo"))
-    return [aio_server_interceptor(filter_=filters.negate(unasked))]  # type: ignore[no-untyped-call]
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> None:

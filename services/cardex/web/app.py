@@ -29,6 +29,7 @@ from cardex.domain.jobs import (
     MIN_RERANK,
 )
 from cardex.domain.settings import Settings
+from cardex.telemetry.calls import client_interceptors
 from cardex.telemetry.tracing import tracing_wanted
 from cardex.web.errors import (
     refusals,
@@ -130,25 +131,13 @@ def _add_routes(app: FastAPI) -> None:
 def _channel(settings: Settings) -> grpc.aio.Channel:
     credentials = channel_credentials(settings)
     options = channel_options(settings)
-    interceptors = _traced()
+    interceptors = client_interceptors()
     if credentials is None:
         return grpc.aio.insecure_channel(
             settings.gateway_target, options, interceptors=interceptors
         )
     return grpc.aio.secure_channel(
         settings.gateway_target, credentials, options, interceptors=interceptors
-    )
-
-
-def _traced() -> list[grpc.aio.ClientInterceptor]:
-    """Return what makes a span of each call to the gateway, and tells the gateway of it."""
-    if not tracing_wanted():
-        return []
-    from opentelemetry.instrumentation.grpc import aio_client_interceptors, filters
-
-    unasked = filters.any_of(filters.health_check(), filters.method_name("GetServerInfo"))
-    return list(
-        aio_client_interceptors(filter_=filters.negate(unasked))  # type: ignore[no-untyped-call]
     )
 
 
