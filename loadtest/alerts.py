@@ -19,7 +19,7 @@ import yaml
 
 from cardex.domain.settings import Settings
 from loadtest.ecgs import Ecgs
-from loadtest.faults import PROVOKED, Patient, Traffic
+from loadtest.faults import PROVOKED, Patient, traffic
 from loadtest.house import house
 from loadtest.prometheus import READ_S, RULES, SCALE, Prometheus
 
@@ -106,12 +106,12 @@ def run(only: Sequence[str]) -> list[dict[str, Any]]:
     """
     tests = []
     with patient() as (own, prometheus):
-        with Traffic(own):
+        with traffic(own):
             time.sleep(CALM_S)  # until rates have something to look at
             if not only:
                 tests.append(_quiet(prometheus))
         for alert in only or PROVOKED:
-            with Traffic(own):
+            with traffic(own):
                 _calm(prometheus, alert)  # of what was done before
                 tests.append(_fires(own, prometheus, alert))
     return tests

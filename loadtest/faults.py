@@ -8,7 +8,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from typing import Self
 
 import grpc
 import numpy as np
@@ -36,37 +35,6 @@ MANY = 16
 """Jobs in the hands of workers that die: more than the alert allows in a quarter of an hour."""
 FLOOD = 240
 """Requests at a time, of which three instances compute 48; the queue takes 256."""
-
-
-class Traffic:
-    """Callers who ask for one ECG after the other, whatever the answers are; a context manager."""
-
-    def __init__(self, patient: "Patient") -> None:
-        """Ask the gateway of a stack."""
-        self._patient = patient
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End, when the calls that run have ended."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        with Client.from_settings(self._patient.settings) as client:
-            while not self._stopping.wait(PAUSE_S):
-                try:
-                    client.retrieve(self._patient.ecg(), timeout_s=4.0)
-                    _submit(client, [self._patient.ecg()])
-                except (CardexError, grpc.RpcError):
-                    continue
 
 
 class Patient:
@@ -136,6 +104,34 @@ def _submit(client: Client, ecgs: Sequence[ecg_pb2.Ecg]) -> None:
 
 
 @contextmanager
+def meanwhile(act: Callable[[threading.Event], None], threads: int = 1) -> Iterator[None]:
+    """Have threads act while a block runs, until the event that they are given."""
+    ended = threading.Event()
+    acting = [threading.Thread(target=act, args=[ended]) for _ in range(threads)]
+    for thread in acting:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in acting:
+            thread.join()
+
+
+def traffic(patient: Patient) -> AbstractContextManager[None]:
+    """Have callers ask for one ECG after the other while a block runs, whatever the answers are."""
+
+    def ask(ended: threading.Event) -> None:
+        with Client.from_settings(patient.settings) as client:
+            while not ended.wait(PAUSE_S):
+                with suppress(CardexError, grpc.RpcError):
+                    client.retrieve(patient.ecg(), timeout_s=4.0)
+                    _submit(client, [patient.ecg()])
+
+    return meanwhile(ask, CALLERS)
+
+
+@contextmanager
 def _bedside_waits(patient: Patient) -> Iterator[None]:
     with patient.stopped("worker-stat"):
         yield
@@ -150,7 +146,7 @@ def _slow(patient: Patient) -> Iterator[None]:
             with patient.stopped("worker-stat"):
                 time.sleep(SLOW_S)
 
-    with _meanwhile(pulses):
+    with meanwhile(pulses):
         yield
 
 
@@ -188,7 +184,7 @@ def _full(patient: Patient) -> Iterator[None]:
                     gateway.SubmitEcg(pb.SubmitEcgRequest(ecg=patient.ecg()), timeout=4.0)
 
     try:
-        with _meanwhile(ask):
+        with meanwhile(ask):
             yield
     finally:
         store.config_set("maxmemory", before)
@@ -250,23 +246,8 @@ def _triton_full(patient: Patient) -> Iterator[None]:
             except CardexError:
                 ended.wait(PAUSE_S)
 
-    with _meanwhile(ask, FLOOD):
+    with meanwhile(ask, FLOOD):
         yield
-
-
-@contextmanager
-def _meanwhile(act: Callable[[threading.Event], None], threads: int = 1) -> Iterator[None]:
-    """Have threads act while a block runs, until the event that they are given."""
-    ended = threading.Event()
-    acting = [threading.Thread(target=act, args=[ended]) for _ in range(threads)]
-    for thread in acting:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        for thread in acting:
-            thread.join()
 
 
 PROVOKED: dict[str, Callable[[Patient], AbstractContextManager[None]]] = {

@@ -1,12 +1,14 @@
 """Gateways and workers are replaced, one after the other, while callers ask: none is refused."""
 
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
 from cardex.api.client import Client
 from cardex.domain.errors import CardexError
 from cardex.local_stack.ports import HOST, free_ports
+from loadtest.faults import meanwhile
 from tests.helpers.fleet import another, drained
 from tests.helpers.real import reports
 from tests.helpers.sentinels import until
@@ -23,23 +25,11 @@ class Callers:
     def __init__(self, settings) -> None:
         self._settings = settings
         self._lock, self._next = threading.Lock(), 0
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
         self.answers, self.errors = 0, list[str]()
 
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
+    def ask(self, ended: threading.Event) -> None:
         with Client.from_settings(self._settings) as client:
-            while not self._stopping.wait(0.05):
+            while not ended.wait(0.05):
                 with self._lock:
                     number, self._next = self._next, self._next + 1
                 try:
@@ -52,7 +42,7 @@ class Callers:
         """Wait until some more are answered."""
         wanted = self.answers + 5 * CALLERS
         while self.answers < wanted and not self.errors:
-            self._stopping.wait(0.02)
+            time.sleep(0.02)
 
 
 def test_no_caller_is_refused_while_gateways_and_workers_are_replaced(tmp_path, monkeypatch):
@@ -66,7 +56,8 @@ def test_no_caller_is_refused_while_gateways_and_workers_are_replaced(tmp_path, 
         target = f"ipv4:{','.join(f'{HOST}:{port}' for port in ports)}"
         both = settings.model_copy(update={"gateway_target": target, "insecure": True})
         try:
-            with Callers(both) as callers:
+            callers = Callers(both)
+            with meanwhile(callers.ask, CALLERS):
                 callers.go_on()
                 for number, port in enumerate(ports):
                     drained(gateways[number])
