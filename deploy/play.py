@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +106,7 @@ class Player:
             SystemExit: with the end of its log, if that takes too long.
         """
         deadline = time.monotonic() + READY_S
-        while not self.is_ready(name):
-            if time.monotonic() > deadline:
-                log = podman("logs", "--tail", "20", container_of(name), check=False)
-                raise SystemExit(f"{name} is not ready after {READY_S:g} s:\n{log}")
-            time.sleep(POLL_S)
-        print(f"{name} is ready", flush=True)
+        wait_ready(container_of(name), lambda: self.is_ready(name), deadline)
 
     def is_ready(self, name: str) -> bool:
         """Return whether the readiness probe of a workload's container succeeds now."""
@@ -147,6 +142,20 @@ class Player:
         for secret in of_kind(self._objects, "Secret"):
             podman("secret", "rm", name_of(secret), check=False)
         podman("network", "rm", "--force", NETWORK, check=False)
+
+
+def wait_ready(container: str, is_ready: Callable[[], bool], deadline: float) -> None:
+    """Wait until a container is ready, but not past a moment of the monotonic clock.
+
+    Raises:
+        SystemExit: with the end of its log, if that takes too long.
+    """
+    while not is_ready():
+        if time.monotonic() > deadline:
+            log = podman("logs", "--tail", "20", container, check=False)
+            raise SystemExit(f"{container} is not ready after {READY_S:g} s:\n{log}")
+        time.sleep(POLL_S)
+    print(f"{container} is ready", flush=True)
 
 
 def container_of(name: str) -> str:

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cardex.local_stack.interrupts import uninterrupted
 from deploy.compose.passwords import FOLDER, make_passwords
-from deploy.play import PODMAN, POLL_S, READY_S, podman
+from deploy.play import PODMAN, READY_S, podman, wait_ready
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "compose.yaml"
@@ -102,12 +103,7 @@ class Project:
         """
         deadline = time.monotonic() + READY_S
         for container in self.containers():
-            while not is_healthy(container):
-                if time.monotonic() > deadline:
-                    log = podman("logs", "--tail", "20", container, check=False)
-                    raise SystemExit(f"{container} is not ready after {READY_S:g} s:\n{log}")
-                time.sleep(POLL_S)
-            print(f"{container} is ready", flush=True)
+            wait_ready(container, partial(is_healthy, container), deadline)
 
     def stop(self) -> None:
         """Stop and remove the containers and networks, those first that hold jobs."""
