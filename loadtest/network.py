@@ -10,6 +10,7 @@ import itertools
 import os
 import random
 import select
+import shutil
 import struct
 import subprocess
 import threading
@@ -39,6 +40,8 @@ def missing() -> str:
         return "network namespaces need root"
     if not TUN.exists():
         return f"there is no {TUN} here"
+    if shutil.which("ip") is None:
+        return "there is no `ip` here (iproute2)"
     return ""
 
 

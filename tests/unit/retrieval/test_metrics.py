@@ -51,6 +51,15 @@ def test_an_answer_is_counted_with_its_nearest_report_and_each_warning_once():
     assert value("cardex_nearest_similarity_count") == count + 1
 
 
+def test_similarities_as_the_shipped_models_give_them_are_told_apart():
+    def at_most(bound: str) -> float:
+        return value("cardex_nearest_similarity_bucket", le=bound)
+
+    before = at_most("0.03"), at_most("0.04")
+    count_answer(Answer((Hit(Report("r", "text"), 0.035, 1),), (), "m", "i", "g"))
+    assert (at_most("0.03"), at_most("0.04")) == (before[0], before[1] + 1)
+
+
 def test_a_refusal_is_counted_by_device_and_reason():
     before = value("cardex_refused_ecgs_total", device="GE", reason="FLAT")
     count_refusal("GE", InvalidEcg("flat", reason="FLAT", field="ecg"))
