@@ -22,55 +22,56 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from cardex.api.pb.v1 import case_pb2 as cardex_dot_v1_dot_case__pb2
 from cardex.api.pb.v1 import ecg_pb2 as cardex_dot_v1_dot_ecg__pb2
 from cardex.api.pb.v1 import job_pb2 as cardex_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61rdex/v1/ecg_retrieval.proto\x12\tcardex.v1\x1a\x13\x63\x61rdex/v1/ecg.proto\x1a\x13\x63\x61rdex/v1/job.proto\"8\n\x08Question\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06rerank\x18\x02 \x01(\x05\x42\x08\n\x06_top_k\"\x90\x01\n\x0fRetrieveRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"E\n\x10RetrieveResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x91\x01\n\x10SubmitEcgRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"0\n\x11SubmitEcgResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"\xb7\x01\n\x12SubmitBatchRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1b\n\x03\x65\x63g\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x03 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12%\n\x08priority\x18\x05 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\x11\n\tany_order\x18\x06 \x01(\x08\"v\n\x13SubmitBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.JobH\x00\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.cardex.v1.JobErrorH\x00\x42\t\n\x07outcome\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"-\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"W\n\x10WatchJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x14\n\x0cwith_answers\x18\x03 \x01(\x08\x12\x0c\n\x04many\x18\x04 \x01(\x08\"^\n\x11WatchJobsResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x1c\n\x04jobs\x18\x03 \x03(\x0b\x32\x0e.cardex.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"B\n\x14SearchReportsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\":\n\x15SearchReportsResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\"\x16\n\x14GetServerInfoRequest\"\x9a\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\nimage_spec\x18\x03 \x01(\t\x12\x12\n\nindex_name\x18\x04 \x01(\t\x12\x18\n\x10index_generation\x18\x05 \x01(\t\x12\x1b\n\x13index_model_version\x18\x06 \x01(\t\x12$\n\x06queues\x18\x07 \x03(\x0b\x32\x14.cardex.v1.QueueInfo\x12!\n\x06limits\x18\x08 \x01(\x0b\x32\x11.cardex.v1.Limits\x12\x12\n\ndisclaimer\x18\t \x01(\t\x12\x1d\n\x15served_model_versions\x18\n \x03(\t\"{\n\tQueueInfo\x12%\n\x08priority\x18\x01 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x03\x12\x14\n\x0coldest_age_s\x18\x03 \x01(\x01\x12\x0f\n\x07running\x18\x04 \x01(\x03\x12\x11\n\town_depth\x18\x05 \x01(\x03\"h\n\x06Limits\x12\x19\n\x11max_payload_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmax_backlog\x18\x02 \x01(\x03\x12\x11\n\tmax_top_k\x18\x03 \x01(\x05\x12\x1b\n\x13max_backlog_per_key\x18\x04 \x01(\x03\x32\xed\x04\n\x13\x45\x63gRetrievalService\x12\x43\n\x08Retrieve\x12\x1a.cardex.v1.RetrieveRequest\x1a\x1b.cardex.v1.RetrieveResponse\x12\x46\n\tSubmitEcg\x12\x1b.cardex.v1.SubmitEcgRequest\x1a\x1c.cardex.v1.SubmitEcgResponse\x12P\n\x0bSubmitBatch\x12\x1d.cardex.v1.SubmitBatchRequest\x1a\x1e.cardex.v1.SubmitBatchResponse(\x01\x30\x01\x12=\n\x06GetJob\x12\x18.cardex.v1.GetJobRequest\x1a\x19.cardex.v1.GetJobResponse\x12H\n\tWatchJobs\x12\x1b.cardex.v1.WatchJobsRequest\x1a\x1c.cardex.v1.WatchJobsResponse0\x01\x12\x46\n\tCancelJob\x12\x1b.cardex.v1.CancelJobRequest\x1a\x1c.cardex.v1.CancelJobResponse\x12R\n\rSearchReports\x12\x1f.cardex.v1.SearchReportsRequest\x1a .cardex.v1.SearchReportsResponse\x12R\n\rGetServerInfo\x12\x1f.cardex.v1.GetServerInfoRequest\x1a .cardex.v1.GetServerInfoResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x63\x61rdex/v1/ecg_retrieval.proto\x12\tcardex.v1\x1a\x14\x63\x61rdex/v1/case.proto\x1a\x13\x63\x61rdex/v1/ecg.proto\x1a\x13\x63\x61rdex/v1/job.proto\"\x8f\x01\n\x08Question\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06rerank\x18\x02 \x01(\x05\x12\x1f\n\x02\x62y\x18\x03 \x01(\x0e\x32\x13.cardex.v1.Nearness\x12%\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x15.cardex.v1.CaseFilter\x12\r\n\x05trace\x18\x05 \x01(\x08\x42\x08\n\x06_top_k\"\x90\x01\n\x0fRetrieveRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"E\n\x10RetrieveResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\x91\x01\n\x10SubmitEcgRequest\x12\x1b\n\x03\x65\x63g\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x02 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12%\n\x08priority\x18\x04 \x01(\x0e\x32\x13.cardex.v1.Priority\"0\n\x11SubmitEcgResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"\xdb\x01\n\x12SubmitBatchRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1b\n\x03\x65\x63g\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.Ecg\x12%\n\x08question\x18\x03 \x01(\x0b\x32\x13.cardex.v1.Question\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12%\n\x08priority\x18\x05 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\x11\n\tany_order\x18\x06 \x01(\x08\x12\"\n\x07\x66ile_as\x18\x07 \x01(\x0b\x32\x11.cardex.v1.FileAs\"v\n\x13SubmitBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x1d\n\x03job\x18\x02 \x01(\x0b\x32\x0e.cardex.v1.JobH\x00\x12$\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.cardex.v1.JobErrorH\x00\x42\t\n\x07outcome\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"-\n\x0eGetJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"W\n\x10WatchJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x14\n\x0cwith_answers\x18\x03 \x01(\x08\x12\x0c\n\x04many\x18\x04 \x01(\x08\"^\n\x11WatchJobsResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x1c\n\x04jobs\x18\x03 \x03(\x0b\x32\x0e.cardex.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"0\n\x11\x43\x61ncelJobResponse\x12\x1b\n\x03job\x18\x01 \x01(\x0b\x32\x0e.cardex.v1.Job\"\x8a\x01\n\x14SearchReportsRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\x05top_k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x1f\n\x02\x62y\x18\x03 \x01(\x0e\x32\x13.cardex.v1.Nearness\x12%\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x15.cardex.v1.CaseFilterB\x08\n\x06_top_k\":\n\x15SearchReportsResponse\x12!\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x11.cardex.v1.Answer\"\x16\n\x14GetServerInfoRequest\"\xd4\x02\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x12\n\nimage_spec\x18\x03 \x01(\t\x12\x12\n\nindex_name\x18\x04 \x01(\t\x12\x18\n\x10index_generation\x18\x05 \x01(\t\x12\x1b\n\x13index_model_version\x18\x06 \x01(\t\x12$\n\x06queues\x18\x07 \x03(\x0b\x32\x14.cardex.v1.QueueInfo\x12!\n\x06limits\x18\x08 \x01(\x0b\x32\x11.cardex.v1.Limits\x12\x12\n\ndisclaimer\x18\t \x01(\t\x12\x1d\n\x15served_model_versions\x18\n \x03(\t\x12\x1f\n\x02\x62y\x18\x0b \x01(\x0e\x32\x13.cardex.v1.Nearness\x12\x17\n\x0fimage_spec_json\x18\x0c \x01(\t\"{\n\tQueueInfo\x12%\n\x08priority\x18\x01 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\x03\x12\x14\n\x0coldest_age_s\x18\x03 \x01(\x01\x12\x0f\n\x07running\x18\x04 \x01(\x03\x12\x11\n\town_depth\x18\x05 \x01(\x03\"h\n\x06Limits\x12\x19\n\x11max_payload_bytes\x18\x01 \x01(\x03\x12\x13\n\x0bmax_backlog\x18\x02 \x01(\x03\x12\x11\n\tmax_top_k\x18\x03 \x01(\x05\x12\x1b\n\x13max_backlog_per_key\x18\x04 \x01(\x03\x32\xaf\x05\n\x13\x45\x63gRetrievalService\x12\x43\n\x08Retrieve\x12\x1a.cardex.v1.RetrieveRequest\x1a\x1b.cardex.v1.RetrieveResponse\x12\x46\n\tSubmitEcg\x12\x1b.cardex.v1.SubmitEcgRequest\x1a\x1c.cardex.v1.SubmitEcgResponse\x12P\n\x0bSubmitBatch\x12\x1d.cardex.v1.SubmitBatchRequest\x1a\x1e.cardex.v1.SubmitBatchResponse(\x01\x30\x01\x12=\n\x06GetJob\x12\x18.cardex.v1.GetJobRequest\x1a\x19.cardex.v1.GetJobResponse\x12H\n\tWatchJobs\x12\x1b.cardex.v1.WatchJobsRequest\x1a\x1c.cardex.v1.WatchJobsResponse0\x01\x12\x46\n\tCancelJob\x12\x1b.cardex.v1.CancelJobRequest\x1a\x1c.cardex.v1.CancelJobResponse\x12R\n\rSearchReports\x12\x1f.cardex.v1.SearchReportsRequest\x1a .cardex.v1.SearchReportsResponse\x12@\n\x07GetCase\x12\x19.cardex.v1.GetCaseRequest\x1a\x1a.cardex.v1.GetCaseResponse\x12R\n\rGetServerInfo\x12\x1f.cardex.v1.GetServerInfoRequest\x1a .cardex.v1.GetServerInfoResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardex.v1.ecg_retrieval_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_QUESTION']._serialized_start=86
-  _globals['_QUESTION']._serialized_end=142
-  _globals['_RETRIEVEREQUEST']._serialized_start=145
-  _globals['_RETRIEVEREQUEST']._serialized_end=289
-  _globals['_RETRIEVERESPONSE']._serialized_start=291
-  _globals['_RETRIEVERESPONSE']._serialized_end=360
-  _globals['_SUBMITECGREQUEST']._serialized_start=363
-  _globals['_SUBMITECGREQUEST']._serialized_end=508
-  _globals['_SUBMITECGRESPONSE']._serialized_start=510
-  _globals['_SUBMITECGRESPONSE']._serialized_end=558
-  _globals['_SUBMITBATCHREQUEST']._serialized_start=561
-  _globals['_SUBMITBATCHREQUEST']._serialized_end=744
-  _globals['_SUBMITBATCHRESPONSE']._serialized_start=746
-  _globals['_SUBMITBATCHRESPONSE']._serialized_end=864
-  _globals['_GETJOBREQUEST']._serialized_start=866
-  _globals['_GETJOBREQUEST']._serialized_end=897
-  _globals['_GETJOBRESPONSE']._serialized_start=899
-  _globals['_GETJOBRESPONSE']._serialized_end=944
-  _globals['_WATCHJOBSREQUEST']._serialized_start=946
-  _globals['_WATCHJOBSREQUEST']._serialized_end=1033
-  _globals['_WATCHJOBSRESPONSE']._serialized_start=1035
-  _globals['_WATCHJOBSRESPONSE']._serialized_end=1129
-  _globals['_CANCELJOBREQUEST']._serialized_start=1131
-  _globals['_CANCELJOBREQUEST']._serialized_end=1165
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1167
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1215
-  _globals['_SEARCHREPORTSREQUEST']._serialized_start=1217
-  _globals['_SEARCHREPORTSREQUEST']._serialized_end=1283
-  _globals['_SEARCHREPORTSRESPONSE']._serialized_start=1285
-  _globals['_SEARCHREPORTSRESPONSE']._serialized_end=1343
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=1345
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=1367
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=1370
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=1652
-  _globals['_QUEUEINFO']._serialized_start=1654
-  _globals['_QUEUEINFO']._serialized_end=1777
-  _globals['_LIMITS']._serialized_start=1779
-  _globals['_LIMITS']._serialized_end=1883
-  _globals['_ECGRETRIEVALSERVICE']._serialized_start=1886
-  _globals['_ECGRETRIEVALSERVICE']._serialized_end=2507
+  _globals['_QUESTION']._serialized_start=109
+  _globals['_QUESTION']._serialized_end=252
+  _globals['_RETRIEVEREQUEST']._serialized_start=255
+  _globals['_RETRIEVEREQUEST']._serialized_end=399
+  _globals['_RETRIEVERESPONSE']._serialized_start=401
+  _globals['_RETRIEVERESPONSE']._serialized_end=470
+  _globals['_SUBMITECGREQUEST']._serialized_start=473
+  _globals['_SUBMITECGREQUEST']._serialized_end=618
+  _globals['_SUBMITECGRESPONSE']._serialized_start=620
+  _globals['_SUBMITECGRESPONSE']._serialized_end=668
+  _globals['_SUBMITBATCHREQUEST']._serialized_start=671
+  _globals['_SUBMITBATCHREQUEST']._serialized_end=890
+  _globals['_SUBMITBATCHRESPONSE']._serialized_start=892
+  _globals['_SUBMITBATCHRESPONSE']._serialized_end=1010
+  _globals['_GETJOBREQUEST']._serialized_start=1012
+  _globals['_GETJOBREQUEST']._serialized_end=1043
+  _globals['_GETJOBRESPONSE']._serialized_start=1045
+  _globals['_GETJOBRESPONSE']._serialized_end=1090
+  _globals['_WATCHJOBSREQUEST']._serialized_start=1092
+  _globals['_WATCHJOBSREQUEST']._serialized_end=1179
+  _globals['_WATCHJOBSRESPONSE']._serialized_start=1181
+  _globals['_WATCHJOBSRESPONSE']._serialized_end=1275
+  _globals['_CANCELJOBREQUEST']._serialized_start=1277
+  _globals['_CANCELJOBREQUEST']._serialized_end=1311
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1313
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1361
+  _globals['_SEARCHREPORTSREQUEST']._serialized_start=1364
+  _globals['_SEARCHREPORTSREQUEST']._serialized_end=1502
+  _globals['_SEARCHREPORTSRESPONSE']._serialized_start=1504
+  _globals['_SEARCHREPORTSRESPONSE']._serialized_end=1562
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=1564
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=1586
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=1589
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=1929
+  _globals['_QUEUEINFO']._serialized_start=1931
+  _globals['_QUEUEINFO']._serialized_end=2054
+  _globals['_LIMITS']._serialized_start=2056
+  _globals['_LIMITS']._serialized_end=2160
+  _globals['_ECGRETRIEVALSERVICE']._serialized_start=2163
+  _globals['_ECGRETRIEVALSERVICE']._serialized_end=2850
 # @@protoc_insertion_point(module_scope)

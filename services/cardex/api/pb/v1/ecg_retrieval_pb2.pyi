@@ -1,3 +1,4 @@
+from cardex.api.pb.v1 import case_pb2 as _case_pb2
 from cardex.api.pb.v1 import ecg_pb2 as _ecg_pb2
 from cardex.api.pb.v1 import job_pb2 as _job_pb2
 from google.protobuf.internal import containers as _containers
@@ -9,12 +10,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Question(_message.Message):
-    __slots__ = ("top_k", "rerank")
+    __slots__ = ("top_k", "rerank", "by", "filter", "trace")
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     RERANK_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     top_k: int
     rerank: int
-    def __init__(self, top_k: _Optional[int] = ..., rerank: _Optional[int] = ...) -> None: ...
+    by: _case_pb2.Nearness
+    filter: _case_pb2.CaseFilter
+    trace: bool
+    def __init__(self, top_k: _Optional[int] = ..., rerank: _Optional[int] = ..., by: _Optional[_Union[_case_pb2.Nearness, str]] = ..., filter: _Optional[_Union[_case_pb2.CaseFilter, _Mapping]] = ..., trace: _Optional[bool] = ...) -> None: ...
 
 class RetrieveRequest(_message.Message):
     __slots__ = ("ecg", "question", "request_id", "priority")
@@ -55,20 +62,22 @@ class SubmitEcgResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class SubmitBatchRequest(_message.Message):
-    __slots__ = ("item_id", "ecg", "question", "request_id", "priority", "any_order")
+    __slots__ = ("item_id", "ecg", "question", "request_id", "priority", "any_order", "file_as")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ECG_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     ANY_ORDER_FIELD_NUMBER: _ClassVar[int]
+    FILE_AS_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     ecg: _ecg_pb2.Ecg
     question: Question
     request_id: str
     priority: _job_pb2.Priority
     any_order: bool
-    def __init__(self, item_id: _Optional[str] = ..., ecg: _Optional[_Union[_ecg_pb2.Ecg, _Mapping]] = ..., question: _Optional[_Union[Question, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., any_order: _Optional[bool] = ...) -> None: ...
+    file_as: _case_pb2.FileAs
+    def __init__(self, item_id: _Optional[str] = ..., ecg: _Optional[_Union[_ecg_pb2.Ecg, _Mapping]] = ..., question: _Optional[_Union[Question, _Mapping]] = ..., request_id: _Optional[str] = ..., priority: _Optional[_Union[_job_pb2.Priority, str]] = ..., any_order: _Optional[bool] = ..., file_as: _Optional[_Union[_case_pb2.FileAs, _Mapping]] = ...) -> None: ...
 
 class SubmitBatchResponse(_message.Message):
     __slots__ = ("item_id", "job", "error")
@@ -127,12 +136,16 @@ class CancelJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
 
 class SearchReportsRequest(_message.Message):
-    __slots__ = ("text", "top_k")
+    __slots__ = ("text", "top_k", "by", "filter")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     text: str
     top_k: int
-    def __init__(self, text: _Optional[str] = ..., top_k: _Optional[int] = ...) -> None: ...
+    by: _case_pb2.Nearness
+    filter: _case_pb2.CaseFilter
+    def __init__(self, text: _Optional[str] = ..., top_k: _Optional[int] = ..., by: _Optional[_Union[_case_pb2.Nearness, str]] = ..., filter: _Optional[_Union[_case_pb2.CaseFilter, _Mapping]] = ...) -> None: ...
 
 class SearchReportsResponse(_message.Message):
     __slots__ = ("answer",)
@@ -145,7 +158,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "model_version", "image_spec", "index_name", "index_generation", "index_model_version", "queues", "limits", "disclaimer", "served_model_versions")
+    __slots__ = ("version", "model_version", "image_spec", "index_name", "index_generation", "index_model_version", "queues", "limits", "disclaimer", "served_model_versions", "by", "image_spec_json")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGE_SPEC_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +169,8 @@ class GetServerInfoResponse(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     DISCLAIMER_FIELD_NUMBER: _ClassVar[int]
     SERVED_MODEL_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     version: str
     model_version: str
     image_spec: str
@@ -166,7 +181,9 @@ class GetServerInfoResponse(_message.Message):
     limits: Limits
     disclaimer: str
     served_model_versions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, version: _Optional[str] = ..., model_version: _Optional[str] = ..., image_spec: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., index_model_version: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueInfo, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., disclaimer: _Optional[str] = ..., served_model_versions: _Optional[_Iterable[str]] = ...) -> None: ...
+    by: _case_pb2.Nearness
+    image_spec_json: str
+    def __init__(self, version: _Optional[str] = ..., model_version: _Optional[str] = ..., image_spec: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., index_model_version: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueInfo, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., disclaimer: _Optional[str] = ..., served_model_versions: _Optional[_Iterable[str]] = ..., by: _Optional[_Union[_case_pb2.Nearness, str]] = ..., image_spec_json: _Optional[str] = ...) -> None: ...
 
 class QueueInfo(_message.Message):
     __slots__ = ("priority", "depth", "oldest_age_s", "running", "own_depth")

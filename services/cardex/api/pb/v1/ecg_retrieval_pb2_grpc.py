@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from cardex.api.pb.v1 import case_pb2 as cardex_dot_v1_dot_case__pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as cardex_dot_v1_dot_ecg__retrieval__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -71,6 +72,11 @@ class EcgRetrievalServiceStub:
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsResponse.FromString,
                 _registered_method=True)
+        self.GetCase = channel.unary_unary(
+                '/cardex.v1.EcgRetrievalService/GetCase',
+                request_serializer=cardex_dot_v1_dot_case__pb2.GetCaseRequest.SerializeToString,
+                response_deserializer=cardex_dot_v1_dot_case__pb2.GetCaseResponse.FromString,
+                _registered_method=True)
         self.GetServerInfo = channel.unary_unary(
                 '/cardex.v1.EcgRetrievalService/GetServerInfo',
                 request_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.GetServerInfoRequest.SerializeToString,
@@ -135,6 +141,13 @@ class EcgRetrievalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCase(self, request, context):
+        """Returns one case, with its report and its ECG. Scope: submit or search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServerInfo(self, request, context):
         """Says what this server runs. Any key.
         """
@@ -179,6 +192,11 @@ def add_EcgRetrievalServiceServicer_to_server(servicer, server):
                     servicer.SearchReports,
                     request_deserializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsRequest.FromString,
                     response_serializer=cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsResponse.SerializeToString,
+            ),
+            'GetCase': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCase,
+                    request_deserializer=cardex_dot_v1_dot_case__pb2.GetCaseRequest.FromString,
+                    response_serializer=cardex_dot_v1_dot_case__pb2.GetCaseResponse.SerializeToString,
             ),
             'GetServerInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServerInfo,
@@ -377,6 +395,33 @@ class EcgRetrievalService:
             '/cardex.v1.EcgRetrievalService/SearchReports',
             cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsRequest.SerializeToString,
             cardex_dot_v1_dot_ecg__retrieval__pb2.SearchReportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cardex.v1.EcgRetrievalService/GetCase',
+            cardex_dot_v1_dot_case__pb2.GetCaseRequest.SerializeToString,
+            cardex_dot_v1_dot_case__pb2.GetCaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

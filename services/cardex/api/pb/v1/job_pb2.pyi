@@ -1,5 +1,6 @@
 import datetime
 
+from cardex.api.pb.v1 import case_pb2 as _case_pb2
 from cardex.api.pb.v1 import report_pb2 as _report_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -73,7 +74,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., code: _Optional[int] = ..., http_status: _Optional[int] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache", "signal_quality", "predictions", "draft")
+    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache", "signal_quality", "predictions", "draft", "by", "trace", "case_id")
     DISCLAIMER_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +87,9 @@ class Answer(_message.Message):
     SIGNAL_QUALITY_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     DRAFT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
+    CASE_ID_FIELD_NUMBER: _ClassVar[int]
     disclaimer: str
     hits: _containers.RepeatedCompositeFieldContainer[_report_pb2.Hit]
     findings: _containers.RepeatedCompositeFieldContainer[_report_pb2.Finding]
@@ -98,7 +102,10 @@ class Answer(_message.Message):
     signal_quality: SignalQuality
     predictions: _containers.RepeatedCompositeFieldContainer[_report_pb2.Prediction]
     draft: _report_pb2.Draft
-    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ..., signal_quality: _Optional[_Union[SignalQuality, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[_report_pb2.Prediction, _Mapping]]] = ..., draft: _Optional[_Union[_report_pb2.Draft, _Mapping]] = ...) -> None: ...
+    by: _case_pb2.Nearness
+    trace: _case_pb2.Trace
+    case_id: str
+    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ..., signal_quality: _Optional[_Union[SignalQuality, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[_report_pb2.Prediction, _Mapping]]] = ..., draft: _Optional[_Union[_report_pb2.Draft, _Mapping]] = ..., by: _Optional[_Union[_case_pb2.Nearness, str]] = ..., trace: _Optional[_Union[_case_pb2.Trace, _Mapping]] = ..., case_id: _Optional[str] = ...) -> None: ...
 
 class SignalQuality(_message.Message):
     __slots__ = ("index", "heart_rate_bpm")

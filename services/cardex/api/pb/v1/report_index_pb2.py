@@ -26,15 +26,15 @@ from cardex.api.pb.v1 import report_pb2 as cardex_dot_v1_dot_report__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x61rdex/v1/report_index.proto\x12\tcardex.v1\x1a\x16\x63\x61rdex/v1/report.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"_\n\x14UpsertReportsRequest\x12#\n\x04mode\x18\x01 \x01(\x0e\x32\x15.cardex.v1.UpsertMode\x12\"\n\x07reports\x18\x02 \x03(\x0b\x32\x11.cardex.v1.Report\"_\n\x15UpsertReportsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\x12\x11\n\tcommitted\x18\x02 \x01(\x08\x12#\n\x05index\x18\x03 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"*\n\x14\x44\x65leteReportsRequest\x12\x12\n\nreport_ids\x18\x01 \x03(\t\"M\n\x15\x44\x65leteReportsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x12#\n\x05index\x18\x02 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"<\n\x13MigrateIndexRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0e\n\x06shadow\x18\x02 \x01(\x08\"m\n\x14MigrateIndexResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x11\n\tcommitted\x18\x03 \x01(\x08\x12#\n\x05index\x18\x04 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"\x11\n\x0fGetIndexRequest\"7\n\x10GetIndexResponse\x12#\n\x05index\x18\x01 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"\x8b\x01\n\tIndexInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x14\n\x0creport_count\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*Y\n\nUpsertMode\x12\x1b\n\x17UPSERT_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPSERT_MODE_MERGE\x10\x01\x12\x17\n\x13UPSERT_MODE_REBUILD\x10\x02\x32\xd8\x02\n\x12ReportIndexService\x12V\n\rUpsertReports\x12\x1f.cardex.v1.UpsertReportsRequest\x1a .cardex.v1.UpsertReportsResponse(\x01\x30\x01\x12R\n\rDeleteReports\x12\x1f.cardex.v1.DeleteReportsRequest\x1a .cardex.v1.DeleteReportsResponse\x12Q\n\x0cMigrateIndex\x12\x1e.cardex.v1.MigrateIndexRequest\x1a\x1f.cardex.v1.MigrateIndexResponse0\x01\x12\x43\n\x08GetIndex\x12\x1a.cardex.v1.GetIndexRequest\x1a\x1b.cardex.v1.GetIndexResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x61rdex/v1/report_index.proto\x12\tcardex.v1\x1a\x16\x63\x61rdex/v1/report.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"_\n\x14UpsertReportsRequest\x12#\n\x04mode\x18\x01 \x01(\x0e\x32\x15.cardex.v1.UpsertMode\x12\"\n\x07reports\x18\x02 \x03(\x0b\x32\x11.cardex.v1.Report\"_\n\x15UpsertReportsResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\x12\x11\n\tcommitted\x18\x02 \x01(\x08\x12#\n\x05index\x18\x03 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"*\n\x14\x44\x65leteReportsRequest\x12\x12\n\nreport_ids\x18\x01 \x03(\t\"M\n\x15\x44\x65leteReportsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x12#\n\x05index\x18\x02 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"\x15\n\x13\x42\x65ginRebuildRequest\";\n\x14\x42\x65ginRebuildResponse\x12#\n\x05index\x18\x01 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"%\n\x14\x43ommitRebuildRequest\x12\r\n\x05index\x18\x01 \x01(\t\"<\n\x15\x43ommitRebuildResponse\x12#\n\x05index\x18\x01 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"&\n\x12\x44\x65leteCasesRequest\x12\x10\n\x08\x63\x61se_ids\x18\x01 \x03(\t\"K\n\x13\x44\x65leteCasesResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x12#\n\x05index\x18\x02 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"<\n\x13MigrateIndexRequest\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0e\n\x06shadow\x18\x02 \x01(\x08\"m\n\x14MigrateIndexResponse\x12\x0e\n\x06stored\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x11\n\tcommitted\x18\x03 \x01(\x08\x12#\n\x05index\x18\x04 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"\x11\n\x0fGetIndexRequest\"7\n\x10GetIndexResponse\x12#\n\x05index\x18\x01 \x01(\x0b\x32\x14.cardex.v1.IndexInfo\"\x9f\x01\n\tIndexInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x14\n\x0creport_count\x18\x04 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncase_count\x18\x06 \x01(\x03*Y\n\nUpsertMode\x12\x1b\n\x17UPSERT_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPSERT_MODE_MERGE\x10\x01\x12\x17\n\x13UPSERT_MODE_REBUILD\x10\x02\x32\xcb\x04\n\x12ReportIndexService\x12V\n\rUpsertReports\x12\x1f.cardex.v1.UpsertReportsRequest\x1a .cardex.v1.UpsertReportsResponse(\x01\x30\x01\x12R\n\rDeleteReports\x12\x1f.cardex.v1.DeleteReportsRequest\x1a .cardex.v1.DeleteReportsResponse\x12Q\n\x0cMigrateIndex\x12\x1e.cardex.v1.MigrateIndexRequest\x1a\x1f.cardex.v1.MigrateIndexResponse0\x01\x12O\n\x0c\x42\x65ginRebuild\x12\x1e.cardex.v1.BeginRebuildRequest\x1a\x1f.cardex.v1.BeginRebuildResponse\x12R\n\rCommitRebuild\x12\x1f.cardex.v1.CommitRebuildRequest\x1a .cardex.v1.CommitRebuildResponse\x12L\n\x0b\x44\x65leteCases\x12\x1d.cardex.v1.DeleteCasesRequest\x1a\x1e.cardex.v1.DeleteCasesResponse\x12\x43\n\x08GetIndex\x12\x1a.cardex.v1.GetIndexRequest\x1a\x1b.cardex.v1.GetIndexResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardex.v1.report_index_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPSERTMODE']._serialized_start=808
-  _globals['_UPSERTMODE']._serialized_end=897
+  _globals['_UPSERTMODE']._serialized_start=1130
+  _globals['_UPSERTMODE']._serialized_end=1219
   _globals['_UPSERTREPORTSREQUEST']._serialized_start=100
   _globals['_UPSERTREPORTSREQUEST']._serialized_end=195
   _globals['_UPSERTREPORTSRESPONSE']._serialized_start=197
@@ -43,16 +43,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEREPORTSREQUEST']._serialized_end=336
   _globals['_DELETEREPORTSRESPONSE']._serialized_start=338
   _globals['_DELETEREPORTSRESPONSE']._serialized_end=415
-  _globals['_MIGRATEINDEXREQUEST']._serialized_start=417
-  _globals['_MIGRATEINDEXREQUEST']._serialized_end=477
-  _globals['_MIGRATEINDEXRESPONSE']._serialized_start=479
-  _globals['_MIGRATEINDEXRESPONSE']._serialized_end=588
-  _globals['_GETINDEXREQUEST']._serialized_start=590
-  _globals['_GETINDEXREQUEST']._serialized_end=607
-  _globals['_GETINDEXRESPONSE']._serialized_start=609
-  _globals['_GETINDEXRESPONSE']._serialized_end=664
-  _globals['_INDEXINFO']._serialized_start=667
-  _globals['_INDEXINFO']._serialized_end=806
-  _globals['_REPORTINDEXSERVICE']._serialized_start=900
-  _globals['_REPORTINDEXSERVICE']._serialized_end=1244
+  _globals['_BEGINREBUILDREQUEST']._serialized_start=417
+  _globals['_BEGINREBUILDREQUEST']._serialized_end=438
+  _globals['_BEGINREBUILDRESPONSE']._serialized_start=440
+  _globals['_BEGINREBUILDRESPONSE']._serialized_end=499
+  _globals['_COMMITREBUILDREQUEST']._serialized_start=501
+  _globals['_COMMITREBUILDREQUEST']._serialized_end=538
+  _globals['_COMMITREBUILDRESPONSE']._serialized_start=540
+  _globals['_COMMITREBUILDRESPONSE']._serialized_end=600
+  _globals['_DELETECASESREQUEST']._serialized_start=602
+  _globals['_DELETECASESREQUEST']._serialized_end=640
+  _globals['_DELETECASESRESPONSE']._serialized_start=642
+  _globals['_DELETECASESRESPONSE']._serialized_end=717
+  _globals['_MIGRATEINDEXREQUEST']._serialized_start=719
+  _globals['_MIGRATEINDEXREQUEST']._serialized_end=779
+  _globals['_MIGRATEINDEXRESPONSE']._serialized_start=781
+  _globals['_MIGRATEINDEXRESPONSE']._serialized_end=890
+  _globals['_GETINDEXREQUEST']._serialized_start=892
+  _globals['_GETINDEXREQUEST']._serialized_end=909
+  _globals['_GETINDEXRESPONSE']._serialized_start=911
+  _globals['_GETINDEXRESPONSE']._serialized_end=966
+  _globals['_INDEXINFO']._serialized_start=969
+  _globals['_INDEXINFO']._serialized_end=1128
+  _globals['_REPORTINDEXSERVICE']._serialized_start=1222
+  _globals['_REPORTINDEXSERVICE']._serialized_end=1809
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,42 @@ class DeleteReportsResponse(_message.Message):
     index: IndexInfo
     def __init__(self, deleted: _Optional[int] = ..., index: _Optional[_Union[IndexInfo, _Mapping]] = ...) -> None: ...
 
+class BeginRebuildRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BeginRebuildResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: IndexInfo
+    def __init__(self, index: _Optional[_Union[IndexInfo, _Mapping]] = ...) -> None: ...
+
+class CommitRebuildRequest(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: str
+    def __init__(self, index: _Optional[str] = ...) -> None: ...
+
+class CommitRebuildResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: IndexInfo
+    def __init__(self, index: _Optional[_Union[IndexInfo, _Mapping]] = ...) -> None: ...
+
+class DeleteCasesRequest(_message.Message):
+    __slots__ = ("case_ids",)
+    CASE_IDS_FIELD_NUMBER: _ClassVar[int]
+    case_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, case_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DeleteCasesResponse(_message.Message):
+    __slots__ = ("deleted", "index")
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    deleted: int
+    index: IndexInfo
+    def __init__(self, deleted: _Optional[int] = ..., index: _Optional[_Union[IndexInfo, _Mapping]] = ...) -> None: ...
+
 class MigrateIndexRequest(_message.Message):
     __slots__ = ("model_version", "shadow")
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -83,15 +119,17 @@ class GetIndexResponse(_message.Message):
     def __init__(self, index: _Optional[_Union[IndexInfo, _Mapping]] = ...) -> None: ...
 
 class IndexInfo(_message.Message):
-    __slots__ = ("name", "generation", "model_version", "report_count", "create_time")
+    __slots__ = ("name", "generation", "model_version", "report_count", "create_time", "case_count")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     REPORT_COUNT_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CASE_COUNT_FIELD_NUMBER: _ClassVar[int]
     name: str
     generation: str
     model_version: str
     report_count: int
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., generation: _Optional[str] = ..., model_version: _Optional[str] = ..., report_count: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    case_count: int
+    def __init__(self, name: _Optional[str] = ..., generation: _Optional[str] = ..., model_version: _Optional[str] = ..., report_count: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., case_count: _Optional[int] = ...) -> None: ...

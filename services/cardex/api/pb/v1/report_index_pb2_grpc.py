@@ -50,6 +50,21 @@ class ReportIndexServiceStub:
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.SerializeToString,
                 response_deserializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.FromString,
                 _registered_method=True)
+        self.BeginRebuild = channel.unary_unary(
+                '/cardex.v1.ReportIndexService/BeginRebuild',
+                request_serializer=cardex_dot_v1_dot_report__index__pb2.BeginRebuildRequest.SerializeToString,
+                response_deserializer=cardex_dot_v1_dot_report__index__pb2.BeginRebuildResponse.FromString,
+                _registered_method=True)
+        self.CommitRebuild = channel.unary_unary(
+                '/cardex.v1.ReportIndexService/CommitRebuild',
+                request_serializer=cardex_dot_v1_dot_report__index__pb2.CommitRebuildRequest.SerializeToString,
+                response_deserializer=cardex_dot_v1_dot_report__index__pb2.CommitRebuildResponse.FromString,
+                _registered_method=True)
+        self.DeleteCases = channel.unary_unary(
+                '/cardex.v1.ReportIndexService/DeleteCases',
+                request_serializer=cardex_dot_v1_dot_report__index__pb2.DeleteCasesRequest.SerializeToString,
+                response_deserializer=cardex_dot_v1_dot_report__index__pb2.DeleteCasesResponse.FromString,
+                _registered_method=True)
         self.GetIndex = channel.unary_unary(
                 '/cardex.v1.ReportIndexService/GetIndex',
                 request_serializer=cardex_dot_v1_dot_report__index__pb2.GetIndexRequest.SerializeToString,
@@ -85,6 +100,28 @@ class ReportIndexServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginRebuild(self, request, context):
+        """Makes a new, empty index, which SubmitBatch fills (FileAs.index); the old one answers meanwhile. It may be filled over
+        days and any number of streams. One that nothing was filed in for a day is removed when the next one is begun.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommitRebuild(self, request, context):
+        """Makes the new index answer in place of the old one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteCases(self, request, context):
+        """Deletes cases by id, with their ECGs; a report that no case is left of goes too, and so does all that caches hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetIndex(self, request, context):
         """Describes the index.
         """
@@ -109,6 +146,21 @@ def add_ReportIndexServiceServicer_to_server(servicer, server):
                     servicer.MigrateIndex,
                     request_deserializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.FromString,
                     response_serializer=cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.SerializeToString,
+            ),
+            'BeginRebuild': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginRebuild,
+                    request_deserializer=cardex_dot_v1_dot_report__index__pb2.BeginRebuildRequest.FromString,
+                    response_serializer=cardex_dot_v1_dot_report__index__pb2.BeginRebuildResponse.SerializeToString,
+            ),
+            'CommitRebuild': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitRebuild,
+                    request_deserializer=cardex_dot_v1_dot_report__index__pb2.CommitRebuildRequest.FromString,
+                    response_serializer=cardex_dot_v1_dot_report__index__pb2.CommitRebuildResponse.SerializeToString,
+            ),
+            'DeleteCases': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCases,
+                    request_deserializer=cardex_dot_v1_dot_report__index__pb2.DeleteCasesRequest.FromString,
+                    response_serializer=cardex_dot_v1_dot_report__index__pb2.DeleteCasesResponse.SerializeToString,
             ),
             'GetIndex': grpc.unary_unary_rpc_method_handler(
                     servicer.GetIndex,
@@ -198,6 +250,87 @@ class ReportIndexService:
             '/cardex.v1.ReportIndexService/MigrateIndex',
             cardex_dot_v1_dot_report__index__pb2.MigrateIndexRequest.SerializeToString,
             cardex_dot_v1_dot_report__index__pb2.MigrateIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginRebuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cardex.v1.ReportIndexService/BeginRebuild',
+            cardex_dot_v1_dot_report__index__pb2.BeginRebuildRequest.SerializeToString,
+            cardex_dot_v1_dot_report__index__pb2.BeginRebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitRebuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cardex.v1.ReportIndexService/CommitRebuild',
+            cardex_dot_v1_dot_report__index__pb2.CommitRebuildRequest.SerializeToString,
+            cardex_dot_v1_dot_report__index__pb2.CommitRebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cardex.v1.ReportIndexService/DeleteCases',
+            cardex_dot_v1_dot_report__index__pb2.DeleteCasesRequest.SerializeToString,
+            cardex_dot_v1_dot_report__index__pb2.DeleteCasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,25 +24,29 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61rdex/v1/report.proto\x12\tcardex.v1\"\x8f\x01\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nrecord_ids\x18\x04 \x03(\t\x12\x14\n\x0crecord_count\x18\x05 \x01(\x05\x12(\n\nstatements\x18\x06 \x03(\x0b\x32\x14.cardex.v1.Statement\"g\n\tStatement\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\nlikelihood\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07support\x18\x04 \x01(\x01\x42\r\n\x0b_likelihood\"c\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12!\n\x06report\x18\x03 \x01(\x0b\x32\x11.cardex.v1.Report\x12\x12\n\x05match\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_match\"O\n\x07\x46inding\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\x12\x12\n\nreport_ids\x18\x04 \x03(\t\"Y\n\nPrediction\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0bsnomed_code\x18\x03 \x01(\t\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\"C\n\x05\x44raft\x12\r\n\x05label\x18\x01 \x01(\t\x12+\n\tsentences\x18\x02 \x03(\x0b\x32\x18.cardex.v1.DraftSentence\"1\n\rDraftSentence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nreport_ids\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x63\x61rdex/v1/report.proto\x12\tcardex.v1\"\x8f\x01\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x12\n\nrecord_ids\x18\x04 \x03(\t\x12\x14\n\x0crecord_count\x18\x05 \x01(\x05\x12(\n\nstatements\x18\x06 \x03(\x0b\x32\x14.cardex.v1.Statement\"g\n\tStatement\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x17\n\nlikelihood\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07support\x18\x04 \x01(\x01\x42\r\n\x0b_likelihood\"\xf5\x01\n\x04\x43\x61se\x12\x0f\n\x07\x63\x61se_id\x18\x01 \x01(\t\x12\x11\n\treport_id\x18\x02 \x01(\t\x12\x10\n\x03\x61ge\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x03sex\x18\x04 \x01(\x0e\x32\x0e.cardex.v1.Sex\x12\r\n\x05month\x18\x05 \x01(\t\x12\x10\n\x08language\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12(\n\nstatements\x18\x08 \x03(\x0b\x32\x14.cardex.v1.Statement\x12\x0f\n\x07has_ecg\x18\t \x01(\x08\x12\x17\n\nsimilarity\x18\n \x01(\x01H\x01\x88\x01\x01\x42\x06\n\x04_ageB\r\n\x0b_similarity\"\xe9\x01\n\x03Hit\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12\r\n\x05score\x18\x02 \x01(\x01\x12!\n\x06report\x18\x03 \x01(\x0b\x32\x11.cardex.v1.Report\x12\x12\n\x05match\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1e\n\x11report_similarity\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x1b\n\x0e\x65\x63g_similarity\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x1e\n\x05\x63\x61ses\x18\x07 \x03(\x0b\x32\x0f.cardex.v1.CaseB\x08\n\x06_matchB\x14\n\x12_report_similarityB\x11\n\x0f_ecg_similarity\"O\n\x07\x46inding\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01\x12\x12\n\nreport_ids\x18\x04 \x03(\t\"Y\n\nPrediction\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x13\n\x0bsnomed_code\x18\x03 \x01(\t\x12\x13\n\x0bprobability\x18\x04 \x01(\x01\"C\n\x05\x44raft\x12\r\n\x05label\x18\x01 \x01(\t\x12+\n\tsentences\x18\x02 \x03(\x0b\x32\x18.cardex.v1.DraftSentence\"1\n\rDraftSentence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nreport_ids\x18\x02 \x03(\t*8\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0e\n\nSEX_FEMALE\x10\x01\x12\x0c\n\x08SEX_MALE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardex.v1.report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SEX']._serialized_start=1064
+  _globals['_SEX']._serialized_end=1120
   _globals['_REPORT']._serialized_start=38
   _globals['_REPORT']._serialized_end=181
   _globals['_STATEMENT']._serialized_start=183
   _globals['_STATEMENT']._serialized_end=286
-  _globals['_HIT']._serialized_start=288
-  _globals['_HIT']._serialized_end=387
-  _globals['_FINDING']._serialized_start=389
-  _globals['_FINDING']._serialized_end=468
-  _globals['_PREDICTION']._serialized_start=470
-  _globals['_PREDICTION']._serialized_end=559
-  _globals['_DRAFT']._serialized_start=561
-  _globals['_DRAFT']._serialized_end=628
-  _globals['_DRAFTSENTENCE']._serialized_start=630
-  _globals['_DRAFTSENTENCE']._serialized_end=679
+  _globals['_CASE']._serialized_start=289
+  _globals['_CASE']._serialized_end=534
+  _globals['_HIT']._serialized_start=537
+  _globals['_HIT']._serialized_end=770
+  _globals['_FINDING']._serialized_start=772
+  _globals['_FINDING']._serialized_end=851
+  _globals['_PREDICTION']._serialized_start=853
+  _globals['_PREDICTION']._serialized_end=942
+  _globals['_DRAFT']._serialized_start=944
+  _globals['_DRAFT']._serialized_end=1011
+  _globals['_DRAFTSENTENCE']._serialized_start=1013
+  _globals['_DRAFTSENTENCE']._serialized_end=1062
 # @@protoc_insertion_point(module_scope)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cardex/internal/v1/envelope.proto\x12\x12\x63\x61rdex.internal.v1\"R\n\x0b\x45\x63gEnvelope\x12\x0b\n\x03\x65\x63g\x18\x01 \x01(\x0c\x12\x10\n\x08question\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\"x\n\rBatchEnvelope\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03\x65\x63g\x18\x02 \x01(\x0c\x12\x10\n\x08question\x18\x03 \x01(\x0c\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12\x11\n\tany_order\x18\x06 \x01(\x08\"[\n\tEcgSource\x12\x14\n\x07samples\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12,\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x1e.cardex.internal.v1.FileSourceB\n\n\x08_samples\"?\n\nFileSource\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ncompanions\x18\x03 \x03(\x0c\"0\n\x0e\x41nswerEnvelope\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\xb8\x01\n\x0bJobEnvelope\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\x05\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x13\n\x0bsubmit_time\x18\x05 \x01(\x0c\x12\x13\n\x0bupdate_time\x18\x06 \x01(\x0c\x12\x13\n\x06\x61nswer\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x08 \x01(\x0cH\x01\x88\x01\x01\x42\t\n\x07_answerB\x08\n\x06_error\";\n\x0bJobResponse\x12,\n\x03job\x18\x01 \x01(\x0b\x32\x1f.cardex.internal.v1.JobEnvelope\"l\n\rBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12.\n\x03job\x18\x02 \x01(\x0b\x32\x1f.cardex.internal.v1.JobEnvelopeH\x00\x12\x0f\n\x05\x65rror\x18\x03 \x01(\x0cH\x00\x42\t\n\x07outcome\"|\n\rWatchResponse\x12,\n\x03job\x18\x01 \x01(\x0b\x32\x1f.cardex.internal.v1.JobEnvelope\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12-\n\x04jobs\x18\x03 \x03(\x0b\x32\x1f.cardex.internal.v1.JobEnvelopeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!cardex/internal/v1/envelope.proto\x12\x12\x63\x61rdex.internal.v1\"R\n\x0b\x45\x63gEnvelope\x12\x0b\n\x03\x65\x63g\x18\x01 \x01(\x0c\x12\x10\n\x08question\x18\x02 \x01(\x0c\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\x05\"\x9a\x01\n\rBatchEnvelope\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03\x65\x63g\x18\x02 \x01(\x0c\x12\x10\n\x08question\x18\x03 \x01(\x0c\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12\x11\n\tany_order\x18\x06 \x01(\x08\x12\x14\n\x07\x66ile_as\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x42\n\n\x08_file_as\"[\n\tEcgSource\x12\x14\n\x07samples\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12,\n\x04\x66ile\x18\x02 \x01(\x0b\x32\x1e.cardex.internal.v1.FileSourceB\n\n\x08_samples\"?\n\nFileSource\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ncompanions\x18\x03 \x03(\x0c\"0\n\x0e\x41nswerEnvelope\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"\xb8\x01\n\x0bJobEnvelope\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\x05\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12\x13\n\x0bsubmit_time\x18\x05 \x01(\x0c\x12\x13\n\x0bupdate_time\x18\x06 \x01(\x0c\x12\x13\n\x06\x61nswer\x18\x07 \x01(\x0cH\x00\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x08 \x01(\x0cH\x01\x88\x01\x01\x42\t\n\x07_answerB\x08\n\x06_error\";\n\x0bJobResponse\x12,\n\x03job\x18\x01 \x01(\x0b\x32\x1f.cardex.internal.v1.JobEnvelope\"l\n\rBatchResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12.\n\x03job\x18\x02 \x01(\x0b\x32\x1f.cardex.internal.v1.JobEnvelopeH\x00\x12\x0f\n\x05\x65rror\x18\x03 \x01(\x0cH\x00\x42\t\n\x07outcome\"|\n\rWatchResponse\x12,\n\x03job\x18\x01 \x01(\x0b\x32\x1f.cardex.internal.v1.JobEnvelope\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12-\n\x04jobs\x18\x03 \x03(\x0b\x32\x1f.cardex.internal.v1.JobEnvelopeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ECGENVELOPE']._serialized_start=57
   _globals['_ECGENVELOPE']._serialized_end=139
-  _globals['_BATCHENVELOPE']._serialized_start=141
-  _globals['_BATCHENVELOPE']._serialized_end=261
-  _globals['_ECGSOURCE']._serialized_start=263
-  _globals['_ECGSOURCE']._serialized_end=354
-  _globals['_FILESOURCE']._serialized_start=356
-  _globals['_FILESOURCE']._serialized_end=419
-  _globals['_ANSWERENVELOPE']._serialized_start=421
-  _globals['_ANSWERENVELOPE']._serialized_end=469
-  _globals['_JOBENVELOPE']._serialized_start=472
-  _globals['_JOBENVELOPE']._serialized_end=656
-  _globals['_JOBRESPONSE']._serialized_start=658
-  _globals['_JOBRESPONSE']._serialized_end=717
-  _globals['_BATCHRESPONSE']._serialized_start=719
-  _globals['_BATCHRESPONSE']._serialized_end=827
-  _globals['_WATCHRESPONSE']._serialized_start=829
-  _globals['_WATCHRESPONSE']._serialized_end=953
+  _globals['_BATCHENVELOPE']._serialized_start=142
+  _globals['_BATCHENVELOPE']._serialized_end=296
+  _globals['_ECGSOURCE']._serialized_start=298
+  _globals['_ECGSOURCE']._serialized_end=389
+  _globals['_FILESOURCE']._serialized_start=391
+  _globals['_FILESOURCE']._serialized_end=454
+  _globals['_ANSWERENVELOPE']._serialized_start=456
+  _globals['_ANSWERENVELOPE']._serialized_end=504
+  _globals['_JOBENVELOPE']._serialized_start=507
+  _globals['_JOBENVELOPE']._serialized_end=691
+  _globals['_JOBRESPONSE']._serialized_start=693
+  _globals['_JOBRESPONSE']._serialized_end=752
+  _globals['_BATCHRESPONSE']._serialized_start=754
+  _globals['_BATCHRESPONSE']._serialized_end=862
+  _globals['_WATCHRESPONSE']._serialized_start=864
+  _globals['_WATCHRESPONSE']._serialized_end=988
 # @@protoc_insertion_point(module_scope)

@@ -19,20 +19,22 @@ class EcgEnvelope(_message.Message):
     def __init__(self, ecg: _Optional[bytes] = ..., question: _Optional[bytes] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class BatchEnvelope(_message.Message):
-    __slots__ = ("item_id", "ecg", "question", "request_id", "priority", "any_order")
+    __slots__ = ("item_id", "ecg", "question", "request_id", "priority", "any_order", "file_as")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     ECG_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     ANY_ORDER_FIELD_NUMBER: _ClassVar[int]
+    FILE_AS_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     ecg: bytes
     question: bytes
     request_id: str
     priority: int
     any_order: bool
-    def __init__(self, item_id: _Optional[str] = ..., ecg: _Optional[bytes] = ..., question: _Optional[bytes] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., any_order: _Optional[bool] = ...) -> None: ...
+    file_as: bytes
+    def __init__(self, item_id: _Optional[str] = ..., ecg: _Optional[bytes] = ..., question: _Optional[bytes] = ..., request_id: _Optional[str] = ..., priority: _Optional[int] = ..., any_order: _Optional[bool] = ..., file_as: _Optional[bytes] = ...) -> None: ...
 
 class EcgSource(_message.Message):
     __slots__ = ("samples", "file")
