@@ -343,7 +343,7 @@ class Retriever:
             query.outcome = error or filed_answer(answered, case_id, tuple(stages.values()))
 
     def _cases(
-        self, shown: list[Shown], snapshot: ServingSnapshot, stages: dict[str, StageTime]
+        self, shown: Sequence[Shown], snapshot: ServingSnapshot, stages: dict[str, StageTime]
     ) -> list[NearestCases]:
         """Return the nearest cases of each question's hits."""
         if not snapshot.index.has_cases:
