@@ -5,6 +5,7 @@ import socket
 import ssl
 
 import uvicorn
+from fastapi import FastAPI
 
 from cardex.api.bind import check_bind
 from cardex.domain.settings import Settings
@@ -23,6 +24,7 @@ class _Server(uvicorn.Server):
     """A server that tells the supervisor when it listens, that it gets on, and when it stops."""
 
     settings: Settings
+    app: FastAPI
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
@@ -37,8 +39,9 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say that it stops, and stop."""
+        """Say that it stops, end the streams that would hold it up, and stop."""
         mark_stopping(self.settings)
+        self.app.state.stopping.set()
         await super().shutdown(sockets)
 
 
@@ -52,9 +55,10 @@ def run_web(settings: Settings) -> None:
     check_bind(settings.web_bind, settings)
     start_tracing("web")
     host, _, port = settings.web_bind.rpartition(":")
+    app = web_app(settings)
     server = _Server(
         uvicorn.Config(
-            web_app(settings),
+            app,
             host=host.strip("[]"),
             port=int(port),
             log_config=None,
@@ -66,5 +70,5 @@ def run_web(settings: Settings) -> None:
             ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
         )
     )
-    server.settings = settings
+    server.settings, server.app = settings, app
     server.run()
