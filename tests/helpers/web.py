@@ -9,11 +9,11 @@ from pathlib import Path
 import grpc
 import httpx
 import uvicorn
-from fastapi import FastAPI
 
 from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc
 from cardex.domain.settings import Settings
 from cardex.web.app import web_app
+from cardex.web.main import WebServer
 
 
 @contextmanager
@@ -30,11 +30,11 @@ def serving(servicer: ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer) -> Ite
 
 
 @contextmanager
-def running_web(settings: Settings, page: Path) -> Iterator[tuple[httpx.Client, FastAPI]]:
-    """Serve the application; yields a client that keeps cookies, and the application."""
+def running_web(settings: Settings, page: Path) -> Iterator[tuple[httpx.Client, WebServer]]:
+    """Serve the application; yields a client that keeps cookies, and the server."""
     app = web_app(settings, page)
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = WebServer(config, app)
     up = threading.Event()
     startup = server.startup
 
@@ -49,7 +49,7 @@ def running_web(settings: Settings, page: Path) -> Iterator[tuple[httpx.Client, 
         assert up.wait(30)
         port = server.servers[0].sockets[0].getsockname()[1]
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client, app
+            yield client, server
     finally:
         server.should_exit = True
         thread.join()

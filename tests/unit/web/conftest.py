@@ -12,6 +12,7 @@ from cardex.api.status import status_of
 from cardex.domain.errors import JobNotFound, Unauthenticated, Unavailable
 from cardex.domain.settings import Settings
 from cardex.signals.image_spec import ImageSpec
+from cardex.web.main import WebServer
 from tests.helpers.web import running_web, serving
 
 KEY = "cdx_of-this-test"
@@ -106,11 +107,11 @@ def page(tmp_path):
 
 
 @pytest.fixture
-def served(gateway, page, tmp_path) -> Iterator[tuple[httpx.Client, object]]:
+def served(gateway, page, tmp_path) -> Iterator[tuple[httpx.Client, WebServer]]:
     with serving(gateway) as target:
         settings = Settings(gateway_target=target, data_dir=tmp_path / "data_dir")
-        with running_web(settings, page) as (client, app):
-            yield client, app
+        with running_web(settings, page) as found:
+            yield found
 
 
 @pytest.fixture
