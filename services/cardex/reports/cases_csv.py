@@ -14,13 +14,12 @@ from cardex.reports.case_source import CaseSource
 from cardex.reports.csv import codes_of
 from cardex.reports.language import language_of
 from cardex.reports.ptbxl import normalise
-from cardex.reports.validation import MAX_TEXT
+from cardex.reports.validation import CASE_ID, MAX_TEXT
 
 NEEDED = ("case_id", "report")
 OPTIONAL = ("path", "age", "sex", "month", "language", "device", "codes")
 SEXES = {"": Sex.UNKNOWN, "f": Sex.FEMALE, "female": Sex.FEMALE, "m": Sex.MALE, "male": Sex.MALE}
 
-_CASE_ID = re.compile(rf"(?:[\w.-]{{1,64}}/)?[\w.:-]{{1,{MAX_CASE_ID}}}", re.ASCII)
 _MONTH = re.compile(
     r"((?:19|20)\d\d-(?:0[1-9]|1[0-2]))(?:-(?:0[1-9]|[12]\d|3[01])(?:[T ].*)?)?", re.ASCII
 )
@@ -87,7 +86,7 @@ def _source(row: _Row) -> CaseSource:
 
 def _case_id(row: _Row) -> str:
     case_id = row.cell("case_id")
-    if not _CASE_ID.fullmatch(case_id):
+    if not CASE_ID.fullmatch(case_id):
         row.refuse(
             "case_id",
             f"{case_id[:40]!r}: write 1 to {MAX_CASE_ID} letters, digits, '_', '.', ':' or '-',"
