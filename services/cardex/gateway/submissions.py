@@ -86,7 +86,9 @@ class SubmissionService:
         Raises:
             CardexError: InvalidInput or PayloadTooLarge, with the field.
         """
-        payload = payload_of(request.ecg)
+        filing = _filing(request, caller)
+        # A case without an ECG is filed for its report alone.
+        payload = payload_of(request.ecg) if request.ecg or not (filing and filing.only) else b""
         check_size(payload, self._settings.max_payload_bytes)
         if len(request.request_id) > MAX_REQUEST_ID:
             raise InvalidQuestion(
@@ -101,7 +103,7 @@ class SubmissionService:
             question=self.question(_question(request.question), caller),
             request_id=request.request_id,
             trace=trace,
-            filing=_filing(request, caller),
+            filing=filing,
         )
 
     def question(self, question: Question, caller: Principal) -> Question:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cardex.domain.cases import MAX_DEVICE, Case, FiledCase, Filing
 from cardex.domain.ecg import Embedding, RecordingMetadata
@@ -24,19 +24,19 @@ PAUSE_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedCase:
-    """An ECG that is to be filed.
+    """A case that is to be filed, with its ECG if it has one.
 
     Attributes:
         filing: as what.
-        embedding: (E,) of the ECG.
-        trace: of the ECG.
+        embedding: (E,) of the ECG; None without one.
+        trace: of the ECG; None without one.
         metadata: what its file says of device and time; it fills what the filing leaves empty.
     """
 
     filing: Filing
-    embedding: Embedding
-    trace: Trace
-    metadata: RecordingMetadata
+    embedding: Embedding | None
+    trace: Trace | None
+    metadata: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
 
 
 class CaseFiler:
@@ -133,7 +133,7 @@ def _row(wanted: EmbeddedCase) -> tuple[Case, CaseRow]:
         case,
         device=case.device or metadata.device[:MAX_DEVICE],
         month=case.month or _month(metadata.recorded_at),
-        has_ecg=True,
+        has_ecg=wanted.embedding is not None,
     )
     filed = FiledCase(replace(case, text=""), report_of_case(case))
     return case, CaseRow(filed, wanted.embedding, wanted.trace)

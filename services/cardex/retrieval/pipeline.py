@@ -33,14 +33,14 @@ class QueryItem:
 
     Attributes:
         sha256: of the payload that the ECG was decoded from.
-        ecg: the ECG.
+        ecg: the ECG; None for a case that is filed without one.
         question: what is asked.
         queued_s: how long it waited for a worker.
         filing: what it is to be filed as; None for nothing.
     """
 
     sha256: str
-    ecg: EcgInput = field(repr=False)
+    ecg: EcgInput | None = field(repr=False)
     question: Question
     queued_s: float = 0.0
     filing: Filing | None = field(default=None, repr=False)
@@ -63,7 +63,7 @@ class QueryState:
     image: Image | None = None
     found: Found | None = None
     trace: Trace | None = None
-    metadata: RecordingMetadata | None = None
+    metadata: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
     match_logits: NDArray[np.float32] | None = None
     quality: SignalQuality | None = None
     device: str = UNREAD
@@ -87,7 +87,7 @@ class QueryState:
     @property
     def needs_ecg(self) -> bool:
         """True where the recording has to be read."""
-        return self.needs_image or self.needs_trace
+        return self.item.ecg is not None and (self.needs_image or self.needs_trace)
 
     @property
     def matches(self) -> list[Match]:
@@ -107,6 +107,7 @@ def prepare(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
 
 
 def _prepare_one(query: QueryState, spec: ImageSpec) -> None:
+    assert query.item.ecg is not None
     with timed(query.stages, "read"):
         waveform = read(query.item.ecg)
         query.metadata = waveform.metadata

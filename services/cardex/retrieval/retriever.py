@@ -176,9 +176,8 @@ class Retriever:
         with self._turn():
             prepare([query for query in queries if query.open and query.needs_ecg], snapshot)
             draw_images([query for query in queries if query.window is not None], snapshot)
-        self._embed(
-            [query for query in queries if query.open and query.vector is None], snapshot, priority
-        )
+        unknown = [query for query in queries if query.open and query.image is not None]
+        self._embed([query for query in unknown if query.vector is None], snapshot, priority)
         searched = [query for query in queries if query.open and query.item.asks]
         reports = self._search(searched, snapshot)
         asking = [query for query in searched if query.item.question.rerank]
@@ -323,11 +322,7 @@ class Retriever:
         ready = [
             (query, EmbeddedCase(query.item.filing, query.vector, query.trace, query.metadata))
             for query in queries
-            if not isinstance(query.outcome, CardexError)
-            and query.item.filing is not None
-            and query.vector is not None
-            and query.trace is not None
-            and query.metadata is not None
+            if not isinstance(query.outcome, CardexError) and query.item.filing is not None
         ]
         if not ready:
             return

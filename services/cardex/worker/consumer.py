@@ -149,7 +149,8 @@ class JobConsumer:
         for place, claim in enumerate(claims):
             job = claim.job
             try:
-                ecg = from_payload(_present(claim.payload))
+                payload = _present(claim.payload)
+                ecg = from_payload(payload) if payload else None  # a case may have none
             except (InvalidEcg, PayloadExpired) as error:
                 outcomes[place] = error
             else:
