@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from cardex.api.status import error_of_call
 from cardex.domain.errors import CardexError
@@ -38,7 +39,7 @@ class Refusal(BaseModel):
 _MEANINGS = {
     400: "The request is at fault: the same request will fail again.",
     401: "No API key, or one that is not known.",
-    403: "The API key lacks the scope that this needs.",
+    403: "The API key lacks the scope that this needs, or another page may have sent it.",
     404: "There is no such thing, or its record has expired.",
     405: "The path has no such method.",
     409: "It does not fit what is there: a used request_id, a cancelled job, no index.",
@@ -65,7 +66,12 @@ async def refuse(_: Request, error: Exception) -> JSONResponse:
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return _answer(error.http_status, error.reason, error.message, error.field, headers)
+    return JSONResponse(body_of(error), error.http_status, headers)
+
+
+def body_of(error: CardexError) -> dict[str, dict[str, str]]:
+    """Return the body that tells an error of the tree."""
+    return _body(error.reason, error.message, error.field)
 
 
 async def refuse_call(request: Request, error: Exception) -> JSONResponse:
@@ -82,11 +88,23 @@ async def refuse_form(_: Request, error: Exception) -> JSONResponse:
     return _answer(422, "SCHEMA", f"{field or 'the body'}: {first['msg']}", field)
 
 
-async def refuse_http(_: Request, error: Exception) -> JSONResponse:
+async def refuse_http(request: Request, error: Exception) -> JSONResponse:
     """Answer where no route fits."""
     assert isinstance(error, HTTPException)
-    reason = HTTPStatus(error.status_code).name
-    return _answer(error.status_code, reason, str(error.detail), "", dict(error.headers or {}))
+    reason, headers = HTTPStatus(error.status_code).name, dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return _answer(error.status_code, reason, str(error.detail), "", headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of all routes of a path: one route knows its own alone."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        matched, _ = route.matches(request.scope)
+        if matched is not Match.NONE:
+            found |= route.methods
+    return found
 
 
 async def refuse_unforeseen(_: Request, error: Exception) -> JSONResponse:
@@ -97,5 +115,8 @@ async def refuse_unforeseen(_: Request, error: Exception) -> JSONResponse:
 def _answer(
     status: int, reason: str, message: str, field: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    body = {"reason": reason, "message": message, "field": field}
-    return JSONResponse({"error": body}, status, headers)
+    return JSONResponse(_body(reason, message, field), status, headers)
+
+
+def _body(reason: str, message: str, field: str) -> dict[str, dict[str, str]]:
+    return {"error": {"reason": reason, "message": message, "field": field}}

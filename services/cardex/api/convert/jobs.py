@@ -7,19 +7,15 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from cardex.api.convert.cases import (
-    NEARNESS,
-    filter_message,
-    filter_of,
-    nearness_of,
-    trace_message,
-)
+from cardex.api.convert.cases import NEARNESS, filter_message, filter_of, nearness_of
+from cardex.api.convert.quality import quality_message, warning_messages
 from cardex.api.convert.reports import (
     draft_message,
     finding_message,
     hit_message,
     prediction_message,
 )
+from cardex.api.convert.traces import trace_message
 from cardex.api.pb.internal.v1 import envelope_pb2
 from cardex.api.pb.v1 import case_pb2, ecg_retrieval_pb2, job_pb2
 from cardex.domain.errors import CardexError, InvalidQuestion
@@ -34,7 +30,6 @@ from cardex.domain.jobs import (
     Question,
     StageTime,
 )
-from cardex.domain.quality import SignalQuality
 
 _STATES = {
     JobState.QUEUED: job_pb2.JOB_STATE_QUEUED,
@@ -170,11 +165,8 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
         index_name=answer.index_name,
         index_generation=answer.index_generation,
         stages=map(_stage_message, answer.stages),
-        signal_quality=_quality(answer.quality),
-        warnings=[
-            job_pb2.SignalWarning(code=w.code, leads=w.leads, message=w.message)
-            for w in (answer.quality.warnings if answer.quality else ())
-        ],
+        signal_quality=quality_message(answer.quality) if answer.quality else None,
+        warnings=warning_messages(answer.quality) if answer.quality else (),
         predictions=[prediction_message(prediction) for prediction in answer.predictions],
         draft=draft_message(answer.draft) if answer.draft else None,
         by=NEARNESS[answer.by],
@@ -184,12 +176,6 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
 
 def _stage_message(stage: StageTime) -> job_pb2.StageTime:
     return job_pb2.StageTime(stage=stage.stage, duration=_duration(stage.seconds))
-
-
-def _quality(quality: SignalQuality | None) -> job_pb2.SignalQuality | None:
-    if quality is None:
-        return None
-    return job_pb2.SignalQuality(index=quality.index, heart_rate_bpm=quality.heart_rate_bpm)
 
 
 def _duration(seconds: float) -> Duration:
