@@ -153,7 +153,7 @@ def test_there_is_one_source(evaluate, given):
         (("--manifest", "manifest.csv", "--rerank", 1), "RERANK", "0, or 2 to 128"),
         (("--manifest", "manifest.csv", "--match-weight", 1), "INVALID_QUESTION", "--rerank K"),
         (("--manifest", "manifest.csv", "--protocol", "best"), "INVALID_QUESTION",
-         "--protocol 'best': must be one of paper, strict, distinct, clinical, zero-shot"),
+         "--protocol 'best': must be one of paper, strict, distinct, clinical, cases, zero-shot"),
         (("--manifest", "manifest.csv", "--ecgs", "few"), "INVALID_QUESTION", "all, repre"),
         (("--manifest", "manifest.csv", "--ecgs", "other"), "INVALID_REPORT", "not told apart"),
         (("--manifest", "manifest.csv", "--rerank", 2, "--protocol", "paper"), "INVALID_QUESTION",
