@@ -1,5 +1,6 @@
 """Cases: filed, found by their ECGs, filtered, shown and erased, on a stack of their own."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,8 +62,17 @@ def client(tmp_path_factory, archive):
         without = [(replace(c, case_id=f"text-{c.case_id}"), None) for c, _ in archive[COUNT:]]
         *_, sent = client.file_cases([*with_ecg, *without], index.name)
         assert (sent.cases, sent.without_ecg, sent.refused) == (COUNT + ASKED, 0, 0)
-        client.commit_rebuild(index.name)
+        answering = client.commit_rebuild(index.name)
+        wait_for(client, archive[0][1], answering.generation)
         yield client
+
+
+def wait_for(client: Client, path: Path, generation: str) -> None:
+    """Wait until workers answer by this generation: they look at the index once a second."""
+    until = time.monotonic() + 30
+    while client.retrieve(path, Question(1)).answer.index_generation != generation:
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_the_index_tells_how_many_cases_it_has(client, archive):
@@ -237,6 +247,7 @@ def test_an_ecg_is_answered_and_filed_in_one_stream_and_erased_again(client, arc
         before.report_count + 1,
     )
     question = Question(1, by=Nearness.ECG)
+    wait_for(client, path, after.generation)
     found = client.retrieve(path, question).answer.hits[0]
     assert (found.report.text, found.cases[0].case_id) == (text, "new-1")
     # The same again is the same case.
@@ -247,6 +258,7 @@ def test_an_ecg_is_answered_and_filed_in_one_stream_and_erased_again(client, arc
     assert client.delete_cases(["new-1", "never"]) == 1
     with pytest.raises(CaseNotFound):
         client.case("new-1")
+    wait_for(client, path, client.index().generation)
     hits = client.retrieve(path, question).answer.hits
     assert text not in {hit.report.text for hit in hits}
     gone = client.index()
