@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean capacity bench-capacity
+.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-cases bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean capacity bench-capacity
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -99,6 +99,9 @@ bench-peers: setup $(APP)/.dev $(PEERS)/.ready ## Measure the whole way against 
 
 bench-search: setup $(APP)/.dev $(PEERS)/.ready ## Measure the index in a Milvus server with 100,000 and 1,000,000 reports
 	$(BIN)/python -m loadtest.search_at_size
+
+bench-cases: setup $(APP)/.dev $(PEERS)/.ready ## Measure what 100,000 cases with ECGs in a Milvus server cost an answer
+	$(BIN)/python -m loadtest.cases_at_size
 
 bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
 	$(BIN)/python -m loadtest.signals

@@ -7,8 +7,6 @@ Milvus listens on every address, so it runs, with this program, in a network of 
 """
 
 import argparse
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +34,7 @@ from cardex.stores.vector_index import KINDS, Kind, cells_for, kind_of
 from loadtest.corpus import between, copies, exact_scores, recall
 from loadtest.files import WfdbFiles
 from loadtest.milvus_server import MilvusServer, milvus_server
+from loadtest.own_network import in_own_network
 from loadtest.peers.work import OnnxEncoder, report_embeddings
 from loadtest.report import publish
 
@@ -91,7 +90,7 @@ def main() -> None:
     settings = load_settings()
     material = _material(settings, fetch(settings.data_dir / "data", print))
     if not options.inside:
-        _in_own_network()  # only now: the data may have had to be fetched
+        in_own_network("loadtest.search_at_size")  # only now: the data may have had to be fetched
     for count in options.reports:
         tried = [trial for trial in trials(count) if trial.kind in options.kinds]
         figures: dict[str, float] = {}
@@ -100,17 +99,6 @@ def main() -> None:
             print(f"{count:,} reports, {name}: {value:.3g}", flush=True)
         aims = {name: AIMS[last] for name in figures if (last := name.split(": ")[-1]) in AIMS}
         publish(f"bench-search-{count}", figures, aims)
-
-
-def _in_own_network() -> None:
-    """Run this program again, in a network that has only the loopback device.
-
-    Its processes have numbers of their own too, so that however it ends, Milvus ends with it.
-    """
-    again = [sys.executable, "-m", "loadtest.search_at_size", *sys.argv[1:], "--inside"]
-    script = 'ip link set lo up && exec "$@"'
-    apart = ["unshare", "-rn", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    os.execvp(apart[0], [*apart, "sh", "-c", script, "sh", *again])  # noqa: S606
 
 
 @dataclass(frozen=True, slots=True)
