@@ -38,7 +38,7 @@ class Refusal(BaseModel):
 _MEANINGS = {
     400: "The request is at fault: the same request will fail again.",
     401: "No API key, or one that is not known.",
-    403: "The API key lacks the scope that this needs.",
+    403: "The API key lacks the scope that this needs, or another page may have sent it.",
     404: "There is no such thing, or its record has expired.",
     405: "The path has no such method.",
     409: "It does not fit what is there: a used request_id, a cancelled job, no index.",
@@ -65,7 +65,12 @@ async def refuse(_: Request, error: Exception) -> JSONResponse:
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    return _answer(error.http_status, error.reason, error.message, error.field, headers)
+    return JSONResponse(body_of(error), error.http_status, headers)
+
+
+def body_of(error: CardexError) -> dict[str, dict[str, str]]:
+    """Return the body that tells an error of the tree."""
+    return _body(error.reason, error.message, error.field)
 
 
 async def refuse_call(request: Request, error: Exception) -> JSONResponse:
@@ -97,5 +102,8 @@ async def refuse_unforeseen(_: Request, error: Exception) -> JSONResponse:
 def _answer(
     status: int, reason: str, message: str, field: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    body = {"reason": reason, "message": message, "field": field}
-    return JSONResponse({"error": body}, status, headers)
+    return JSONResponse(_body(reason, message, field), status, headers)
+
+
+def _body(reason: str, message: str, field: str) -> dict[str, dict[str, str]]:
+    return {"error": {"reason": reason, "message": message, "field": field}}

@@ -5,6 +5,7 @@ import socket
 import ssl
 
 import uvicorn
+from fastapi import FastAPI
 
 from cardex.api.bind import check_bind
 from cardex.domain.settings import Settings
@@ -19,26 +20,31 @@ ALIVE_TICKS = 50
 """uvicorn ticks ten times a second."""
 
 
-class _Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """A server that tells the supervisor when it listens, that it gets on, and when it stops."""
 
-    settings: Settings
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        """Serve `app` as `config` says."""
+        super().__init__(config)
+        self._app = app
+        self._settings: Settings = app.state.settings
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so."""
         await super().startup(sockets)
         if self.started:
-            mark_ready(self.settings)
+            mark_ready(self._settings)
 
     async def on_tick(self, counter: int) -> bool:
         """Say that the loop turns; returns whether to stop."""
         if counter % ALIVE_TICKS == 0:
-            mark_alive(self.settings)
+            mark_alive(self._settings)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say that it stops, and stop."""
-        mark_stopping(self.settings)
+        """Say that it stops, end the streams that would hold it up, and stop."""
+        mark_stopping(self._settings)
+        self._app.state.stopping.set()
         await super().shutdown(sockets)
 
 
@@ -52,9 +58,10 @@ def run_web(settings: Settings) -> None:
     check_bind(settings.web_bind, settings)
     start_tracing("web")
     host, _, port = settings.web_bind.rpartition(":")
-    server = _Server(
+    app = web_app(settings)
+    server = WebServer(
         uvicorn.Config(
-            web_app(settings),
+            app,
             host=host.strip("[]"),
             port=int(port),
             log_config=None,
@@ -64,7 +71,7 @@ def run_web(settings: Settings) -> None:
             ssl_keyfile=settings.tls_key,
             ssl_ca_certs=str(settings.client_ca) if settings.client_ca else None,
             ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
-        )
+        ),
+        app,
     )
-    server.settings = settings
     server.run()

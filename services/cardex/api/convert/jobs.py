@@ -5,6 +5,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cardex.api.convert.quality import quality_message, warning_messages
 from cardex.api.convert.reports import (
     draft_message,
     finding_message,
@@ -24,7 +25,6 @@ from cardex.domain.jobs import (
     Priority,
     Question,
 )
-from cardex.domain.quality import SignalQuality
 
 _STATES = {
     JobState.QUEUED: job_pb2.JOB_STATE_QUEUED,
@@ -138,20 +138,11 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
             job_pb2.StageTime(stage=stage.stage, duration=_duration(stage.seconds))
             for stage in answer.stages
         ],
-        signal_quality=_quality(answer.quality),
-        warnings=[
-            job_pb2.SignalWarning(code=w.code, leads=w.leads, message=w.message)
-            for w in (answer.quality.warnings if answer.quality else ())
-        ],
+        signal_quality=quality_message(answer.quality) if answer.quality else None,
+        warnings=warning_messages(answer.quality) if answer.quality else (),
         predictions=[prediction_message(prediction) for prediction in answer.predictions],
         draft=draft_message(answer.draft) if answer.draft else None,
     )
-
-
-def _quality(quality: SignalQuality | None) -> job_pb2.SignalQuality | None:
-    if quality is None:
-        return None
-    return job_pb2.SignalQuality(index=quality.index, heart_rate_bpm=quality.heart_rate_bpm)
 
 
 def _duration(seconds: float) -> Duration:
