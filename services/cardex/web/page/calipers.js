@@ -26,7 +26,7 @@ export class Calipers {
     paper.layer.addEventListener("pointerdown", (event) => this.#press(event));
     paper.layer.addEventListener("pointermove", (event) => this.#move(event));
     for (const ending of ["pointerup", "pointercancel"]) {
-      paper.layer.addEventListener(ending, () => (this.dragged = null));
+      paper.layer.addEventListener(ending, () => this.#release());
     }
     paper.layer.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -153,7 +153,6 @@ export class Calipers {
     const side = event.target.closest("[data-side]")?.dataset.side;
     if (!side && event.pointerType === "touch") return; // a finger beside the lines scrolls the paper
     const { x, y } = this.paper.placeOf(event);
-    this.pointer = { x, y };
     this.began = { ...this.at, x, y };
     this.dragged = side ?? "new";
     if (side) this.handles[side]?.focus({ preventScroll: true });
@@ -171,6 +170,11 @@ export class Calipers {
       this.waiting = false;
       if (this.dragged && this.shown) this.#drag(this.paper.placeOf(this.pointer));
     });
+  }
+
+  #release() {
+    if (this.waiting && this.dragged && this.shown) this.#drag(this.paper.placeOf(this.pointer));
+    this.dragged = null;
   }
 
   #drag({ x, y }) {

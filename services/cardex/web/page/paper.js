@@ -9,6 +9,7 @@ import { number, word } from "./words.js";
 
 const STEP_MM = 0.01; // coordinates are whole numbers of this: a tenth of what a printer resolves
 const PULSE_S = 0.2;
+const LABEL_MM = 12;
 
 /** A box that scrolls, with a drawing and a layer above it for what moves. */
 export class Paper {
@@ -160,7 +161,7 @@ function drawn(geometry, { ecg, style, warnings, over }) {
     ...grid(width, height),
     svg("g", { "clip-path": `url(#${clip})` }, over && leads(over, cells, style, "over", shiftOf(ecg, over)),
       pulses(geometry, style), ticks(cells), leads(ecg, cells, style, "ink", 0)),
-    ...cells.map((cell) => label(cell, geometry, warnings)),
+    ...cells.map((cell) => label(cell, geometry, warnings, topOf(ecg, cell, style))),
   ];
 }
 
@@ -194,12 +195,19 @@ function ticks(cells) {
   return svg("path", { class: "tick", d: between.map((cell) => `M${cell.x} ${cell.baseline - 8}v3m0 10v3`).join("") });
 }
 
-function label(cell, { pitch }, warnings) {
+/** Returns how high the trace goes where its label would be, in mm above its baseline. */
+function topOf(ecg, cell, style) {
+  const lead = ecg.leads[cell.lead];
+  const first = Math.round(cell.time * ecg.rate);
+  const piece = lead.subarray(first, first + Math.ceil((LABEL_MM / style.speed) * ecg.rate));
+  return piece.length ? (Math.max(...piece) - median(piece)) * style.gain : 0;
+}
+
+function label(cell, { pitch }, warnings, top) {
   const own = warnings.filter((warning) => (warning.leads ?? []).includes(cell.lead));
   const roomy = pitch >= 20;
-  const place = roomy
-    ? { x: cell.x + 1.5, y: cell.baseline - Math.min(8, pitch * 0.4) }
-    : { x: 0.7, y: cell.baseline + 1.2 };
+  const above = Math.min(Math.max(top + 1.5, 6), Math.floor(0.6 * pitch) - 4); // the row's own room
+  const place = roomy ? { x: cell.x + 1.5, y: cell.baseline - above } : { x: 0.7, y: cell.baseline + 1.2 };
   const name = svg("text", { class: "lead-name", ...place }, cell.lead);
   if (!own.length) return name;
   const words = [...new Set(own.map((warning) => word(`warning.${warning.code}`)))].join(", ");

@@ -9,13 +9,11 @@ const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u20
 /**
  * Replaces characters that would be invisible or would turn the direction of what follows.
  * @param {string} text Any text; line feeds and tabs are kept.
- * @returns {string} The text with symbols such as ␛ or ‹U+202E› in their place.
+ * @returns {string} The text with symbols such as ‹U+202E› in their place, which every font has.
  */
 export function visible(text) {
   return text.replace(/\r\n?/g, "\n").replace(CONTROLS, (character) => {
     const code = character.codePointAt(0);
-    if (code < 0x20) return String.fromCodePoint(0x2400 + code);
-    if (code === 0x7f) return "\u2421";
     return `\u2039U+${code.toString(16).toUpperCase().padStart(4, "0")}\u203a`;
   });
 }

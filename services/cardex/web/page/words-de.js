@@ -91,7 +91,7 @@ export const DE = {
   "hits.ecg": "EKG",
   "hits.score": "Wert",
   "hits.match": "Passung",
-  "hits.records": "{count} Aufzeichnungen mit diesem Befund",
+  "hits.records": "Aufzeichnungen mit diesem Befund: {count}",
   "why.title": "Warum: beide haben {codes}",
   "why.line": "dieses EKG {ecg}, Aufzeichnungen des Befunds {report}",
   "case.title": "Fall",

@@ -91,7 +91,7 @@ export const EN = {
   "hits.ecg": "ECG",
   "hits.score": "score",
   "hits.match": "match",
-  "hits.records": "{count} records with this report",
+  "hits.records": "records with this report: {count}",
   "why.title": "Why: both bear {codes}",
   "why.line": "this ECG {ecg}, the report's records {report}",
   "case.title": "Case",
