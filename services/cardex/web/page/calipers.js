@@ -25,9 +25,10 @@ export class Calipers {
     this.waiting = false;
     paper.layer.addEventListener("pointerdown", (event) => this.#press(event));
     paper.layer.addEventListener("pointermove", (event) => this.#move(event));
-    for (const ending of ["pointerup", "pointercancel"]) {
-      paper.layer.addEventListener(ending, () => this.#release());
-    }
+    paper.layer.addEventListener("pointerup", (event) => this.#release(event));
+    paper.layer.addEventListener("pointercancel", () => (this.dragged = null));
+    // touch-action is not heeded within SVG everywhere, so a finger on a line is kept from scrolling by this.
+    paper.layer.addEventListener("touchstart", (event) => sideOf(event) && event.preventDefault(), { passive: false });
     paper.layer.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -150,11 +151,12 @@ export class Calipers {
 
   #press(event) {
     if (!this.shown || event.button !== 0) return;
-    const side = event.target.closest("[data-side]")?.dataset.side;
+    const side = sideOf(event);
     if (!side && event.pointerType === "touch") return; // a finger beside the lines scrolls the paper
     const { x, y } = this.paper.placeOf(event);
     this.began = { ...this.at, x, y };
     this.dragged = side ?? "new";
+    this.moved = false;
     if (side) this.handles[side]?.focus({ preventScroll: true });
     performance.clearMeasures("cardex:calipers");
     this.paper.layer.setPointerCapture(event.pointerId);
@@ -163,6 +165,7 @@ export class Calipers {
 
   #move(event) {
     if (!this.dragged) return;
+    this.moved = true;
     this.pointer = { clientX: event.clientX, clientY: event.clientY };
     if (this.waiting) return;
     this.waiting = true;
@@ -172,8 +175,9 @@ export class Calipers {
     });
   }
 
-  #release() {
-    if (this.waiting && this.dragged && this.shown) this.#drag(this.paper.placeOf(this.pointer));
+  #release(event) {
+    // The last move may still wait for its frame.
+    if (this.moved && this.dragged && this.shown) this.#drag(this.paper.placeOf(event));
     this.dragged = null;
   }
 
@@ -194,7 +198,7 @@ export class Calipers {
   }
 
   #key(event) {
-    const side = event.target.closest("[data-side]")?.dataset.side;
+    const side = sideOf(event);
     const arrow = ARROWS[event.key];
     if (!side || !arrow || event.altKey || event.ctrlKey || event.metaKey) return;
     const step = event.shiftKey ? QUANTUM_MM : COARSE_MM;
@@ -222,6 +226,10 @@ function handle(side) {
     svg("line", { class: "caliper-grip" }),
     svg("circle", { class: "caliper-knob", r: 1.6 }),
   );
+}
+
+function sideOf(event) {
+  return event.target.closest("[data-side]")?.dataset.side;
 }
 
 function isTime(side) {

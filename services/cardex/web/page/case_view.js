@@ -83,6 +83,7 @@ export class CaseView {
   draw({ asked, style, beside, wander, zoom }) {
     const { found } = this;
     byId("case").hidden = !found;
+    byId("case-paper").hidden = true;
     if (!found) return;
     const ecg = this.ecg(wander);
     fill(byId("case-title"), word("case.title"), " ", isolated(found.case.case_id));
