@@ -53,6 +53,8 @@ class Pages:
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
         page.goto(url)
+        if url.startswith("http"):
+            page.wait_for_selector("html[data-ready]", state="attached")
         return page
 
     def _said(self, message) -> None:

@@ -41,7 +41,8 @@ def on_screen(page: Page, x: float, y: float) -> tuple[float, float]:
               const layer = document.querySelector("#paper .paper-layer");
               const seen = layer.getBoundingClientRect();
               const mm = layer.viewBox.baseVal;
-              return [seen.left + (x / mm.width) * seen.width, seen.top + (y / mm.height) * seen.height];
+              const scale = seen.width / mm.width;
+              return [seen.left + x * scale, seen.top + y * scale];
             }""",
             [x, y],
         )
@@ -63,7 +64,7 @@ def test_a_known_pulse_is_measured_by_mouse_and_keyboard(measuring: Page):
     page.mouse.move(*on_screen(page, rise + 2, level - 3), steps=5)
     page.mouse.move(*on_screen(page, rise + 5, level), steps=5)
     page.mouse.up()
-    ms, mv, bpm = reading(page)
+    ms, mv, _ = reading(page)
     # A pixel is 0.066 mm at this zoom, and each line may be off by one.
     assert ms == pytest.approx(200, abs=6)
     assert mv == pytest.approx(1.0, abs=0.015)

@@ -16,16 +16,22 @@ def answered(page: Page, recording) -> Page:
 
 def test_a_hit_shows_its_report_similarities_and_cases(answered: Page):
     first = answered.locator("#hits .hit").first
-    expect(first.locator(".similarities")).to_have_text("report 0.70 ECG 0.89 score 0.80", use_inner_text=True)
+    expect(first.locator(".similarities")).to_have_text(
+        "report 0.70 ECG 0.89 score 0.80", use_inner_text=True
+    )
     expect(first.locator("button.case").first).to_contain_text("41 years, female, 2026-02")
     expect(first.locator("mark")).to_have_text(["sinus rhythm"])
     expect(first.locator(".why summary")).to_contain_text("SR")
     first.locator(".why summary").click()
-    expect(first.locator(".why li")).to_contain_text("this ECG 91\u00a0%, the report's records 100\u00a0%")
+    expect(first.locator(".why li")).to_contain_text(
+        "this ECG 91\u00a0%, the report's records 100\u00a0%"
+    )
 
 
 def test_a_similarity_that_is_missing_is_a_dash(answered: Page):
-    expect(answered.locator("#hits .hit").nth(1).locator(".similarities")).to_contain_text("ECG \u2013")
+    expect(answered.locator("#hits .hit").nth(1).locator(".similarities")).to_contain_text(
+        "ECG \u2013"
+    )
 
 
 def test_statements_are_marked_in_german_too(answered: Page):

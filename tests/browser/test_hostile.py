@@ -1,13 +1,18 @@
 """Texts of strangers stay texts."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from tests.browser.conftest import choose, csv
 
 
 def test_markup_in_a_report_is_shown_as_text(page: Page, recording):
-    dialogs = []
-    page.on("dialog", lambda dialog: dialogs.append(dialog) or dialog.dismiss())
+    dialogs: list[str] = []
+
+    def dismiss(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
     choose(page, recording)
     third = page.locator("#hits .hit").nth(2).locator(".report-text")
     expect(third).to_contain_text("<img src=x onerror=alert(1)><script>alert(2)</script>")
@@ -39,7 +44,8 @@ def test_text_after_controls_is_matched_as_it_is_written(page: Page):
         """async () => {
           const { marked } = await import("/page/marks.js");
           const text = "a\\u0007 sinus rhythm; x";
-          return marked(text, [{ code: "X(", description: "sinus rhythm" }]).map((part) => part.textContent ?? part);
+          const parts = marked(text, [{ code: "X(", description: "sinus rhythm" }]);
+          return parts.map((part) => part.textContent ?? part);
         }"""
     )
     assert marks == ["a\u2039U+0007\u203a ", "sinus rhythm", "; x"]

@@ -13,7 +13,7 @@ from tests.helpers.ecgs import ecg
 
 UNPACK = """async ([packed, samples, resolution]) => {
   const { unpack, LEADS } = await import("/page/trace.js");
-  const trace = { packed, samples, resolution_mv: resolution, rate_hz: 250, r_peaks: [1], start_s: 2 };
+  const trace = { packed, samples, resolution_mv: resolution, rate_hz: 250, r_peaks: [1] };
   const ecg = await unpack(trace);
   return LEADS.map((name) => [...ecg.leads[name]]);
 }"""
@@ -51,7 +51,8 @@ def test_the_median_beat_is_that_of_numpy(page: Page):
     script = """async ([leads, rPeaks]) => {
       const { LEADS, medianBeat } = await import("/page/trace.js");
       const named = Object.fromEntries(LEADS.map((name, n) => [name, Float32Array.from(leads[n])]));
-      const beat = medianBeat({ rate: 250, samples: leads[0].length, leads: named, rPeaks }, 0.24, 0.44);
+      const ecg = { rate: 250, samples: leads[0].length, leads: named, rPeaks };
+      const beat = medianBeat(ecg, 0.24, 0.44);
       return { count: beat.count, leads: LEADS.map((name) => [...beat.leads[name]]) };
     }"""
     beat = page.evaluate(script, [signal.tolist(), peaks])

@@ -116,7 +116,9 @@ def answer(question: pb.Question) -> job_pb2.Answer:
     return job_pb2.Answer(
         disclaimer="RESEARCH USE ONLY",
         hits=found,
-        findings=[report_pb2.Finding(code="SR", description="sinus rhythm", share=0.8, report_ids=["r1"])],
+        findings=[
+            report_pb2.Finding(code="SR", description="sinus rhythm", share=0.8, report_ids=["r1"])
+        ],
         predictions=[
             report_pb2.Prediction(code="SR", description="sinus rhythm", probability=0.91),
             report_pb2.Prediction(code="AFIB", description="atrial fibrillation", probability=0.2),
@@ -211,9 +213,7 @@ class PageGateway(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
             )
         job = self._job(request, context)
         self.submitted += 1
-        return pb.SubmitEcgResponse(
-            job=job_pb2.Job(job_id=job.job_id, state="JOB_STATE_QUEUED")
-        )
+        return pb.SubmitEcgResponse(job=job_pb2.Job(job_id=job.job_id, state="JOB_STATE_QUEUED"))
 
     def GetJob(self, request, context):
         self._let_in(context)

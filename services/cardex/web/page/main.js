@@ -219,3 +219,4 @@ watchSession(() => {
   showExamples();
   follow();
 });
+document.documentElement.dataset.ready = "";
