@@ -1,6 +1,13 @@
+import json
+import shutil
+
 import httpx
 import pytest
+from google.protobuf.json_format import ParseDict
 
+from cardex.api.convert.traces import trace_of
+from cardex.api.pb.v1 import case_pb2
+from cardex.signals.trace import waveform_of
 from tests.helpers.real import demo_data, dicom
 
 
@@ -48,6 +55,8 @@ def test_a_job_is_looked_up(web):
         (b"no ecg", {"top_k": "99999999999"}, 400, "TOP_K", "question.top_k"),
         (b"no ecg", {"rerank": "1"}, 400, "RERANK", "question.rerank"),
         (b"no ecg", {"priority": "SOON"}, 400, "PRIORITY", "priority"),
+        (b"no ecg", {"by": "NEAR"}, 400, "NEARNESS", "by"),
+        (b"no ecg", {"filter": '{"sex": "F"}'}, 400, "SCHEMA", "filter.sex"),
     ],
 )
 def test_a_bad_upload_is_refused_with_reason_and_field(web, files, data, status, reason, field):
@@ -71,6 +80,52 @@ def test_half_a_surrogate_pair_is_refused_with_the_usual_body(web):
     headers = {"content-type": "application/json"}
     response = web.post("/v1/reports:search", content=b'{"text":"\\ud800"}', headers=headers)
     assert (response.status_code, response.json()["error"]["field"]) == (422, "text")
+
+
+def test_an_upload_is_submitted_and_watched_to_its_end(web):
+    files = {"files": ("a.dcm", dicom().read_bytes())}
+    data = {"top_k": "3", "request_id": "watched"}
+    job = web.post("/v1/ecgs:submit", files=files, data=data).json()["job"]
+    assert job["priority"] == "PRIORITY_ROUTINE"
+    with web.stream("POST", "/v1/jobs:watch", json={"job_ids": [job["job_id"]]}) as stream:
+        lines = list(stream.iter_lines())
+    assert [line for line in lines if line.startswith("event: ")][-1] == "event: end"
+    last = [json.loads(line[6:]) for line in lines if line.startswith("data: ")][-2]["jobs"][0]
+    assert last["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(last["answer"]["hits"]) == 3
+    fetched = web.get(f"/v1/jobs/{job['job_id']}").json()["job"]
+    assert fetched["answer"]["hits"] == last["answer"]["hits"]
+
+
+def test_an_unknown_job_is_not_watched(web):
+    response = web.post("/v1/jobs:watch", json={"job_ids": ["000"]})
+    assert (response.status_code, response.json()["error"]["field"]) == (404, "job_ids")
+
+
+def test_an_upload_is_shown_as_its_trace(web):
+    header = demo_data().cpsc[0]
+    files = [("files", (path.name, path.read_bytes()))
+             for path in (header, header.with_suffix(".mat"))]  # fmt: skip
+    shown = web.post("/v1/ecgs:trace", files=files).json()
+    waveform = waveform_of(trace_of(ParseDict(shown["trace"], case_pb2.Trace())))
+    assert (shown["format"], waveform.signal.shape) == ("WFDB", (12, 2500))
+    answer = web.post("/v1/ecgs:retrieve", files=files).json()["answer"]
+    assert shown["signal_quality"] == answer["signal_quality"]
+
+
+def test_the_demos_ecgs_are_there_to_try(web, settings):
+    folder = settings.data_dir / "data" / "cpsc_2018"
+    shutil.copytree(demo_data().cpsc[0].parent, folder)
+    first, *rest = web.get("/v1/examples").json()["examples"]
+    assert len(rest) == 9
+    zipped = web.get(f"/v1/examples/{first['id']}").content
+    response = web.post("/v1/ecgs:retrieve", files={"files": ("example.zip", zipped)})
+    assert response.status_code == 200, response.text
+
+
+def test_a_server_without_keys_asks_for_none(web):
+    state = {"needs_key": False, "signed_in": False, "csrf": ""}
+    assert web.get("/v1/session").json() == state
 
 
 def test_an_unknown_job_is_404(web):

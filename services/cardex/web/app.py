@@ -33,8 +33,9 @@ from cardex.web.guard import FORM_MARGIN_BYTES, Guard
 from cardex.web.page import FOLDER, page_router
 from cardex.web.reading_pool import ReadingPool
 
-UNTRACED = "healthz,readyz,metrics"
-ROOMS = (ecgs, traces, jobs, cases, reports, examples, sign_in, operation)
+UNTRACED = "healthz,readyz,metrics,/v1/cases/"
+"""Paths that have no span: probes, and those that name a case, which a span would keep."""
+MODULES = (ecgs, traces, jobs, cases, reports, examples, sign_in, operation)
 
 
 def web_app(settings: Settings, page: Path = FOLDER) -> FastAPI:
@@ -63,9 +64,10 @@ def web_app(settings: Settings, page: Path = FOLDER) -> FastAPI:
     app.add_exception_handler(HTTPException, refuse_http)
     app.add_exception_handler(Exception, refuse_unforeseen)
     app.add_middleware(Guard, max_bytes=settings.max_payload_bytes + FORM_MARGIN_BYTES)
-    for room in ROOMS:
-        app.include_router(room.router)
-    app.include_router(page_router(page))
+    routers = [*(module.router for module in MODULES), page_router(page)]
+    for router in routers:
+        app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes]
     if tracing_wanted():
         from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 

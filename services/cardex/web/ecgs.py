@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
+from pydantic import BeforeValidator
 
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.errors import InvalidEcg
@@ -25,6 +26,13 @@ RequestId = Annotated[
 PriorityName = Annotated[
     str, Form(description="STAT or ROUTINE.", json_schema_extra={"enum": list(PRIORITIES)})
 ]
+
+
+def _truth(value: str) -> bool:
+    """Read a form's true or false; nothing else is taken for one of them."""
+    if value.lower() not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value.lower() == "true"
 
 
 def _question(
@@ -62,7 +70,9 @@ def _question(
         ),
     ] = "",
     trace: Annotated[
-        bool, Form(description="Whether the answer is to hold the ECG itself, as a trace.")
+        bool,
+        BeforeValidator(_truth),
+        Form(description="Whether the answer is to hold the ECG itself, as a trace."),
     ] = False,
 ) -> pb.Question:
     """Make the question of a form's fields.

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from cardex.api.status import error_of_call
 from cardex.domain.errors import CardexError
@@ -87,11 +88,23 @@ async def refuse_form(_: Request, error: Exception) -> JSONResponse:
     return _answer(422, "SCHEMA", f"{field or 'the body'}: {first['msg']}", field)
 
 
-async def refuse_http(_: Request, error: Exception) -> JSONResponse:
+async def refuse_http(request: Request, error: Exception) -> JSONResponse:
     """Answer where no route fits."""
     assert isinstance(error, HTTPException)
-    reason = HTTPStatus(error.status_code).name
-    return _answer(error.status_code, reason, str(error.detail), "", dict(error.headers or {}))
+    reason, headers = HTTPStatus(error.status_code).name, dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return _answer(error.status_code, reason, str(error.detail), "", headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of all routes of a path: one route knows its own alone."""
+    found: set[str] = set()
+    for route in request.app.state.routes:
+        matched, _ = route.matches(request.scope)
+        if matched is not Match.NONE:
+            found |= route.methods
+    return found
 
 
 async def refuse_unforeseen(_: Request, error: Exception) -> JSONResponse:

@@ -9,7 +9,7 @@ import grpc
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 from starlette.background import BackgroundTask
 
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
@@ -27,9 +27,7 @@ COMMENT_S = 15.0
 FIRST_S = 2.0
 """How long a refusal may take to become the status of the answer; a later one is an event."""
 STREAM_HEADERS = {"X-Accel-Buffering": "no"}
-STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-}
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
 class WatchQuery(BaseModel):
@@ -39,7 +37,7 @@ class WatchQuery(BaseModel):
         min_length=1, max_length=MAX_WATCHED
     )
     cursor: Utf8 = Field("", json_schema_extra={"pattern": r"^([0-9]{1,15}-[0-9]{1,15})?$"})
-    with_answers: bool = True
+    with_answers: StrictBool = True
 
 
 @router.get("/jobs/{job_id}", responses=refusals(401, 403, 404, 413, 422, 500, 503, 504))

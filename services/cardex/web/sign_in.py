@@ -46,18 +46,16 @@ async def get_session(request: Request, response: Response) -> SessionState:
     return _state(needs_key, session)
 
 
-@router.post("", responses=refusals(401, 403, 413, 422, 500, 503, 504))
+@router.post("", responses=refusals(400, 401, 403, 413, 422, 500, 503, 504))
 async def sign_in(request: Request, response: Response, body: SignIn) -> SessionState:
     """Check a key, and have the browser keep it in a cookie that no script can read."""
     refuse_other_origins(request)
+    if not is_sendable(body.key):
+        raise _unknown()
     if await _knows(request, []):
         return _state(False, None)
-    if not (is_sendable(body.key) and await _knows(request, bearer(body.key))):
-        raise Unauthenticated(
-            "this API key is not known: check it, or ask for a new one",
-            reason="API_KEY_UNKNOWN",
-            field="key",
-        )
+    if not await _knows(request, bearer(body.key)):
+        raise _unknown()
     session = Session.begin(body.key)
     keep(session, request, response)
     return _state(True, session)
@@ -79,6 +77,14 @@ async def _knows(request: Request, metadata: Metadata) -> bool:
             return False
         raise
     return True
+
+
+def _unknown() -> Unauthenticated:
+    return Unauthenticated(
+        "this API key is not known: check it, or ask for a new one",
+        reason="API_KEY_UNKNOWN",
+        field="key",
+    )
 
 
 def _state(needs_key: bool, session: Session | None) -> SessionState:

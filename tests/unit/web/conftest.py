@@ -69,6 +69,10 @@ class Gateway(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
         self._let_in(request, context)
         return case_pb2.GetCaseResponse(case=report_pb2.Case(case_id=request.case_id))
 
+    def GetJob(self, request, context):
+        self._let_in(request, context)
+        return pb.GetJobResponse(job=job_pb2.Job(job_id=request.job_id))
+
     def WatchJobs(self, request, context):
         self._let_in(request, context)
         context.add_callback(self.cancelled.set)

@@ -52,6 +52,7 @@ def test_answers_are_in_the_contracts_names(web):
         ({"filter": '{"sex": "W"}'}, (400, "SCHEMA", "filter.sex")),
         ({"priority": "SOON"}, (400, "PRIORITY", "priority")),
         ({"trace": "perhaps"}, (422, "SCHEMA", "trace")),
+        ({"trace": "1"}, (422, "SCHEMA", "trace")),
     ],
 )
 def test_a_wrong_field_is_named(web, gateway, path, data, refusal):

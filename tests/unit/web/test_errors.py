@@ -64,3 +64,8 @@ async def test_a_form_that_is_wrong_names_its_field_and_quotes_nothing_of_it():
 async def test_a_path_that_is_not_there_has_the_same_body():
     response = await refuse_http(REQUEST, HTTPException(404, "Not Found"))
     assert said(response)["reason"] == "NOT_FOUND"
+
+
+def test_a_refused_method_names_those_that_the_path_has(web):
+    response = web.options("/v1/session")
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET, POST")

@@ -60,6 +60,7 @@ def test_a_server_without_keys_needs_none(web):
     state = {"needs_key": False, "signed_in": False, "csrf": ""}
     assert web.get("/v1/session").json() == state
     assert web.post("/v1/session", json={"key": "any"}).json() == state
+    assert web.post("/v1/session", json={"key": ""}).status_code == 401
     assert not web.cookies
 
 
