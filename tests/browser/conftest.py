@@ -1,19 +1,17 @@
 """A browser before the page, and what every test of it asserts: no error, no violation."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, sync_playwright
 
 from cardex.domain.settings import Settings
 from cardex.web.page import FOLDER
 from tests.helpers.ecgs import ecg
 from tests.helpers.page_gateway import PageGateway, table
 from tests.helpers.web import running_web, serving
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -94,15 +92,15 @@ def page(pages: Pages, url: str) -> Page:
 
 
 @pytest.fixture(scope="session")
-def recording() -> dict[str, str | bytes]:
+def recording() -> FilePayload:
     """A made-up ECG as a file, as Playwright chooses it."""
     return csv("heart.csv", table(ecg(rate=250.0), 250.0))
 
 
-def csv(name: str, content: bytes) -> dict[str, str | bytes]:
+def csv(name: str, content: bytes) -> FilePayload:
     return {"name": name, "mimeType": "text/csv", "buffer": content}
 
 
-def choose(page: Page, *files: dict[str, str | bytes]) -> None:
+def choose(page: Page, *files: FilePayload) -> None:
     """Choose files and wait until their answer is shown."""
     page.set_input_files("#files", list(files))

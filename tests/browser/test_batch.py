@@ -6,14 +6,14 @@ import json
 import threading
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.conftest import choose, csv
 from tests.helpers.ecgs import ecg, wfdb_record
 from tests.helpers.page_gateway import table
 
 
-def some(count: int) -> list[dict[str, str | bytes]]:
+def some(count: int) -> list[FilePayload]:
     return [csv(f"{n:02d}.csv", table(ecg(rate=100.0, seed=n), 100.0)) for n in range(count)]
 
 

@@ -4,7 +4,9 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import choose
+from tests.browser.conftest import choose, csv
+from tests.helpers.ecgs import ecg
+from tests.helpers.page_gateway import table
 
 
 def test_a_link_shows_the_ecg_and_its_answer_to_a_colleague(pages, url, recording):
@@ -63,11 +65,11 @@ def test_a_job_that_is_gone_is_told(pages, url):
     expect(page.locator("#error-words")).to_have_text("no such job")
 
 
-def test_no_file_name_is_in_any_address(pages, url, recording):
+def test_no_file_name_is_in_any_address(pages, url):
     page = pages.open(url)
     addresses: list[str] = []
     page.on("request", lambda request: addresses.append(request.url))
-    choose(page, {**recording, "name": "Mueller_Erika.csv"})
+    choose(page, csv("Mueller_Erika.csv", table(ecg(), 500.0)))
     expect(page.locator("#hits .hit")).to_have_count(3)
     page.click("#link")
     expect(page.locator("#link-part")).to_be_visible()

@@ -84,7 +84,7 @@ TEXTS = (
 
 def hits(question: pb.Question) -> list[report_pb2.Hit]:
     """Return hits; the filter's ages are kept to."""
-    made = []
+    made: list[report_pb2.Hit] = []
     for number, (text, language) in enumerate(TEXTS, 1):
         cases = [case(number), case(number + 10, has_ecg=number != 2)]
         least = question.filter.min_age if question.filter.HasField("min_age") else 0
