@@ -28,10 +28,14 @@ def key_and_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
     keys = folder / "keys.toml"
     key = add_to_file(keys, "page", [Scope.ADMIN])
     shutil.copytree(demo_data().cpsc[0].parent, folder / "data" / "cpsc_2018")
-    with running_stack(folder, api_keys=keys, api_key=key) as (stack, settings):
-        build_index(settings, reports(COUNT))
-        assert stack.endpoints
-        yield key, stack.endpoints.web
+    with pytest.MonkeyPatch.context() as patch:
+        # The parts are processes of their own, and read these from their environment.
+        patch.setenv("CARDEX_API_KEYS", str(keys))
+        patch.setenv("CARDEX_API_KEY", key)
+        with running_stack(folder) as (stack, settings):
+            build_index(settings, reports(COUNT))
+            assert stack.endpoints
+            yield key, stack.endpoints.web
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,90 @@
+"""Takes the pictures of the page that docs/page.md shows, from a stack with the demo's reports."""
+
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from loadtest.house import house
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
+COLOURS = 64
+WIDE = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+def main() -> None:
+    """Write docs/pictures/page-*.png."""
+    program = shutil.which("chromium")
+    if program is None:
+        raise SystemExit("no browser: run `make browser-tools`")
+    with house() as place, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        header = place.data.cpsc[0]
+        files = [header, header.with_suffix(".mat")]
+        take_answer(browser, place.endpoints.web, files)
+        take_phone(browser, place.endpoints.web, files)
+        batch = [part for one in place.data.cpsc for part in (one, one.with_suffix(".mat"))]
+        take_batch(browser, place.endpoints.web, batch)
+        browser.close()
+
+
+def take_answer(browser: Browser, url: str, files: list[Path]) -> None:
+    """Show an ECG with calipers, and its nearest reports, light and dark."""
+    page = browser.new_page(viewport=WIDE, locale="en-GB")
+    open_files(page, url, files)
+    page.click("#calipers")
+    keep(page, "page-answer")
+    page.keyboard.press("Escape")
+    page.emulate_media(color_scheme="dark")
+    keep(page, "page-dark")
+    case = page.locator("button.case").first
+    if case.count():
+        page.emulate_media(color_scheme="light")
+        case.click()
+        page.wait_for_selector("#case-beats .over .trace")
+        page.select_option("#placing", "over")
+        keep(page, "page-case")
+    page.close()
+
+
+def take_phone(browser: Browser, url: str, files: list[Path]) -> None:
+    """Show the same on a phone, in German."""
+    page = browser.new_page(viewport=PHONE, is_mobile=True, has_touch=True, locale="de-DE")
+    open_files(page, url, files)
+    keep(page, "page-phone")
+    page.close()
+
+
+def take_batch(browser: Browser, url: str, files: list[Path]) -> None:
+    """Show a batch."""
+    page = browser.new_page(viewport=WIDE, locale="en-GB")
+    page.goto(url)
+    page.wait_for_selector("html[data-ready]", state="attached")
+    page.set_input_files("#files", files)
+    page.wait_for_selector("#batch-stop", state="hidden")
+    page.wait_for_timeout(500)
+    keep(page, "page-batch")
+    page.close()
+
+
+def open_files(page: Page, url: str, files: list[Path]) -> None:
+    """Open one recording and wait for its answer."""
+    page.goto(url)
+    page.wait_for_selector("html[data-ready]", state="attached")
+    page.set_input_files("#files", files)
+    page.wait_for_selector("#hits .hit")
+
+
+def keep(page: Page, name: str) -> None:
+    """Keep a picture of what is seen, with few colours, so that it is small."""
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path)
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(COLOURS)
+    small.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
