@@ -1,7 +1,9 @@
 """A link that a colleague opens."""
 
 import re
+import time
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import choose, csv
@@ -57,6 +59,23 @@ def test_a_job_id_is_pasted(pages, url, recording):
     theirs.fill("#job-id", "job-1")
     theirs.keyboard.press("Enter")
     expect(theirs.locator("#paper .ink .trace")).to_have_count(13)
+
+
+@pytest.mark.parametrize("odd", ["%E0%A4%A", "a%2Fb", "%3Cimg%20src=x%3E"])
+def test_an_odd_id_is_no_more_than_an_unknown_one(pages, url, odd):
+    pages.expected += ["status of 404", "status of 422"]
+    page = pages.open(f"{url}/#job={odd}")
+    expect(page.locator("#error-words")).not_to_be_empty()
+
+
+def test_files_that_are_chosen_before_the_session_is_known_stay_open(pages, url, recording):
+    page = pages.open(url)
+    page.route("**/v1/session", lambda route: (time.sleep(1), route.continue_()))
+    page.reload()
+    choose(page, recording, recording)
+    expect(page.locator("#view-batch")).to_be_visible()
+    page.wait_for_timeout(1500)
+    expect(page.locator("#view-batch")).to_be_visible()
 
 
 def test_a_job_that_is_gone_is_told(pages, url):

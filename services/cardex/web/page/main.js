@@ -58,14 +58,24 @@ function show(view) {
   }
 }
 
+/** Returns the id of the job that the address names, or "". */
+function jobOfAddress() {
+  const [, id = ""] = /^#job=(.+)$/.exec(location.hash) ?? [];
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id; // no encoding that a link of this page has
+  }
+}
+
 /** Follows the address: a view, or a job that somebody sent a link to. */
 function follow() {
   const hash = location.hash.slice(1);
-  const job = /^job=(.+)$/.exec(hash)?.[1];
+  const job = jobOfAddress();
   quiet();
   if (job) {
     show("ecg");
-    ecg.openJob(decodeURIComponent(job));
+    ecg.openJob(job);
   } else show(VIEWS.includes(hash) ? hash : "ecg");
 }
 
@@ -117,8 +127,9 @@ function listenToFiles() {
 function listenToButtons() {
   byId("job-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const id = byId("job-id").value.trim().replace(/^.*#job=/, "");
-    if (id) location.hash = `job=${encodeURIComponent(decodeURIComponent(id))}`;
+    const given = byId("job-id").value.trim();
+    const id = given.replace(/^.*#job=/, "");
+    if (id) location.hash = `job=${id === given ? encodeURIComponent(id) : id}`;
   });
   byId("error-close").addEventListener("click", quiet);
   byId("skip").addEventListener("click", (event) => {
@@ -215,8 +226,10 @@ listenToKeys({
   t: nextTheme,
   "?": showHelp,
 });
+if (!jobOfAddress()) follow();
 watchSession(() => {
   showExamples();
-  follow();
+  // By now something else may be open; only a job had to wait for the session.
+  if (jobOfAddress() && !ecg.hasEcg) follow();
 });
 document.documentElement.dataset.ready = "";

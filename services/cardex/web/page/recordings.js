@@ -57,7 +57,8 @@ async function walk(entry, found) {
  *   many files were passed over because they are no ECG.
  */
 export async function sorted(files) {
-  const byPath = new Map(files.map(({ path, file }) => [path.toLowerCase(), { path, file }]));
+  const byPath = new Map();
+  for (const one of files) byPath.set(unused(one.path.toLowerCase(), byPath), one);
   const taken = new Set();
   const recordings = [];
   for (const [key, { path, file }] of byPath) {
@@ -74,6 +75,13 @@ export async function sorted(files) {
   }
   recordings.sort((one, other) => (one.name < other.name ? -1 : 1));
   return { recordings, passedOver };
+}
+
+/** Returns a path under which nothing is kept yet: files from several folders may have one name. */
+function unused(path, byPath) {
+  let key = path;
+  for (let count = 2; byPath.has(key); count += 1) key = `${count}/${path}`;
+  return key;
 }
 
 async function companionsOf(key, header, byPath) {
