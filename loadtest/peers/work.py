@@ -38,6 +38,8 @@ from cardex.retrieval.pipeline import QueryItem
 from cardex.retrieval.retriever import Retriever
 from cardex.signals.readers import warm_up
 from cardex.stores.answer_cache import AnswerCache
+from cardex.stores.case_index import CaseIndex
+from cardex.stores.milvus import Milvus
 from cardex.stores.report_index import ReportIndex
 
 TEXTS_AT_ONCE = 64
@@ -89,12 +91,15 @@ class MemoryIndex:
         """Hold reports and their (reports, dimension) embeddings."""
         self._index = IndexInfo("memory", "1", model.version, 0.0, model.dimension, "FLAT")
         self._whole = WholeIndex.of("1", reports, embeddings)
+        self.cases = CaseIndex(Milvus(""))  # never asked: the index has none
 
     def current(self) -> IndexInfo:
         """Return the one index."""
         return self._index
 
-    def search(self, index: IndexInfo, embeddings: Embedding, top_k: int) -> list[list[Match]]:
+    def search(
+        self, index: IndexInfo, embeddings: Embedding, top_k: int, among: Sequence[str] = ()
+    ) -> list[list[Match]]:
         """Return the nearest reports of each of (B, dimension) embeddings, nearest first."""
         return self._whole.search(embeddings, top_k)
 

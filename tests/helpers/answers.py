@@ -6,9 +6,10 @@ from typing import Any
 from cardex.api.convert.jobs import decode_answer, encode_answer
 from cardex.api.convert.reports import report_of
 from cardex.api.pb.v1 import job_pb2, report_pb2
+from cardex.domain.index import Hit
 from cardex.domain.jobs import Answer, EncodedAnswer, StageTime
 from cardex.domain.quality import SignalQuality, SignalWarning
-from cardex.domain.reports import Draft, DraftSentence, Finding, Hit, Prediction
+from cardex.domain.reports import Draft, DraftSentence, Finding, Prediction
 
 ANSWER = encode_answer(Answer((), (), "m", "i", "g"))
 """The smallest answer."""

@@ -8,8 +8,9 @@ from typing import cast
 import numpy as np
 import pytest
 
+from cardex.domain.cases import FiledCase
 from cardex.domain.errors import CardexError, IndexMissing, Unavailable
-from cardex.domain.index import IndexInfo, Match
+from cardex.domain.index import CaseMatch, IndexInfo, Match
 from cardex.domain.jobs import (
     Claim,
     Job,
@@ -19,13 +20,16 @@ from cardex.domain.jobs import (
     Question,
 )
 from cardex.domain.reports import Report
+from cardex.domain.trace import Trace
 from cardex.inference.encoder import ModelInfo
 from cardex.inference.novelty import EmbeddingSpace, Novelty
 from cardex.inference.statements import CalibratedStatement, Calibration
 from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.filing import CaseFiler
 from cardex.retrieval.retriever import Retriever
 from cardex.signals.image_spec import ImageSpec
 from cardex.stores.answer_cache import AnswerCache
+from cardex.stores.case_index import CaseRow
 from cardex.stores.job_queue import Swept
 from cardex.stores.report_index import ReportIndex
 
@@ -110,6 +114,76 @@ class FakeEncoder:
         return [np.array([len(text) for text in texts], dtype=np.float32) for texts in reports]
 
 
+class FakeCases:
+    """The CaseIndex of a FakeStore: exact search in memory; expressions are not understood."""
+
+    def __init__(self, store: "FakeStore") -> None:
+        self._store = store
+        self.rows: dict[str, dict[str, CaseRow]] = {}
+
+    def of(self, index: IndexInfo) -> dict[str, CaseRow]:
+        return self.rows.setdefault(index.name, {})
+
+    def count(self, index: IndexInfo) -> int:
+        return len(self.of(index)) if index.has_cases else 0
+
+    def upsert(self, index: IndexInfo, rows: Sequence[CaseRow]) -> None:
+        self._store._called("cases.upsert")
+        self.of(index).update({row.filed.case.case_id: row for row in rows})
+
+    def get(self, index: IndexInfo, case_ids: Sequence[str]) -> dict[str, FiledCase]:
+        self._store._called("cases.get")
+        there = self.of(index)
+        return {one: there[one].filed for one in case_ids if one in there}
+
+    def traces(self, index: IndexInfo, case_ids: Sequence[str]) -> dict[str, Trace]:
+        there = self.of(index)
+        return {
+            one: trace
+            for one in case_ids
+            if one in there and (trace := there[one].trace) is not None
+        }
+
+    def search(
+        self, index: IndexInfo, embeddings: np.ndarray, count: int, expression: str = ""
+    ) -> list[list[CaseMatch]]:
+        assert not expression
+        self._store._called("cases.search")
+        found = []
+        for embedding in embeddings:
+            matches = [
+                CaseMatch(row.filed, float(embedding @ row.embedding))
+                for row in self.of(index).values()
+                if row.embedding is not None
+            ]
+            found.append(sorted(matches, key=lambda match: -match.similarity)[:count])
+        return found
+
+    def of_reports(
+        self, index: IndexInfo, report_ids: Sequence[str], expression: str = ""
+    ) -> tuple[list[FiledCase], np.ndarray]:
+        assert not expression
+        rows = [row for row in self.of(index).values() if row.filed.report_id in report_ids]
+        vectors = [
+            np.zeros(DIMENSION, np.float32) if row.embedding is None else row.embedding
+            for row in rows
+        ]
+        return [row.filed for row in rows], np.array(vectors).reshape(len(rows), DIMENSION)
+
+    def embedded_pages(
+        self, index: IndexInfo, size: int = 1000
+    ) -> Iterator[tuple[list[FiledCase], np.ndarray]]:
+        yield self.of_reports(index, [row.filed.report_id for row in self.of(index).values()])
+
+    def delete(self, index: IndexInfo, case_ids: Sequence[str]) -> None:
+        self._store._called("cases.delete")
+        for case_id in case_ids:
+            self.of(index).pop(case_id, None)
+
+    def settle(self, index: IndexInfo) -> int:
+        return self.count(index)
+
+
 class FakeStore:
     """The ReportIndex: exact search in memory; `calls` tells what was asked of it, in order."""
 
@@ -123,6 +197,7 @@ class FakeStore:
         self.error: CardexError | None = None
         self.calls: list[str] = []
         self.top_ks: list[int] = []
+        self.cases = FakeCases(self)
         self._made = 1
 
     @property
@@ -170,7 +245,9 @@ class FakeStore:
         self._called("count")
         return len(self.contents[index.name])
 
-    def search(self, index: IndexInfo, embeddings: np.ndarray, top_k: int) -> list[list[Match]]:
+    def search(
+        self, index: IndexInfo, embeddings: np.ndarray, top_k: int, among: Sequence[str] = ()
+    ) -> list[list[Match]]:
         self._called("search")
         self.top_ks.append(top_k)
         found = []
@@ -178,6 +255,7 @@ class FakeStore:
             scores = {
                 report_id: float(embedding @ vector)
                 for report_id, (_, vector) in self.contents[index.name].items()
+                if not among or report_id in among
             }
             nearest = sorted(scores, key=lambda report_id: -scores[report_id])[:top_k]
             found.append([Match(report_id, scores[report_id]) for report_id in nearest])
@@ -256,6 +334,10 @@ class FakeCache:
     def put_answers(self, answers: dict[str, bytes]) -> None:
         self.stored.update(answers)
 
+    def forget(self) -> None:
+        self.stored.clear()
+        self.vectors.clear()
+
     def embeddings(self, payloads: list[str], model_version: str) -> list[tuple | None]:
         return [self.vectors.get((sha256, model_version)) for sha256 in payloads]
 
@@ -309,6 +391,7 @@ class House:
             cast(ReportIndex, self.store),
             cast(AnswerCache, self.cache),
             self.active_index,
+            filer=CaseFiler(self.encoder, cast(ReportIndex, self.store), lambda: FakeLock([])),
         )
         self.lost = False
 

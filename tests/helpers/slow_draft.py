@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 
-from cardex.domain.reports import Draft, DraftSentence, Hit
+from cardex.domain.index import Hit
+from cardex.domain.reports import Draft, DraftSentence
 from cardex.retrieval.draft import RECALL, RECORDS, STEEPNESS, VOTERS
 from cardex.retrieval.wording import (
     COHESION,

@@ -90,7 +90,7 @@ def test_an_index_of_another_model_is_refused_with_both_names(ecgs, channel, set
     parts = assemble(settings)
     right = parts.reports.current()
     wrong = parts.reports.create("cardex-of-yesterday", right.dimension)
-    parts.reports._call(lambda client: client.alter_alias(wrong.name, "reports"))
+    parts.reports._milvus.call(lambda client: client.alter_alias(wrong.name, "reports"))
     try:
         with pytest.raises(
             VersionMismatch, match=f"(?s){right.model_version}.*cardex-of-yesterday"
@@ -103,7 +103,7 @@ def test_an_index_of_another_model_is_refused_with_both_names(ecgs, channel, set
         assert right.model_version in found.message
         assert "cardex-of-yesterday" in found.message
     finally:
-        parts.reports._call(lambda client: client.alter_alias(right.name, "reports"))
+        parts.reports._milvus.call(lambda client: client.alter_alias(right.name, "reports"))
         parts.reports.drop(wrong)
     _wait(lambda: not _refused_with(ecgs, "VERSION_MISMATCH"))
     _wait(lambda: health(channel, RETRIEVAL) == "SERVING")

@@ -51,7 +51,7 @@ def store(request, lite):
 
 
 def _clear(store: ReportIndex) -> None:
-    store._call(lambda client: [client.drop_alias(name) for name in store._aliases()])
+    store._milvus.call(lambda client: [client.drop_alias(name) for name in store._aliases()])
     store._drop(lambda _: True)
 
 

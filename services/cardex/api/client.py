@@ -18,11 +18,13 @@ from cardex.api.archive.output import kept_files, open_output
 from cardex.api.archive.patience import PATIENCE_S
 from cardex.api.archive.results import OnProgress, Progress, Result
 from cardex.api.archive.run import Run
+from cardex.api.case_sender import CaseSender, Sent, Source
 from cardex.api.connection import Connection
 from cardex.api.convert.jobs import question_message
 from cardex.api.convert.reports import report_message
 from cardex.api.ecgs import ecg_of_files, ecg_of_samples, sized_ecg_of_files
 from cardex.api.pb.v1 import (
+    case_pb2,
     ecg_pb2,
     ecg_retrieval_pb2_grpc,
     job_pb2,
@@ -31,6 +33,7 @@ from cardex.api.pb.v1 import (
 )
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import one_recording_files
+from cardex.domain.cases import CaseFilter, Nearness
 from cardex.domain.errors import DeadlineExceeded
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report
@@ -210,14 +213,42 @@ class Client(Connection):
             )
         return response.job
 
-    def search(self, text: str, top_k: int = 10) -> job_pb2.Answer:
-        """Find the reports nearest to a text."""
-        request = pb.SearchReportsRequest(text=text, top_k=top_k)
+    def search(
+        self,
+        text: str,
+        top_k: int = 10,
+        *,
+        by: Nearness | None = None,
+        wanted: CaseFilter | None = None,
+    ) -> job_pb2.Answer:
+        """Find the reports nearest to a text.
+
+        Args:
+            text: what to look for.
+            top_k: how many reports.
+            by: whether to look at the reports' texts, the cases' ECGs, or both.
+            wanted: which cases may be found.
+        """
+        asked = question_message(Question(top_k, by=by, filter=wanted))
+        request = pb.SearchReportsRequest(
+            text=text,
+            top_k=top_k,
+            by=asked.by,
+            filter=asked.filter if asked.HasField("filter") else None,
+        )
         with self._translated():
             response: pb.SearchReportsResponse = self._ecgs.SearchReports(
                 request, timeout=60.0, metadata=self._metadata
             )
         return response.answer
+
+    def case(self, case_id: str) -> case_pb2.GetCaseResponse:
+        """Return a case with its report, and the trace of its ECG."""
+        with self._translated():
+            response: case_pb2.GetCaseResponse = self._ecgs.GetCase(
+                case_pb2.GetCaseRequest(case_id=case_id), timeout=30.0, metadata=self._metadata
+            )
+        return response
 
     def info(self) -> pb.GetServerInfoResponse:
         """Return what the server runs."""
@@ -255,6 +286,47 @@ class Client(Connection):
 
         with self._translated():
             yield from self._index.UpsertReports(chunks(), metadata=self._metadata)
+
+    def begin_rebuild(self) -> report_index_pb2.IndexInfo:
+        """Make a new, empty index, which `file_cases` fills, and return it."""
+        with self._translated():
+            response: report_index_pb2.BeginRebuildResponse = self._index.BeginRebuild(
+                report_index_pb2.BeginRebuildRequest(), timeout=120.0, metadata=self._metadata
+            )
+        return response.index
+
+    def commit_rebuild(self, name: str) -> report_index_pb2.IndexInfo:
+        """Make the new index of this name answer, and return it; a large one takes minutes."""
+        with self._translated():
+            response: report_index_pb2.CommitRebuildResponse = self._index.CommitRebuild(
+                report_index_pb2.CommitRebuildRequest(index=name), metadata=self._metadata
+            )
+        return response.index
+
+    def delete_cases(self, case_ids: Sequence[str]) -> int:
+        """Delete cases with their ECGs, and return how many were there."""
+        with self._translated():
+            response: report_index_pb2.DeleteCasesResponse = self._index.DeleteCases(
+                report_index_pb2.DeleteCasesRequest(case_ids=case_ids),
+                timeout=120.0,
+                metadata=self._metadata,
+            )
+        return response.deleted
+
+    def file_cases(
+        self, sources: Iterable[Source], index: str = "", *, patience_s: float = PATIENCE_S
+    ) -> Iterator[Sent]:
+        """Have cases filed; yields what became of them after each chunk, in their order.
+
+        Args:
+            sources: each case with its text, and the file of its ECG or None. They are read as they
+                are sent, so that any number may come.
+            index: name of the index of `begin_rebuild`; "" for the one that answers.
+            patience_s: how long to try on without a word from the gateway, in seconds.
+        """
+        max_bytes = self._largest_message()
+        sender = CaseSender(self, index, max_bytes=max_bytes, patience_s=patience_s)
+        yield from sender.send(sources)
 
     def migrate(
         self, model_version: str, *, shadow: bool

@@ -334,12 +334,15 @@ def add_key(
     name: Annotated[str, typer.Option(help="Who will use it.")],
     scope: Annotated[list[str], typer.Option(help="submit, search, index or admin; repeat it.")],
     file: Annotated[Path, typer.Option(help="Key file; made if missing.")],
+    archive: Annotated[
+        str, typer.Option(help="Let it file and see the cases of this archive alone.")
+    ] = "",
 ) -> None:
     """Make an API key: the file gets its hash, and the key is printed this once."""
     from cardex.gateway.keys import add_to_file
 
     with error_messages():
-        print(add_to_file(file, name, scope))
+        print(add_to_file(file, name, scope, archive))
 
 
 def main() -> NoReturn:

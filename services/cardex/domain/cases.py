@@ -85,3 +85,42 @@ class CaseFilter:
     devices: tuple[str, ...] = ()
     from_month: str = ""
     to_month: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FiledCase:
+    """A case as the index keeps it; its text stands with its report alone.
+
+    Attributes:
+        case: without its text, its `case_id` with the archive before it.
+        report_id: of its report.
+    """
+
+    case: Case
+    report_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """What an ECG is to be filed as.
+
+    Attributes:
+        case: with the text of its report.
+        index: name of the index that it goes to; "" for the one in force.
+        only: whether it is filed without an answer.
+    """
+
+    case: Case
+    index: str = ""
+    only: bool = False
+
+
+def archive_of(case_id: str) -> str:
+    """Return the archive that a case's id names; "" where it names none."""
+    archive, slash, _ = case_id.partition("/")
+    return archive if slash else ""
+
+
+def full_id(case_id: str, archive: str) -> str:
+    """Return a case's id with its archive, which a caller of that archive may leave out."""
+    return case_id if not archive or "/" in case_id else f"{archive}/{case_id}"

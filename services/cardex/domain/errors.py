@@ -12,6 +12,7 @@ the edge only translate::
     ├── Unauthenticated         UNAUTHENTICATED    401
     ├── PermissionDenied        PERMISSION_DENIED  403
     ├── JobNotFound             NOT_FOUND          404
+    ├── CaseNotFound            NOT_FOUND          404
     ├── RequestIdReused         ALREADY_EXISTS     409
     ├── JobCancelled            CANCELLED          409
     ├── JobFailed               ABORTED            500
@@ -115,6 +116,14 @@ class JobNotFound(CardexError):
     """No job of this caller has this id, or its record has expired."""
 
     reason = "JOB_NOT_FOUND"
+    grpc_code = "NOT_FOUND"
+    http_status = 404
+
+
+class CaseNotFound(CardexError):
+    """No case that this caller may see has this id."""
+
+    reason = "CASE_NOT_FOUND"
     grpc_code = "NOT_FOUND"
     http_status = 404
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from cardex.domain.cases import FiledCase
+from cardex.domain.reports import Report
+from cardex.domain.trace import Trace
+
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
@@ -18,6 +22,8 @@ class IndexInfo:
             and its own generation at that time; empty where it was built from anything else.
         cells: into how many its vectors are divided, of which a search looks at a part; 1 where it
             looks at all vectors.
+        has_cases: whether cases can be filed in it; not in one of an earlier version of Cardex.
+        case_cells: as `cells`, of the ECGs of its cases.
     """
 
     name: str
@@ -28,12 +34,22 @@ class IndexInfo:
     kind: str
     twin: tuple[str, ...] = ()
     cells: int = 1
+    has_cases: bool = False
+    case_cells: int = 1
 
     def same_reports(self, other: "IndexInfo") -> bool:
         """Return whether one is the other, or was made from it and neither has changed since."""
         made_from_other = self.twin == (*other.contents, self.generation)
         other_made_from_it = other.twin == (*self.contents, other.generation)
         return self.contents == other.contents or made_from_other or other_made_from_it
+
+    @property
+    def changed(self) -> float:
+        """When its contents changed last, in Unix seconds; the generation begins with it."""
+        try:
+            return int(self.generation[:-4], 16) / 1000.0
+        except ValueError:
+            return self.created
 
     @property
     def contents(self) -> tuple[str, str]:
@@ -47,3 +63,45 @@ class Match:
 
     report_id: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaseMatch:
+    """A case and the cosine similarity of its ECG, which says nothing where it has none."""
+
+    filed: FiledCase
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCase:
+    """One case with its report and, where there is one, the trace of its ECG."""
+
+    filed: FiledCase
+    report: Report
+    trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A report that was found.
+
+    Attributes:
+        report: the report.
+        score: what the order is by: the similarity of the text and what the agreement of statements
+            adds, the similarity of the nearest case, or what both together make.
+        rank: 1 for the first: that with the highest score, or the one that the matcher put first.
+        match: the matcher's log-odds that report and ECG belong together; None without re-ranking.
+        report_similarity: cosine similarity of the question and the text.
+        ecg_similarity: cosine similarity of the question and the ECG of the nearest case; None
+            where no case has one.
+        cases: its nearest cases, those without an ECG last.
+    """
+
+    report: Report
+    score: float
+    rank: int
+    match: float | None = None
+    report_similarity: float | None = None
+    ecg_similarity: float | None = None
+    cases: tuple[CaseMatch, ...] = ()

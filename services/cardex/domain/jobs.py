@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cardex.domain.cases import CaseFilter, Filing, Nearness
 from cardex.domain.errors import ERRORS, CardexError, JobFailed
+from cardex.domain.index import Hit
 from cardex.domain.quality import SignalQuality
-from cardex.domain.reports import Draft, Finding, Hit, Prediction
+from cardex.domain.reports import Draft, Finding, Prediction
+from cardex.domain.trace import Trace
 
 DISCLAIMER = "RESEARCH USE ONLY"
 MAX_TOP_K = 100
@@ -47,10 +50,18 @@ class Question:
     Attributes:
         top_k: how many reports to return, 1 to 100.
         rerank: how many of the nearest the matcher puts in order first, 2 to 128; 0 for none.
+        by: what nearness means; None where the caller leaves it to this house.
+        filter: which cases may be found; None for all.
+        trace: whether the answer is to hold the ECG itself.
+        archive: whose cases the caller may see; "" for those of all.
     """
 
     top_k: int = DEFAULT_TOP_K
     rerank: int = 0
+    by: Nearness | None = None
+    filter: CaseFilter | None = None
+    trace: bool = False
+    archive: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,8 @@ class Answer:
             about or the model came without calibrated statements.
         draft: what the hits agree on, as a report; None where a text was asked about, or no hit is
             similar.
+        by: what nearness meant.
+        trace: the ECG itself, where the question wants it.
     """
 
     hits: tuple[Hit, ...]
@@ -91,6 +104,8 @@ class Answer:
     quality: SignalQuality | None = None
     predictions: tuple[Prediction, ...] = ()
     draft: Draft | None = None
+    by: Nearness = Nearness.REPORT
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +150,7 @@ class Job:
         submitted: when it became durable.
         updated: when its state last changed.
         trace: W3C traceparent under which its spans go; "" for none.
+        filing: what it is to be filed as; None for nothing.
         answer: once SUCCEEDED: the contract's `Answer` message, serialized.
         error: once FAILED.
     """
@@ -149,6 +165,7 @@ class Job:
     submitted: float
     updated: float
     trace: str = ""
+    filing: Filing | None = None
     answer: bytes | None = field(default=None, repr=False)
     error: JobError | None = None
 

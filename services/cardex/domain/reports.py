@@ -45,24 +45,6 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A report that was found.
-
-    Attributes:
-        report: the report.
-        score: cosine similarity of the question's and the report's embedding, in [-1, 1], and for
-            an ECG what the agreement of their statements adds.
-        rank: 1 for the first: that with the highest score, or the one that the matcher put first.
-        match: the matcher's log-odds that report and ECG belong together; None without re-ranking.
-    """
-
-    report: Report
-    score: float
-    rank: int
-    match: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """A coded statement that the hits agree on.
 

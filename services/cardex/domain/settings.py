@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from cardex.domain.cases import Nearness
 from cardex.domain.errors import ConfigurationError
 
 PREFIX = "CARDEX_"
@@ -31,6 +32,7 @@ class Settings(BaseSettings):
 
     # The answers.
     prevalence: Path | None = None  # CSV of the hospital's own shares of the statements
+    nearness: Nearness = Nearness.BOTH  # what it means where a question does not say
 
     # The doors.
     gateway_bind: str = "127.0.0.1:50051"

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.reports import Hit, Report
+from cardex.domain.index import Hit
+from cardex.domain.reports import Report
 from cardex.evaluation.evaluate import Ranking
 from cardex.evaluation.metrics import Scores
 from cardex.reports.normalise import clean_report

@@ -27,10 +27,14 @@ SCOPES: dict[str, frozenset[Scope]] = {
     f"{_RETRIEVAL}WatchJobs": frozenset({Scope.SUBMIT}),
     f"{_RETRIEVAL}CancelJob": frozenset({Scope.SUBMIT}),
     f"{_RETRIEVAL}SearchReports": frozenset({Scope.SEARCH}),
+    f"{_RETRIEVAL}GetCase": frozenset({Scope.SUBMIT, Scope.SEARCH}),
     f"{_RETRIEVAL}GetServerInfo": _EVERY,
     f"{_INDEX}UpsertReports": frozenset({Scope.INDEX}),
     f"{_INDEX}DeleteReports": frozenset({Scope.INDEX}),
     f"{_INDEX}MigrateIndex": frozenset({Scope.INDEX}),
+    f"{_INDEX}BeginRebuild": frozenset({Scope.INDEX}),
+    f"{_INDEX}CommitRebuild": frozenset({Scope.INDEX}),
+    f"{_INDEX}DeleteCases": frozenset({Scope.INDEX}),
     f"{_INDEX}GetIndex": frozenset({Scope.INDEX, Scope.SEARCH}),
 }
 """Scopes that open each method. Methods that are not listed (health, reflection) are open."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,8 @@ import grpc
 from google.protobuf.message import Message
 
 from cardex import __version__
-from cardex.api.convert.jobs import PRIORITIES, answer_message, job_envelope
+from cardex.api.convert.cases import NEARNESS, case_response
+from cardex.api.convert.jobs import PRIORITIES, answer_message, job_envelope, question_of
 from cardex.api.pb.internal.v1.envelope_pb2 import (
     AnswerEnvelope,
     BatchEnvelope,
@@ -20,10 +22,13 @@ from cardex.api.pb.internal.v1.envelope_pb2 import (
     JobResponse,
     WatchResponse,
 )
+from cardex.api.pb.v1 import case_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.domain.cases import Nearness
 from cardex.domain.errors import CardexError
-from cardex.domain.jobs import DEFAULT_TOP_K, DISCLAIMER, MAX_TOP_K, Priority, QueueState
+from cardex.domain.jobs import DISCLAIMER, MAX_TOP_K, Priority, QueueState
 from cardex.domain.settings import Settings
+from cardex.gateway.archives import own_ids
 from cardex.gateway.auth import caller
 from cardex.gateway.batches import BatchStream
 from cardex.gateway.health import RETRIEVAL
@@ -71,6 +76,7 @@ class EcgRetrievalService:
             "WatchJobs": many(self.WatchJobs, _read(pb.WatchJobsRequest), _write),
             "CancelJob": one(self.CancelJob, _read(pb.CancelJobRequest), _write),
             "SearchReports": one(self.SearchReports, _read(pb.SearchReportsRequest), _write),
+            "GetCase": one(self.GetCase, _read(case_pb2.GetCaseRequest), _write),
             "GetServerInfo": one(self.GetServerInfo, _read(pb.GetServerInfoRequest), _write),
         }
         return grpc.method_handlers_generic_handler(RETRIEVAL, methods)
@@ -131,11 +137,24 @@ class EcgRetrievalService:
         context: Any,  # noqa: ANN401
     ) -> pb.SearchReportsResponse:
         """Find reports by text."""
-        top_k = request.top_k if request.HasField("top_k") else DEFAULT_TOP_K
+        question = question_of(request)
+        by = question.by or Nearness.REPORT
+        question = replace(question, by=by, archive=caller().archive)
         answer = await self._slow.run(
-            partial(self._dependencies.retriever.by_text, request.text, top_k)
+            partial(self._dependencies.retriever.by_text, request.text, question)
         )
         return pb.SearchReportsResponse(answer=answer_message(answer))
+
+    async def GetCase(
+        self,
+        request: case_pb2.GetCaseRequest,
+        context: Any,  # noqa: ANN401
+    ) -> case_pb2.GetCaseResponse:
+        """Return one case that the caller may see."""
+        case_id = "".join(own_ids(caller(), [request.case_id]))
+        found = await self._slow.run(partial(self._dependencies.retriever.case, case_id))
+        restricted = bool(caller().archive)
+        return case_response(found, restricted=restricted)
 
     async def GetServerInfo(
         self,
@@ -146,6 +165,7 @@ class EcgRetrievalService:
         info = pb.GetServerInfoResponse(
             version=__version__,
             disclaimer=DISCLAIMER,
+            by=NEARNESS[self._settings.nearness],
             limits=pb.Limits(
                 max_payload_bytes=self._settings.max_payload_bytes,
                 max_backlog=self._settings.max_backlog,
@@ -169,6 +189,7 @@ class EcgRetrievalService:
             ]
             model = (answering or list(models))[0]
             info.model_version, info.image_spec = model.version, model.image_spec.id
+            info.image_spec_json = model.image_spec.to_json()
         except CardexError as error:
             logger.debug("server info lacks the models: %s", error.reason)
         try:

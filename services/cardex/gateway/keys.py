@@ -27,10 +27,17 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A caller: the name of its key and its scopes."""
+    """A caller.
+
+    Attributes:
+        name: of its key.
+        scopes: what it may do.
+        archive: whose cases it files and sees; "" for those of all archives.
+    """
 
     name: str
     scopes: frozenset[Scope]
+    archive: str = ""
 
     def may(self, allowed: frozenset[Scope]) -> bool:
         """True where one of the scopes is allowed, or the caller is an administrator."""
@@ -93,16 +100,16 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def new_key(name: str, scopes: list[Scope]) -> tuple[str, str]:
+def new_key(name: str, scopes: list[Scope], archive: str = "") -> tuple[str, str]:
     """Return a new key, and the lines that the key file needs for it."""
     key = f"cdx_{secrets.token_urlsafe(32)}"
     listed = ", ".join(f'"{scope.value}"' for scope in scopes)
     entry = f'[[key]]\nname = "{name}"\nscopes = [{listed}]\nsha256 = "{hash_key(key)}"\n'
-    return key, entry
+    return key, entry + (f'archive = "{archive}"\n' if archive else "")
 
 
-def add_to_file(path: Path, name: str, scopes: Sequence[str]) -> str:
-    """Add a new key to a file and return it.
+def add_to_file(path: Path, name: str, scopes: Sequence[str], archive: str = "") -> str:
+    """Add a new key to a file and return it; with `archive` it sees the cases of that one alone.
 
     Raises:
         ConfigurationError: if a scope is unknown, the name is taken or odd, or the file cannot be
@@ -113,13 +120,14 @@ def add_to_file(path: Path, name: str, scopes: Sequence[str]) -> str:
     except ValueError as error:
         allowed = ", ".join(scope.value for scope in Scope)
         raise ConfigurationError(f"{error}: the scopes are {allowed}") from error
-    if not _NAME.fullmatch(name):
-        raise ConfigurationError(f"name {name!r}: 1 to 64 letters, digits, '_', '.' or '-'")
+    for what, word in (("name", name), ("archive", archive or name)):
+        if not _NAME.fullmatch(word):
+            raise ConfigurationError(f"{what} {word!r}: 1 to 64 letters, digits, '_', '.' or '-'")
     content = _read(path) if path.exists() else ""
     taken = {principal.name for principal in _known(path, content).values()}
     if name in taken:
         raise ConfigurationError(f"{path} has a key named {name!r} already")
-    key, entry = new_key(name, wanted)
+    key, entry = new_key(name, wanted, archive)
     try:
         path.touch(mode=0o600)
         with path.open("a") as lines:
@@ -144,7 +152,11 @@ def _known(path: Path, content: str) -> dict[str, Principal]:
             scopes = frozenset(Scope(scope) for scope in entry["scopes"])
             if len(entry["sha256"]) != 64:
                 raise ValueError(f"key {entry['name']!r}: sha256 must have 64 hex digits")
-            keys[entry["sha256"].lower()] = Principal(str(entry["name"]), scopes)
+            archive = str(entry.get("archive", ""))
+            if archive and not _NAME.fullmatch(archive):
+                allowed = "1 to 64 letters, digits, '_', '.' or '-'"
+                raise ValueError(f"key {entry['name']!r}: archive must be {allowed}")
+            keys[entry["sha256"].lower()] = Principal(str(entry["name"]), scopes, archive)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, error) from error
     return keys

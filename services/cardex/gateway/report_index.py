@@ -10,6 +10,8 @@ from cardex.api.pb.v1 import report_index_pb2 as pb
 from cardex.api.pb.v1 import report_index_pb2_grpc
 from cardex.domain.errors import InvalidReport
 from cardex.domain.index import IndexInfo
+from cardex.gateway.archives import own_ids, require_all_archives
+from cardex.gateway.auth import caller
 from cardex.gateway.health import HealthMonitor
 from cardex.gateway.threads import SlowCalls
 from cardex.retrieval.dependencies import Dependencies
@@ -41,6 +43,7 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
         context: Any,  # noqa: ANN401
     ) -> AsyncIterator[pb.UpsertReportsResponse]:
         """Take reports in, chunk by chunk; one stream writes at a time."""
+        require_all_archives(caller())
         async with self._writer() as writer:
             opened = False
             async for request in request_iterator:
@@ -67,6 +70,7 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
         context: Any,  # noqa: ANN401
     ) -> AsyncIterator[pb.MigrateIndexResponse]:
         """Embed the reports by another model; one stream writes at a time."""
+        require_all_archives(caller())
         async with self._writer() as writer:
             steps = writer.migrate(request.model_version, shadow=request.shadow)
             while step := await self._slow.run_to_end(partial(next, steps, None)):
@@ -86,6 +90,7 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
         context: Any,  # noqa: ANN401
     ) -> pb.DeleteReportsResponse:
         """Delete reports by id."""
+        require_all_archives(caller())
         if len(request.report_ids) > MAX_CHUNK:
             raise InvalidReport(
                 f"{len(request.report_ids)} ids: at most {MAX_CHUNK} in one call",
@@ -97,14 +102,54 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
             )
         return pb.DeleteReportsResponse(deleted=deleted, index=await self._message(index))
 
+    async def DeleteCases(
+        self,
+        request: pb.DeleteCasesRequest,
+        context: Any,  # noqa: ANN401
+    ) -> pb.DeleteCasesResponse:
+        """Delete cases by id, as far as they are of the caller's archive."""
+        if len(request.case_ids) > MAX_CHUNK:
+            raise InvalidReport(
+                f"{len(request.case_ids)} ids: at most {MAX_CHUNK} in one call", field="case_ids"
+            )
+        own = own_ids(caller(), request.case_ids)
+        async with self._writer() as writer:
+            deleted, index = await self._slow.run_to_end(partial(writer.delete_cases, own))
+        return pb.DeleteCasesResponse(deleted=deleted, index=await self._message(index))
+
+    async def BeginRebuild(
+        self,
+        request: pb.BeginRebuildRequest,
+        context: Any,  # noqa: ANN401
+    ) -> pb.BeginRebuildResponse:
+        """Make a new, empty index, to be filled by SubmitBatch."""
+        require_all_archives(caller())
+        async with self._writer() as writer:
+            index = await self._slow.run_to_end(writer.begin_rebuild)
+        return pb.BeginRebuildResponse(index=await self._message(index))
+
+    async def CommitRebuild(
+        self,
+        request: pb.CommitRebuildRequest,
+        context: Any,  # noqa: ANN401
+    ) -> pb.CommitRebuildResponse:
+        """Make a new index answer."""
+        require_all_archives(caller())
+        async with self._writer() as writer:
+            index = await self._slow.run_to_end(partial(writer.commit_rebuild, request.index))
+            await self._health.tick()
+        return pb.CommitRebuildResponse(index=await self._message(index))
+
     async def GetIndex(self, request: pb.GetIndexRequest, context: Any) -> pb.GetIndexResponse:  # noqa: ANN401
         """Describe the index."""
         index = await self._slow.run(self._dependencies.reports.current)
         return pb.GetIndexResponse(index=await self._message(index))
 
     async def _message(self, index: IndexInfo) -> pb.IndexInfo:
-        count = await self._slow.run(partial(self._dependencies.reports.count, index))
-        return index_message(index, count)
+        reports = self._dependencies.reports
+        count = await self._slow.run(partial(reports.count, index))
+        cases = await self._slow.run(partial(reports.cases.count, index))
+        return index_message(index, count, cases)
 
 
 def _chunk(request: pb.UpsertReportsRequest) -> list[Any]:

@@ -4,28 +4,34 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from google.protobuf.message import DecodeError
 
+from cardex.api.convert.cases import filing_of
 from cardex.api.convert.ecg import payload_of
 from cardex.api.convert.jobs import priority_of, question_of
 from cardex.api.pb.internal.v1.envelope_pb2 import BatchEnvelope, EcgEnvelope
-from cardex.api.pb.v1 import ecg_retrieval_pb2
+from cardex.api.pb.v1 import case_pb2, ecg_retrieval_pb2
+from cardex.domain.cases import Filing
 from cardex.domain.errors import (
     CardexError,
     IndexMissing,
     InvalidQuestion,
+    InvalidReport,
     JobNotFound,
+    PermissionDenied,
     VersionMismatch,
 )
 from cardex.domain.jobs import MAX_REQUEST_ID, Job, JobState, Priority, Question
 from cardex.domain.settings import Settings
+from cardex.gateway.archives import require_archive
 from cardex.gateway.health import HealthMonitor
-from cardex.gateway.keys import Principal
+from cardex.gateway.keys import Principal, Scope
 from cardex.gateway.metrics import CACHE
 from cardex.gateway.rate_limit import RateLimit, check_size
+from cardex.reports.validation import validated_case
 from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.retriever import check_question
 from cardex.stores.job_queue import Submission, Submitted
@@ -80,7 +86,9 @@ class SubmissionService:
         Raises:
             CardexError: InvalidInput or PayloadTooLarge, with the field.
         """
-        payload = payload_of(request.ecg)
+        filing = _filing(request, caller)
+        # A case without an ECG is filed for its report alone.
+        payload = payload_of(request.ecg) if request.ecg or not (filing and filing.only) else b""
         check_size(payload, self._settings.max_payload_bytes)
         if len(request.request_id) > MAX_REQUEST_ID:
             raise InvalidQuestion(
@@ -92,10 +100,16 @@ class SubmissionService:
             owner=caller.name,
             priority=priority_of(request.priority, default),
             payload=payload,
-            question=check_question(_question(request.question)),
+            question=self.question(_question(request.question), caller),
             request_id=request.request_id,
             trace=trace,
+            filing=filing,
         )
+
+    def question(self, question: Question, caller: Principal) -> Question:
+        """Return a caller's question as this house answers it; raises InvalidQuestion."""
+        by = question.by or self._settings.nearness
+        return replace(check_question(question), by=by, archive=caller.archive)
 
     def limit(self, caller: Principal) -> None:
         """Count one submission of a caller; raises Overloaded."""
@@ -192,6 +206,10 @@ class SubmissionService:
         """Return the answers that the cache has."""
         asked = [(one.sha256, one.question) for one in submissions]
         found = self._dependencies.retriever.cached(asked)
+        # What is to be filed has to come to a worker.
+        found = [
+            None if one.filing else answer for one, answer in zip(submissions, found, strict=True)
+        ]
         hits = sum(answer is not None for answer in found)
         CACHE.labels("hit").inc(hits)
         CACHE.labels("miss").inc(len(found) - hits)
@@ -226,6 +244,31 @@ def _question(message: bytes) -> Question:
         raise InvalidQuestion(
             "the question is no cardex.v1.Question message", reason="QUESTION", field="question"
         ) from error
+
+
+def _filing(request: Envelope, caller: Principal) -> Filing | None:
+    """Return what an ECG of a batch is to be filed as, checked.
+
+    Raises:
+        InvalidReport: naming the field at fault.
+        PermissionDenied: if the caller may not write the index, or names another's archive.
+    """
+    if isinstance(request, EcgEnvelope) or not request.HasField("file_as"):
+        return None
+    if not caller.may(frozenset({Scope.INDEX})):
+        raise PermissionDenied(
+            f"key {caller.name!r} lacks the scope index, which file_as needs", field="file_as"
+        )
+    try:
+        message = case_pb2.FileAs.FromString(request.file_as)
+    except DecodeError as error:
+        raise InvalidReport(
+            "file_as is no cardex.v1.FileAs message", reason="FILE_AS", field="file_as"
+        ) from error
+    filing = filing_of(message, caller.archive)
+    case = validated_case(filing.case)
+    require_archive(caller, case.case_id)
+    return replace(filing, case=case)
 
 
 def _new_job(submission: Submission, submitted: Submitted, answer: bytes | None) -> Job:

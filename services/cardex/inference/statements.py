@@ -123,6 +123,16 @@ class Predictor:
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
 
     @property
+    def codes(self) -> list[str]:
+        """Codes of the statements, in their order."""
+        return self._codes
+
+    @property
+    def agreement_weight(self) -> float:
+        """What a full agreement of statements adds to a similarity; 0 where none is added."""
+        return self._agreement.weight if self._agreement else 0.0
+
+    @property
     def agrees(self) -> bool:
         """Whether the model tells how reports' statements are read, so `agreement` may be asked."""
         return self._agreement is not None

@@ -1,14 +1,27 @@
-"""Checks reports that are sent to the index, and completes their missing fields."""
+"""Checks reports and cases that are sent to the index, and completes their missing fields."""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
-from cardex.domain.errors import InvalidReport
+from cardex.domain.cases import (
+    MAX_AGE,
+    MAX_CASE_ID,
+    MAX_CODES,
+    MAX_DEVICE,
+    MAX_FILTER_VALUES,
+    Case,
+    CaseFilter,
+)
+from cardex.domain.errors import InvalidQuestion, InvalidReport
 from cardex.domain.reports import Report, Statement
 from cardex.reports.language import language_of
 from cardex.reports.ptbxl import normalise, report_id
 
 MAX_TEXT = 20_000
 _REPORT_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_CASE_ID = re.compile(rf"(?:[\w.-]{{1,64}}/)?[\w.:-]{{1,{MAX_CASE_ID}}}", re.ASCII)
+_MONTH = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])", re.ASCII)
 
 
 def validated(report: Report) -> Report:
@@ -51,3 +64,70 @@ def _check_statement(statement: Statement, report_id: str) -> None:
             f" in (0, 100] or none, and a support in (0, 1]",
             field="reports.statements",
         )
+
+
+def validated_case(case: Case) -> Case:
+    """Complete a case: the language from its text where that is missing.
+
+    Raises:
+        InvalidReport: naming the field that is at fault, and what it may be.
+    """
+    if not _CASE_ID.fullmatch(case.case_id):
+        raise InvalidReport(
+            f"case id {case.case_id[:64]!r}: 1 to {MAX_CASE_ID} letters, digits, '_', '.', ':' or"
+            " '-', after its archive's name and '/' if it has one",
+            field="file_as.case.case_id",
+        )
+    text = normalise(case.text)
+    if not text or len(text) > MAX_TEXT:
+        raise _wrong(case, "report", f"has {len(text)} characters, must have 1 to {MAX_TEXT}")
+    if case.age is not None and not 0 <= case.age <= MAX_AGE:
+        raise _wrong(case, "case.age", f"{case.age}: must be 0 to {MAX_AGE} years, or left out")
+    if case.month and not _MONTH.fullmatch(case.month):
+        raise _wrong(case, "case.month", f"{case.month[:16]!r}: write it as 2026-11")
+    if len(case.device) > MAX_DEVICE:
+        raise _wrong(case, "case.device", f"has more than {MAX_DEVICE} characters")
+    if len(case.language) > len("zh-Hant-TW"):
+        raise _wrong(case, "case.language", "must be a code of ISO 639-1, or left out")
+    if len(case.statements) > MAX_CODES:
+        raise _wrong(case, "case.statements", f"there are more than {MAX_CODES}")
+    for statement in case.statements:
+        _check_statement(statement, case.case_id)
+    statements = tuple(replace(statement, support=1.0) for statement in case.statements)
+    return replace(
+        case, text=text, language=case.language or language_of(text), statements=statements
+    )
+
+
+def _wrong(case: Case, field: str, what: str) -> InvalidReport:
+    return InvalidReport(f"case {case.case_id[:64]!r}: {field}: {what}", field=f"file_as.{field}")
+
+
+def check_filter(wanted: CaseFilter, path: str = "question.filter") -> None:
+    """Check a filter; `path` is the field that holds it.
+
+    Raises:
+        InvalidQuestion: naming the field that is at fault, and what it may be.
+    """
+    for name, age in (("min_age", wanted.min_age), ("max_age", wanted.max_age)):
+        if age is not None and not 0 <= age <= MAX_AGE:
+            raise _refused(path, name, f"{age}: must be 0 to {MAX_AGE} years")
+    for name, month in (("from_month", wanted.from_month), ("to_month", wanted.to_month)):
+        if month and not _MONTH.fullmatch(month):
+            raise _refused(path, name, f"{month[:16]!r}: write it as 2026-11")
+    listed: dict[str, Sequence[str]] = {
+        "with_codes": wanted.with_codes,
+        "without_codes": wanted.without_codes,
+        "languages": wanted.languages,
+        "devices": wanted.devices,
+    }
+    for name, values in listed.items():
+        if len(values) > MAX_FILTER_VALUES:
+            raise _refused(path, name, f"{len(values)} values: at most {MAX_FILTER_VALUES}")
+        if any(not value.strip() or len(value) > MAX_DEVICE for value in values):
+            raise _refused(path, name, f"each must have 1 to {MAX_DEVICE} characters")
+
+
+def _refused(path: str, name: str, what: str) -> InvalidQuestion:
+    field = f"{path}.{name}"
+    return InvalidQuestion(f"{field}: {what}", reason="FILTER", field=field)

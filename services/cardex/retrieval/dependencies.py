@@ -10,6 +10,7 @@ from cardex.inference.prevalence import corrected_calibration, own_shares
 from cardex.inference.triton_client import TritonClient
 from cardex.inference.triton_encoder import TritonEncoder
 from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.filing import CaseFiler
 from cardex.retrieval.index_writer import IndexWriter
 from cardex.retrieval.retriever import Retriever
 from cardex.stores.answer_cache import AnswerCache
@@ -75,17 +76,24 @@ def assemble(settings: Settings) -> Dependencies:
         replicas=settings.state_replicas,
     )
     state = connect(settings.state_url)
+
+    def lock() -> IndexLock:
+        return IndexLock(state, "index", INDEX_LEASE_S)
+
     return Dependencies(
         jobs=JobQueue(state, limits, notifier(celery_app(settings.state_url))),
         encoder=encoder,
         reports=reports,
         active_index=active_index,
         retriever=Retriever(
-            encoder, reports, cache, active_index, whole_up_to=settings.memory_reports
+            encoder,
+            reports,
+            cache,
+            active_index,
+            filer=CaseFiler(encoder, reports, lock),
+            whole_up_to=settings.memory_reports,
         ),
-        index_writer=lambda: IndexWriter(
-            encoder, reports, active_index, IndexLock(state, "index", INDEX_LEASE_S)
-        ),
+        index_writer=lambda: IndexWriter(encoder, reports, active_index, lock(), cache),
     )
 
 

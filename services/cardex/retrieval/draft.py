@@ -11,7 +11,8 @@ from itertools import chain
 
 import numpy as np
 
-from cardex.domain.reports import Draft, DraftSentence, Hit
+from cardex.domain.index import Hit
+from cardex.domain.reports import Draft, DraftSentence
 from cardex.retrieval.wording import Company, Wording, Words, gram_hashes, wording_of
 
 VOTERS = 50

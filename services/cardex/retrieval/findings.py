@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from cardex.domain.reports import Finding, Hit, Statement
+from cardex.domain.index import Hit
+from cardex.domain.reports import Finding, Statement
 
 MIN_SHARE = 0.2
 MAX_FINDINGS = 8

@@ -1,107 +1,26 @@
-"""Writes the index: one client at a time over all gateways, only while it holds the lock."""
+"""Writes the index for one client, only while it holds the right to write."""
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from cardex.domain.errors import CardexError, IndexMissing, InvalidReport, Overloaded, Unavailable
+from cardex.domain.errors import CardexError, IndexMissing, InvalidReport
 from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
 from cardex.reports.validation import validated
 from cardex.retrieval.active_index import ActiveIndex
+from cardex.retrieval.case_writer import CaseWriter
 from cardex.retrieval.migration import Migration
+from cardex.retrieval.write_lease import Lock, WriteLease
+from cardex.stores.answer_cache import AnswerCache
 from cardex.stores.report_index import ReportIndex
 
 logger = logging.getLogger(__name__)
 
 MAX_CHUNK = 1_000
-
-
-class Lock(Protocol):
-    """A lock over all processes that ends by itself `lease_s` after it was taken or renewed."""
-
-    lease_s: float
-
-    def take(self) -> bool:
-        """Take it; False where another has it. Raises Unavailable."""
-
-    def renew(self) -> bool:
-        """Hold it for another `lease_s`; False where it was lost. Raises Unavailable."""
-
-    def release(self) -> None:
-        """Let go."""
-
-
-class WriteLease:
-    """The right to write the index: taken, renewed from a thread of its own, and let go."""
-
-    def __init__(self, lock: Lock) -> None:
-        """Prepare; nothing is taken yet."""
-        self._lock = lock
-        self._until = 0.0
-        self._ended = threading.Event()
-        self._renewing = threading.Thread(target=self._keep, name="write-lease", daemon=True)
-
-    def take(self) -> None:
-        """Take the right to write.
-
-        Raises:
-            Overloaded: if another client writes, through whichever gateway.
-            Unavailable: if the state store is down.
-        """
-        # The lock's own time began before its answer came, so ours begins before it is asked for.
-        asked = time.monotonic()
-        if not self._lock.take():
-            raise Overloaded(
-                "another client is writing the index, or was cut off just now: try again in"
-                f" {self._lock.lease_s:g} s",
-                reason="INDEX_BUSY",
-                retry_after_s=self._lock.lease_s,
-            )
-        self._until = asked + self._lock.lease_s
-        self._renewing.start()
-
-    def require(self) -> None:
-        """Refuse to write where another may have begun; call it right before each write.
-
-        Raises:
-            Unavailable: if the lease could not be renewed in time.
-        """
-        if time.monotonic() >= self._until:
-            raise Unavailable(
-                f"the state store was away for {self._lock.lease_s:g} s, so another client may"
-                " write the index: send the reports again",
-                reason="INDEX_BUSY",
-                retry_after_s=self._lock.lease_s,
-            )
-
-    def _keep(self) -> None:
-        while not self._ended.wait(self._lock.lease_s / 3):
-            self.renew()
-
-    def renew(self) -> None:
-        """Hold on for another lease, where nobody else has it."""
-        asked = time.monotonic()
-        try:
-            held = self._lock.renew()
-        except CardexError as error:
-            logger.warning("the right to write the index was not renewed: %s", error.message)
-            return
-        self._until = asked + self._lock.lease_s if held else 0.0
-
-    def release(self) -> None:
-        """Stop renewing, and let go of what was taken."""
-        self._ended.set()
-        if self._renewing.is_alive():
-            self._renewing.join()
-        if self._until:
-            self._until = 0.0
-            self._lock.release()
 
 
 class IndexWriter:
@@ -111,12 +30,26 @@ class IndexWriter:
     """
 
     def __init__(
-        self, encoder: Encoder, store: ReportIndex, active_index: ActiveIndex, lock: Lock
+        self,
+        encoder: Encoder,
+        store: ReportIndex,
+        active_index: ActiveIndex,
+        lock: Lock,
+        cache: AnswerCache,
     ) -> None:
-        """Write into `store` with the embeddings of `encoder`; `active_index` hears of changes."""
+        """Write into an index.
+
+        Args:
+            encoder: embeds the reports.
+            store: the index.
+            active_index: hears of changes.
+            lock: keeps others from writing.
+            cache: forgets what it holds where something is deleted.
+        """
         self._encoder = encoder
         self._store = store
         self._active_index = active_index
+        self._cache = cache
         self._lease = WriteLease(lock)
         self._model: ModelInfo | None = None
         self._index: IndexInfo | None = None
@@ -220,7 +153,7 @@ class IndexWriter:
         return self._index
 
     def delete(self, report_ids: Sequence[str]) -> tuple[int, IndexInfo]:
-        """Delete reports by id; returns how many were there, and the index.
+        """Delete reports by id, with their cases; returns how many were there, and the index.
 
         A new generation follows also where none was there: they may have been deleted by a call
         that failed before its own generation, and caches would go on showing them.
@@ -230,12 +163,61 @@ class IndexWriter:
             Unavailable: if Milvus is down, or the right to write was lost.
         """
         index = self._store.current()
+        if index.has_cases:
+            self._cases().remove_of(index, report_ids)
         self._lease.require()
         deleted = self._store.delete(index, report_ids)
+        return deleted, self._erased(index)
+
+    def delete_cases(self, case_ids: Sequence[str]) -> tuple[int, IndexInfo]:
+        """Delete cases by id, and the reports that no record is left of; returns as `delete`.
+
+        Raises:
+            IndexMissing: if there is no index that has cases.
+            Unavailable: if Milvus is down, or the right to write was lost.
+        """
+        index = self._store.current()
+        if not index.has_cases:
+            raise IndexMissing(f"index {index.name} has no cases: build one with `cardex index`")
+        deleted = self._cases().remove(index, case_ids)
+        return deleted, self._erased(index)
+
+    def begin_rebuild(self) -> IndexInfo:
+        """Make an empty index that does not answer yet; cases may be filed in it for days.
+
+        Raises:
+            Unavailable: if Triton or Milvus is down, or the right to write was lost.
+        """
+        model = _model_in_force(self._encoder, self._store)
+        self._lease.require()
+        return self._store.create(model.version, model.dimension)
+
+    def commit_rebuild(self, name: str) -> IndexInfo:
+        """Make an index of `begin_rebuild` answer.
+
+        Raises:
+            IndexMissing: if there is no index of that name.
+            InvalidReport: if it is empty.
+            Unavailable: if Milvus is down, or the right to write was lost.
+        """
+        index = self._store.named(name)
+        if not self._store.count(index):
+            raise InvalidReport(f"index {name} is empty: file cases in it first", field="index")
+        self._lease.require()
+        index = self._store.switch(index)
+        self._active_index.refresh()
+        return index
+
+    def _cases(self) -> CaseWriter:
+        return CaseWriter(self._encoder, self._store, self._lease.require)
+
+    def _erased(self, index: IndexInfo) -> IndexInfo:
+        """Give the index a new generation, look it up, and forget all that was made of the old."""
         self._lease.require()
         index = self._store.touch(index)
         self._active_index.refresh()
-        return deleted, index
+        self._cache.forget()
+        return index
 
     def migrate(self, model_version: str, *, shadow: bool) -> Iterator[Migration]:
         """Embed the reports in force by another model; yields the migration after each step.

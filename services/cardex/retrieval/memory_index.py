@@ -3,8 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,28 +69,39 @@ class WholeIndex:
         ]
 
 
-class MemoryIndex:
-    """Keeps the index in force in memory as long as it is small; used by many threads."""
+class HasGeneration(Protocol):
+    """What was read of one generation of an index."""
 
-    def __init__(self, store: ReportIndex, limit: int) -> None:
-        """Read indexes of up to `limit` reports from `store`; with 0 none."""
-        self._store = store
-        self._limit = limit
+    @property
+    def generation(self) -> str:
+        """The generation."""
+
+
+T = TypeVar("T", bound=HasGeneration)
+
+
+class InMemory(Generic[T]):
+    """Keeps what was read of the index in force, as long as it is small; used by many threads."""
+
+    def __init__(self, read_whole: Callable[[IndexInfo], T | None], *, wanted: bool) -> None:
+        """Read by `read_whole`, which returns None where the index is too large, if `wanted`."""
+        self._read_whole = read_whole
+        self._wanted = wanted
         self._lock = threading.Lock()
-        self._whole: WholeIndex | None = None
+        self._whole: T | None = None
         self._too_large = ""
         self._is_reading = False
         self._not_before = 0.0
 
-    def get(self, index: IndexInfo) -> WholeIndex | None:
-        """Return the index; None while it is not in memory."""
+    def get(self, index: IndexInfo) -> T | None:
+        """Return what was read of the index; None while it is not in memory."""
         whole = self._whole
         return whole if whole is not None and whole.generation == index.generation else None
 
-    def get_or_begin(self, index: IndexInfo) -> WholeIndex | None:
-        """Return the index; None while it is not in memory, and its reading begins."""
+    def get_or_begin(self, index: IndexInfo) -> T | None:
+        """Return what was read of the index; None while that is not there, and reading begins."""
         whole = self.get(index)
-        if whole is None and self._limit and self._may_begin(index):
+        if whole is None and self._wanted and self._may_begin(index):
             reading = threading.Thread(target=self.read, args=(index,), name="memory-index")
             reading.daemon = True
             reading.start()
@@ -111,13 +123,23 @@ class MemoryIndex:
         """Read an index; while one cannot be read, or is too large, none is in memory."""
         self._whole = None
         try:
-            self._whole = self._read(index)
+            self._whole = self._read_whole(index)
             self._too_large = "" if self._whole else index.generation
         except CardexError as error:
             logger.warning("the index is not in memory: %s", error.message)
         finally:
             self._not_before = time.monotonic() + PAUSE_S
             self._is_reading = False
+
+
+class MemoryIndex(InMemory[WholeIndex]):
+    """The reports of the index in force, where they are few."""
+
+    def __init__(self, store: ReportIndex, limit: int) -> None:
+        """Read indexes of up to `limit` reports from `store`; with 0 none."""
+        super().__init__(self._read, wanted=limit > 0)
+        self._store = store
+        self._limit = limit
 
     def _read(self, index: IndexInfo) -> WholeIndex | None:
         if not 0 < self._store.count(index) <= self._limit:

@@ -39,7 +39,8 @@ def device_of(waveform: Waveform) -> str:
 def count_answer(answer: Answer) -> None:
     """Count an answer: how near its nearest report is, and what its signal was warned of."""
     if answer.hits:
-        SIMILARITY.observe(max(hit.score for hit in answer.hits))
+        near = (hit.report_similarity for hit in answer.hits)
+        SIMILARITY.observe(max((one for one in near if one is not None), default=0.0))
     for code in {warning.code for warning in answer.quality.warnings} if answer.quality else ():
         WARNINGS.labels(code).inc()
 

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.ecg import EcgInput, Embedding, Image, Signal
+from cardex.domain.cases import Filing
+from cardex.domain.ecg import EcgInput, Embedding, Image, RecordingMetadata, Signal
 from cardex.domain.errors import CardexError
 from cardex.domain.index import Match
 from cardex.domain.jobs import EncodedAnswer, Question, StageTime
 from cardex.domain.quality import SignalQuality
+from cardex.domain.trace import Trace
 from cardex.retrieval.active_index import ServingSnapshot
 from cardex.retrieval.metrics import ECGS, UNREAD, count_refusal, device_of
+from cardex.retrieval.nearest import Found
 from cardex.retrieval.reranking import check_matcher
 from cardex.signals.cleaning import MONITORING, clean
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import draw, window_of
 from cardex.signals.quality import RATE_HZ, assess
 from cardex.signals.readers import read
+from cardex.signals.trace import trace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,22 @@ class QueryItem:
 
     Attributes:
         sha256: of the payload that the ECG was decoded from.
-        ecg: the ECG.
+        ecg: the ECG; None for a case that is filed without one.
         question: what is asked.
         queued_s: how long it waited for a worker.
+        filing: what it is to be filed as; None for nothing.
     """
 
     sha256: str
-    ecg: EcgInput = field(repr=False)
+    ecg: EcgInput | None = field(repr=False)
     question: Question
     queued_s: float = 0.0
+    filing: Filing | None = field(default=None, repr=False)
+
+    @property
+    def asks(self) -> bool:
+        """Whether an answer is wanted."""
+        return self.filing is None or not self.filing.only
 
 
 @dataclass(slots=True)
@@ -50,7 +61,9 @@ class QueryState:
     probabilities: NDArray[np.float64] | None = None
     window: Signal | None = None
     image: Image | None = None
-    matches: list[Match] = field(default_factory=list)
+    found: Found | None = None
+    trace: Trace | None = None
+    metadata: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
     match_logits: NDArray[np.float32] | None = None
     quality: SignalQuality | None = None
     device: str = UNREAD
@@ -64,7 +77,22 @@ class QueryState:
     @property
     def needs_image(self) -> bool:
         """True where one of the models has to see the ECG."""
-        return self.vector is None or self.item.question.rerank > 0
+        return self.vector is None or (self.item.asks and self.item.question.rerank > 0)
+
+    @property
+    def needs_trace(self) -> bool:
+        """True where the ECG itself is kept."""
+        return self.item.question.trace or self.item.filing is not None
+
+    @property
+    def needs_ecg(self) -> bool:
+        """True where the recording has to be read."""
+        return self.item.ecg is not None and (self.needs_image or self.needs_trace)
+
+    @property
+    def matches(self) -> list[Match]:
+        """The reports that were found, in their order."""
+        return self.found.matches if self.found else []
 
 
 def prepare(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
@@ -79,10 +107,17 @@ def prepare(queries: list[QueryState], snapshot: ServingSnapshot) -> None:
 
 
 def _prepare_one(query: QueryState, spec: ImageSpec) -> None:
+    assert query.item.ecg is not None
     with timed(query.stages, "read"):
         waveform = read(query.item.ecg)
+        query.metadata = waveform.metadata
         query.device = device_of(waveform)
         ECGS.labels(query.device).inc()
+    if query.needs_trace:
+        with timed(query.stages, "trace"):
+            query.trace = trace_of(waveform)
+    if not query.needs_image:
+        return
     with timed(query.stages, "clean"):
         cleaned = clean(waveform, spec.rate, spec.filter)
         usual = (spec.rate, spec.filter) == (RATE_HZ, MONITORING)

@@ -61,20 +61,6 @@ def as_found(matches: Sequence[Match]) -> list[Ranked]:
     return [Ranked(match.report_id, match.score) for match in matches]
 
 
-def agreeing(matches: Sequence[Match], agreement: NDArray[np.float64]) -> list[Match]:
-    """Return matches by falling score, to which the agreement of statements is added.
-
-    Args:
-        matches: in any order.
-        agreement: (n,) what each one's statements add; see `inference.statements.Predictor`.
-    """
-    scored = [
-        Match(match.report_id, match.score + added)
-        for match, added in zip(matches, agreement.tolist(), strict=True)
-    ]
-    return sorted(scored, key=lambda match: -match.score)  # equal ones stay in their order
-
-
 def reranked(
     matches: Sequence[Match], match_logits: NDArray[np.float32], weight: float
 ) -> list[Ranked]:

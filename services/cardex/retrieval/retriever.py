@@ -7,15 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cardex.api.convert.jobs import encode_answer, from_cache
-from cardex.domain.errors import CardexError, InvalidQuestion
-from cardex.domain.index import IndexInfo
+from cardex.api.convert.jobs import encode_answer, filed_answer, from_cache
+from cardex.domain.cases import Nearness
+from cardex.domain.errors import CardexError, CaseNotFound, InvalidQuestion
+from cardex.domain.index import FoundCase, Hit
 from cardex.domain.jobs import (
     MAX_TEXT,
     MAX_TOP_K,
-    SHOWN_RECORD_IDS,
     Answer,
     EncodedAnswer,
     Priority,
@@ -23,17 +22,21 @@ from cardex.domain.jobs import (
     StageTime,
 )
 from cardex.domain.quality import SignalQuality
-from cardex.domain.reports import Hit, Report
+from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder
 from cardex.inference.novelty import OUT_OF_DISTRIBUTION
-from cardex.inference.statements import Predictor
+from cardex.reports.validation import check_filter
 from cardex.retrieval.active_index import ActiveIndex, ServingSnapshot
+from cardex.retrieval.case_cache import CaseCache, NearestCases
 from cardex.retrieval.draft import VOTERS, draft_of
+from cardex.retrieval.filing import CaseFiler, EmbeddedCase
 from cardex.retrieval.findings import findings_of
+from cardex.retrieval.hits import hits_of
 from cardex.retrieval.metrics import count_answer
+from cardex.retrieval.nearest import Found, NearestSearch, Shown
 from cardex.retrieval.pipeline import QueryItem, QueryState, draw_images, prepare, timed
 from cardex.retrieval.report_cache import ReportCache
-from cardex.retrieval.reranking import Ranked, agreeing, as_found, check_rerank, reranked
+from cardex.retrieval.reranking import Ranked, as_found, check_rerank, reranked
 from cardex.stores.answer_cache import AnswerCache, answer_key
 from cardex.stores.report_index import ReportIndex
 
@@ -45,9 +48,11 @@ def check_question(question: Question) -> Question:
     """Return the question if it can be asked.
 
     Raises:
-        InvalidQuestion: if top_k or rerank is out of range.
+        InvalidQuestion: if top_k or rerank is out of range, or the filter cannot be used.
     """
     check_rerank(question)
+    if question.filter is not None:
+        check_filter(question.filter)
     if not 1 <= question.top_k <= MAX_TOP_K:
         raise InvalidQuestion(
             f"top_k {question.top_k}: must be 1 to {MAX_TOP_K}",
@@ -67,6 +72,7 @@ class Retriever:
         cache: AnswerCache,
         active_index: ActiveIndex,
         *,
+        filer: CaseFiler | None = None,
         whole_up_to: int = 0,
     ) -> None:
         """Answer with the given parts.
@@ -76,6 +82,7 @@ class Retriever:
             store: the report index.
             cache: of answers and embeddings.
             active_index: which index answers.
+            filer: files ECGs as cases; None where none is filed.
             whole_up_to: an index of up to so many reports is searched for ECGs in this process's
                 memory.
         """
@@ -83,12 +90,16 @@ class Retriever:
         self._store = store
         self._cache = cache
         self._active_index = active_index
+        self._filer = filer
         self._reports = ReportCache(store, whole_up_to)
+        self._cases_near = CaseCache(store.cases, whole_up_to)
+        self._nearest = NearestSearch(store, self._reports, self._cases_near)
         self._computing = threading.Lock()
 
     def read_ahead(self, snapshot: ServingSnapshot) -> None:
         """Begin to read a small index into memory before the first ECG asks for it."""
         self._reports.read_ahead(snapshot.index)
+        self._cases_near.read_ahead(snapshot.index)
 
     def cached(self, asked: Sequence[tuple[str, Question]]) -> list[EncodedAnswer | None]:
         """Return the answers that are known already, even while Triton or Milvus is down or hangs.
@@ -104,14 +115,14 @@ class Retriever:
     def _cached(self, keys: list[str]) -> list[EncodedAnswer | None]:
         return [from_cache(stored) if stored else None for stored in self._cache.answers(keys)]
 
-    def by_text(self, text: str, top_k: int) -> Answer:
+    def by_text(self, text: str, question: Question) -> Answer:
         """Find the reports nearest to a text.
 
         Raises:
-            InvalidQuestion: if the text is empty or too long, or top_k out of range.
+            InvalidQuestion: if the text is empty or too long, or the question cannot be asked.
             CardexError: VersionMismatch, IndexMissing or Unavailable.
         """
-        check_question(Question(top_k))
+        check_question(question)
         if not text.strip() or len(text) > MAX_TEXT:
             raise InvalidQuestion(
                 f"the text has {len(text)} characters: must have 1 to {MAX_TEXT}",
@@ -125,9 +136,29 @@ class Retriever:
         if snapshot.predictor is not None:
             embedding = snapshot.predictor.question(embedding)
         with timed(stages, "search"):
-            matches = self._store.search(snapshot.index, embedding, top_k)[0]
-            reports = self._reports.get(snapshot.index, matches)
-        return _answer(snapshot, _hits(as_found(matches), reports, top_k), stages)
+            found, reports = self._nearest.of_text(snapshot, embedding, question)
+            order = _there(as_found(found.matches), reports)
+        shown = [(embedding[0], _first(order, reports, question), question)]
+        (cases,) = self._cases(shown, snapshot, stages)
+        hits = hits_of(order, reports, question, found, cases)
+        return _answer(snapshot, hits[: question.top_k], stages, found)
+
+    def case(self, case_id: str) -> FoundCase:
+        """Return a case of the index in force.
+
+        Raises:
+            CaseNotFound: if there is none of this id, or its report is gone.
+            CardexError: VersionMismatch, IndexMissing or Unavailable.
+        """
+        index, cases = self._active_index.current().index, self._store.cases
+        filed = cases.get(index, [case_id]).get(case_id) if index.has_cases else None
+        reports = self._store.get(index, [filed.report_id]) if filed else {}
+        if filed is None or filed.report_id not in reports:
+            raise CaseNotFound(
+                f"no case {case_id[:64]!r}: it never was, or was erased", field="case_id"
+            )
+        trace = cases.traces(index, [case_id]).get(case_id)
+        return FoundCase(filed, reports[filed.report_id], trace)
 
     def by_ecg(
         self, batch: Sequence[QueryItem], priority: Priority
@@ -143,16 +174,16 @@ class Retriever:
         queries = [QueryState(item, {"queue": _queued(item, now)}) for item in batch]
         self._look_up(queries, snapshot)
         with self._turn():
-            prepare([query for query in queries if query.open and query.needs_image], snapshot)
+            prepare([query for query in queries if query.open and query.needs_ecg], snapshot)
             draw_images([query for query in queries if query.window is not None], snapshot)
-        self._embed(
-            [query for query in queries if query.open and query.vector is None], snapshot, priority
-        )
-        searched = [query for query in queries if query.open]
+        unknown = [query for query in queries if query.open and query.image is not None]
+        self._embed([query for query in unknown if query.vector is None], snapshot, priority)
+        searched = [query for query in queries if query.open and query.item.asks]
         reports = self._search(searched, snapshot)
         asking = [query for query in searched if query.item.question.rerank]
         self._match(asking, snapshot, reports, priority)
         self._write(searched, snapshot, reports)
+        self._file([query for query in queries if query.item.filing], snapshot)
         return [query.outcome for query in queries if query.outcome is not None]
 
     @contextmanager
@@ -171,8 +202,10 @@ class Retriever:
 
     def _look_up(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
         """Take answers and embeddings that the cache has."""
-        keys = [_key(query.item.sha256, query.item.question, snapshot) for query in queries]
-        for query, answer in zip(queries, self._cached(keys), strict=True):
+        # One that is filed too needs its embedding, so its answer is made anew.
+        asking = [query for query in queries if query.item.filing is None]
+        keys = [_key(query.item.sha256, query.item.question, snapshot) for query in asking]
+        for query, answer in zip(asking, self._cached(keys), strict=True):
             query.outcome = answer
         still = [query for query in queries if query.open]
         known = self._cache.embeddings(
@@ -210,42 +243,22 @@ class Retriever:
         stages: dict[str, StageTime] = {}
         with timed(stages, "search"):
             vectors = np.stack([query.vector for query in queries if query.vector is not None])
-            count = max(_searched(query.item.question) for query in queries)
-            found = self._reports.search(snapshot.index, vectors, count)
-            reports = self._reports.get(snapshot.index, [match for row in found for match in row])
-            for query, matches in zip(queries, found, strict=True):
-                there = [match for match in matches if match.report_id in reports]
-                query.matches = there[: _searched(query.item.question)]
+            questions = [query.item.question for query in queries]
+            probabilities = None
             if snapshot.predictor is not None:
                 probabilities = snapshot.predictor.probabilities(vectors)  # (B, statements)
                 for query, row in zip(queries, probabilities, strict=True):
                     query.probabilities = row
-                self._order_by_agreement(queries, probabilities, snapshot.predictor, snapshot.index)
+            count = max(map(_searched, questions))
+            found, reports = self._nearest.of_ecgs(
+                snapshot, vectors, questions, count, probabilities
+            )
+            for query, one in zip(queries, found, strict=True):
+                one.keep(reports, _searched(query.item.question))
+                query.found = one
         for query in queries:
             query.stages |= stages
         return reports
-
-    def _order_by_agreement(
-        self,
-        queries: list[QueryState],
-        probabilities: NDArray[np.float64],
-        predictor: Predictor,
-        index: IndexInfo,
-    ) -> None:
-        """Add to each score how well the statements agree, where the model tells how."""
-        if not predictor.agrees:
-            return
-        wanted = {match.report_id for query in queries for match in query.matches}
-        vectors = self._reports.embeddings(index, wanted)
-        ids = sorted(wanted & vectors.keys())
-        if not ids:
-            return
-        places = {report_id: place for place, report_id in enumerate(ids)}
-        own = np.stack([vectors[report_id] for report_id in ids])  # (n, E)
-        agreement = predictor.agreement(probabilities, own)  # (B, n)
-        for query, added in zip(queries, agreement, strict=True):
-            there = [match for match in query.matches if match.report_id in places]
-            query.matches = agreeing(there, added[[places[match.report_id] for match in there]])
 
     def _match(
         self,
@@ -277,14 +290,25 @@ class Retriever:
         self, queries: list[QueryState], snapshot: ServingSnapshot, reports: Mapping[str, Report]
     ) -> None:
         """Make each answer, encode it once, and cache it."""
-        answers: dict[str, bytes] = {}
+        ranked = [_there(_ranked(query, snapshot), reports) for query in queries]
         stages: dict[str, StageTime] = {}
+        shown = [
+            (query.vector, _first(order, reports, query.item.question), query.item.question)
+            for query, order in zip(queries, ranked, strict=True)
+            if query.vector is not None
+        ]
+        cases = self._cases(shown, snapshot, stages)
+        for query in queries:
+            query.stages |= stages
+        answers: dict[str, bytes] = {}
+        stages = {}
         encoded: list[tuple[QueryState, EncodedAnswer]] = []
         with self._turn(), timed(stages, "answer"):
-            for query in queries:
+            for query, order, own in zip(queries, ranked, cases, strict=True):
+                assert query.found is not None
                 question = query.item.question
-                near = _hits(_ranked(query, snapshot), reports, question.top_k)
-                plain = _answer(snapshot, near[: question.top_k], query.stages)
+                near = hits_of(order, reports, question, query.found, own)
+                plain = _answer(snapshot, near[: question.top_k], query.stages, query.found)
                 answer = _with_ecg(plain, near, query, snapshot)
                 encoded.append((query, encode_answer(answer)))
                 count_answer(answer)
@@ -292,6 +316,35 @@ class Retriever:
         for query, outcome in encoded:  # it cannot tell how long its own writing took
             query.outcome = replace(outcome, stages=(*outcome.stages, *stages.values()))
         self._cache.put_answers(answers)
+
+    def _file(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
+        """File ECGs as cases; those that could not be read keep their error."""
+        ready = [
+            (query, EmbeddedCase(query.item.filing, query.vector, query.trace, query.metadata))
+            for query in queries
+            if not isinstance(query.outcome, CardexError) and query.item.filing is not None
+        ]
+        if not ready:
+            return
+        assert self._filer is not None
+        stages: dict[str, StageTime] = {}
+        with timed(stages, "file"):
+            errors = self._filer.file(snapshot, [case for _, case in ready])
+        for (query, case), error in zip(ready, errors, strict=True):
+            answered = query.outcome
+            if not isinstance(answered, EncodedAnswer):
+                answered = encode_answer(_only_filed(query, snapshot))
+            case_id = case.filing.case.case_id
+            query.outcome = error or filed_answer(answered, case_id, tuple(stages.values()))
+
+    def _cases(
+        self, shown: Sequence[Shown], snapshot: ServingSnapshot, stages: dict[str, StageTime]
+    ) -> list[NearestCases]:
+        """Return the nearest cases of each question's hits."""
+        if not snapshot.index.has_cases:
+            return [{} for _ in shown]
+        with timed(stages, "cases"):
+            return self._nearest.cases_of(snapshot.index, shown)
 
 
 def _queued(item: QueryItem, now: float) -> StageTime:
@@ -316,6 +369,7 @@ def _with_ecg(
         if predictor is not None and probabilities is not None
         else (),
         draft=draft_of(near, len(answer.hits)),
+        trace=query.trace if query.item.question.trace else None,
     )
 
 
@@ -331,7 +385,7 @@ def _with_novelty(query: QueryState, snapshot: ServingSnapshot) -> SignalQuality
 
 
 def _answer(
-    snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, StageTime]
+    snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, StageTime], found: Found
 ) -> Answer:
     return Answer(
         hits=hits,
@@ -340,27 +394,24 @@ def _answer(
         index_name=snapshot.index.name,
         index_generation=snapshot.index.generation,
         stages=tuple(stages.values()),
+        by=found.by,
     )
 
 
-def _hits(ranked: Sequence[Ranked], reports: Mapping[str, Report], shown: int) -> tuple[Hit, ...]:
-    """Return what was found with its reports; those that are shown name few of their records."""
-    there = [found for found in ranked if found.report_id in reports]
-    return tuple(
-        Hit(
-            _shown(reports[found.report_id]) if rank <= shown else reports[found.report_id],
-            round(found.score, 6),
-            rank,
-            found.match,
-        )
-        for rank, found in enumerate(there, start=1)
-    )
+def _only_filed(query: QueryState, snapshot: ServingSnapshot) -> Answer:
+    """Return the answer to an ECG that was filed without a question."""
+    nothing = Found(Nearness.REPORT)
+    return replace(_answer(snapshot, (), query.stages, nothing), quality=query.quality)
 
 
-def _shown(report: Report) -> Report:
-    if len(report.record_ids) <= SHOWN_RECORD_IDS:
-        return report
-    return replace(report, record_ids=report.record_ids[:SHOWN_RECORD_IDS])
+def _there(ranked: Sequence[Ranked], reports: Mapping[str, Report]) -> list[Ranked]:
+    return [found for found in ranked if found.report_id in reports]
+
+
+def _first(
+    ranked: Sequence[Ranked], reports: Mapping[str, Report], question: Question
+) -> list[Report]:
+    return [reports[found.report_id] for found in ranked[: question.top_k]]
 
 
 def _key(sha256: str, question: Question, snapshot: ServingSnapshot) -> str:

@@ -11,10 +11,12 @@ import redis as redis_py
 from cardex.domain.ecg import Embedding
 from cardex.domain.jobs import Question
 from cardex.domain.quality import SignalQuality
+from cardex.stores.redis import mapped
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "cardex:cache:"
+AT_ONCE = 1_000
 
 
 def answer_key(
@@ -74,6 +76,19 @@ class AnswerCache:
                 for sha256, (vector, quality) in embedded.items()
             }
         )
+
+    def forget(self) -> None:
+        """Delete all entries: what was erased from the index must not stay in answers.
+
+        Raises:
+            Unavailable: if the cache is down, so that the caller erases again.
+        """
+        with mapped("the cache"), self._client.pipeline(transaction=False) as pipeline:
+            for key in self._client.scan_iter(match=f"{PREFIX}*", count=AT_ONCE):
+                pipeline.unlink(key)
+                if len(pipeline) >= AT_ONCE:
+                    pipeline.execute()
+            pipeline.execute()
 
     def _get(self, keys: list[str]) -> list[bytes | None]:
         if not keys:

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 import redis as redis_py
 
+from cardex.domain.cases import Filing
 from cardex.domain.errors import (
     CardexError,
     JobNotFound,
@@ -82,6 +83,7 @@ class Submission:
         question: what is asked.
         request_id: the caller's idempotency key, or "".
         trace: W3C traceparent of the call, or "".
+        filing: what the ECG is to be filed as; None for nothing.
     """
 
     owner: str
@@ -90,6 +92,7 @@ class Submission:
     question: Question
     request_id: str = ""
     trace: str = ""
+    filing: Filing | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -200,11 +203,12 @@ class JobQueue:
         ]  # fmt: skip
         for submission, answer in submissions:
             question, sha256 = msgspec.json.encode(submission.question), submission.sha256
+            filing = msgspec.json.encode(submission.filing) if submission.filing else b""
             arguments += [
                 secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
                 b"" if answer else submission.payload, question, _request_key(submission),
-                hashlib.sha256(sha256.encode() + question).hexdigest(), answer or b"",
-                submission.trace,
+                hashlib.sha256(sha256.encode() + question + filing).hexdigest(), answer or b"",
+                submission.trace, filing,
             ]  # fmt: skip
         return arguments
 
@@ -216,7 +220,7 @@ class JobQueue:
             return Submitted(detail, outcome == b"NEW", now_ms / 1e3)
         if outcome == b"REUSED":
             return RequestIdReused(
-                "this request_id stands for another ECG or question: use a new one",
+                "this request_id stands for another ECG, question or case: use a new one",
                 field="request_id",
             )
         if outcome == b"TIGHT":
@@ -418,7 +422,7 @@ def _result_fields(result: bytes | JobError) -> tuple[str, Literal["result", "er
 
 
 def _job(job_id: str, record: dict[bytes, bytes]) -> Job:
-    error = record.get(b"error")
+    error, filing = record.get(b"error"), record.get(b"filing")
     return Job(
         job_id=job_id,
         owner=record[b"owner"].decode(),
@@ -430,6 +434,7 @@ def _job(job_id: str, record: dict[bytes, bytes]) -> Job:
         submitted=int(record[b"submitted"]) / 1e3,
         updated=int(record[b"updated"]) / 1e3,
         trace=record.get(b"trace", b"").decode(),
+        filing=msgspec.json.decode(filing, type=Filing) if filing else None,
         answer=record.get(b"result"),
         error=msgspec.json.decode(error, type=JobError) if error else None,
     )

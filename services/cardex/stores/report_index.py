@@ -4,34 +4,32 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
 
-import grpc
 import msgspec
 import numpy as np
 from pymilvus import DataType, MilvusClient
-from pymilvus.exceptions import MilvusException
-from pymilvus.milvus_client.index import IndexParams
 
-from cardex.domain.circuit import Circuit
 from cardex.domain.ecg import Embedding
-from cardex.domain.errors import IndexMissing, InvalidReport, Unavailable
+from cardex.domain.errors import IndexMissing, InvalidReport
 from cardex.domain.index import IndexInfo, Match
 from cardex.domain.reports import Report
+from cardex.stores.case_index import CaseIndex
+from cardex.stores.milvus import Milvus, vector_index
 from cardex.stores.vector_index import KINDS, cells_for, kind_of
 
 ALIAS = "reports"
 PREFIX = "reports_"
-NOT_LOADED = 101
 MAX_BODY_BYTES = 60_000
-ABANDONED_AFTER_S = 3600.0
-BUILT_WITHIN_S = 3600.0
-"""How long Milvus may take to divide the vectors of a large index."""
-T = TypeVar("T")
+ABANDONED_AFTER_S = 86_400.0
+"""After so long without a change, an index that never answered is removed by the next one."""
 
 
 class ReportIndex:
-    """Reports and their embeddings in Milvus."""
+    """Reports and their embeddings in Milvus, with the cases of each index beside them.
+
+    Attributes:
+        cases: the cases.
+    """
 
     def __init__(self, uri: str, *, token: str = "", kind: str = "IVF_FLAT") -> None:
         """Prepare for `uri`; nothing is sent until it is used.
@@ -41,11 +39,9 @@ class ReportIndex:
             token: its credentials, "user:password", or "".
             kind: of the vector index of collections made from now on: a key of `KINDS`.
         """
-        self._uri = uri
-        self._token = token
         self._kind = kind
-        self._client: MilvusClient | None = None
-        self._circuit = Circuit("Milvus")
+        self._milvus = Milvus(uri, token)
+        self.cases = CaseIndex(self._milvus)
 
     def current(self) -> IndexInfo:
         """Return the index that answers now.
@@ -75,30 +71,45 @@ class ReportIndex:
             raise IndexMissing("there is no report index yet: run `cardex index`")
         return self._describe(ALIAS)
 
+    def named(self, name: str) -> IndexInfo:
+        """Return an index by its name, answering or not.
+
+        Raises:
+            IndexMissing: if there is none of that name.
+            Unavailable: if Milvus is down.
+        """
+        if name not in self._names():
+            raise IndexMissing(
+                f"there is no index {name[:64]!r}: it answers no more, or was given up; begin anew",
+                field="index",
+            )
+        return self._describe(name)
+
     def of_model(self, model_version: str) -> list[IndexInfo]:
         """Return the indexes that a model embedded, answering or not, the newest first."""
-        names = self._call(lambda client: client.list_collections(timeout=10.0))
-        indexes = [self._describe(name) for name in names if name.startswith(PREFIX)]
         found = [
             index
-            for index in indexes
+            for index in map(self._describe, self._names())
             if index.model_version == model_version and index.kind in KINDS
         ]
         return sorted(found, key=lambda index: -index.created)
 
     def count(self, index: IndexInfo) -> int:
         """Return the number of reports in an index."""
-        return self._count(index, timeout=10.0)
+        return self._milvus.count(index.name, timeout=10.0)
 
-    def search(self, index: IndexInfo, embeddings: Embedding, top_k: int) -> list[list[Match]]:
+    def search(
+        self, index: IndexInfo, embeddings: Embedding, top_k: int, among: Sequence[str] = ()
+    ) -> list[list[Match]]:
         """Return the nearest reports of each embedding, nearest first.
 
         Args:
             index: from `current`; searched by its own name, so that an answer names what it saw.
             embeddings: (B, dimension) float32, L2-normalised.
             top_k: how many.
+            among: ids of the reports that may be found; all where it is empty.
         """
-        found = self._call(
+        found = self._milvus.call(
             lambda client: client.search(
                 index.name,
                 data=list(embeddings),
@@ -108,6 +119,7 @@ class ReportIndex:
                     "metric_type": "IP",
                     "params": kind_of(index.kind, index.cells).search,
                 },
+                filter=f"report_id in {list(among)}" if among else "",
                 # With no field at all, Milvus Lite sends every field of every hit.
                 output_fields=["report_id"],
                 timeout=10.0,
@@ -119,55 +131,29 @@ class ReportIndex:
 
     def get(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, Report]:
         """Return reports by id; ids that are not there are left out."""
-        rows = self._rows(index, report_ids, "body")
+        rows = self._milvus.rows(index.name, report_ids, "body")
         reports = (msgspec.json.decode(row["body"], type=Report) for row in rows)
         return {report.report_id: report for report in reports}
 
     def embeddings(self, index: IndexInfo, report_ids: Sequence[str]) -> dict[str, Embedding]:
         """Return the embeddings of reports by id, (dimension,) float32; as for `get`."""
-        rows = self._rows(index, report_ids, "report_id", "embedding")
+        rows = self._milvus.rows(index.name, report_ids, "report_id", "embedding")
         return {row["report_id"]: np.asarray(row["embedding"], dtype=np.float32) for row in rows}
-
-    def _rows(
-        self, index: IndexInfo, report_ids: Sequence[str], *fields: str
-    ) -> list[dict[str, Any]]:
-        if not report_ids:
-            return []
-        return list(
-            self._call(
-                lambda client: client.get(
-                    index.name, ids=list(report_ids), output_fields=list(fields), timeout=10.0
-                ),
-                index.name,
-            )
-        )
 
     def pages(self, index: IndexInfo, size: int = 256) -> Iterator[list[Report]]:
         """Yield all reports of an index, some at a time."""
-        for rows in self._pages(index, size, "body"):
+        self._settle(index)
+        for rows in self._milvus.pages(index.name, size, "body"):
             yield [msgspec.json.decode(row["body"], type=Report) for row in rows]
 
     def embedded_pages(
         self, index: IndexInfo, size: int = 1000
     ) -> Iterator[tuple[list[Report], Embedding]]:
         """Yield all reports of an index with their (reports, dimension) embeddings."""
-        for rows in self._pages(index, size, "body", "embedding"):
+        self._settle(index)
+        for rows in self._milvus.pages(index.name, size, "body", "embedding"):
             reports = [msgspec.json.decode(row["body"], type=Report) for row in rows]
             yield reports, np.array([row["embedding"] for row in rows], dtype=np.float32)
-
-    def _pages(self, index: IndexInfo, size: int, *fields: str) -> Iterator[list[dict[str, Any]]]:
-        self._settle(index)
-        iterator = self._call(
-            lambda client: client.query_iterator(
-                index.name, batch_size=size, output_fields=list(fields), timeout=30.0
-            ),
-            index.name,
-        )
-        try:
-            while rows := self._call(lambda _: iterator.next()):
-                yield rows
-        finally:
-            iterator.close()
 
     def create(self, model_version: str, dimension: int) -> IndexInfo:
         """Make an empty index that does not answer yet; abandoned ones are removed."""
@@ -180,18 +166,20 @@ class ReportIndex:
             schema.add_field("report_id", DataType.VARCHAR, is_primary=True, max_length=64)
             schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimension)
             schema.add_field("body", DataType.VARCHAR, max_length=65_535)
-            params = _vector_index(client, self._kind, cells=1)
+            params = vector_index(client, self._kind, cells=1)
             properties = {
                 "cardex.model_version": model_version,
                 "cardex.kind": self._kind,
                 "cardex.generation": _generation(),
                 "cardex.created": str(created),
+                "cardex.cases": "1",
             }
             client.create_collection(
                 name, schema=schema, index_params=params, properties=properties, timeout=30.0
             )
 
-        self._call(build)
+        self.cases.create(name, self._kind, dimension)
+        self._milvus.call(build)
         return self._describe(name)
 
     def upsert(self, index: IndexInfo, reports: Sequence[Report], embeddings: Embedding) -> None:
@@ -200,107 +188,77 @@ class ReportIndex:
             {"report_id": report.report_id, "embedding": vector, "body": body}
             for report, vector, body in zip(reports, embeddings, map(_body, reports), strict=True)
         ]
-        self._call(lambda client: client.upsert(index.name, rows, timeout=60.0))
+        self._milvus.upsert(index.name, rows)
 
     def delete(self, index: IndexInfo, report_ids: Sequence[str]) -> int:
-        """Delete reports; returns how many were there."""
+        """Delete reports, without their cases; returns how many were there."""
         self._settle(index)
         there = list(self.get(index, report_ids))
-        if there:
-            self._call(lambda client: client.delete(index.name, ids=there, timeout=30.0))
+        self._milvus.delete(index.name, there)
         return len(there)
 
     def touch(self, index: IndexInfo) -> IndexInfo:
         """Give the index a new generation, after its contents changed and searches see that."""
         self._settle(index)
-        properties = {"cardex.generation": _generation()}
-        self._call(
-            lambda client: client.alter_collection_properties(
-                index.name, properties=properties, timeout=10.0
-            )
-        )
-        return self._describe(index.name)
+        return self._set(index, {"cardex.generation": _generation()})
 
     def pair(self, index: IndexInfo, source: IndexInfo) -> IndexInfo:
         """Note that an index has the same reports as `source`."""
-        properties = {"cardex.twin": " ".join((*source.contents, index.generation))}
-        self._call(
-            lambda client: client.alter_collection_properties(
-                index.name, properties=properties, timeout=10.0
-            )
-        )
-        return self._describe(index.name)
+        return self._set(index, {"cardex.twin": " ".join((*source.contents, index.generation))})
 
     def switch(self, index: IndexInfo) -> IndexInfo:
         """Make `index` the one that answers; the one before stays for searches in flight.
 
         The vectors of a large one are divided into cells first, which may take minutes.
         """
-
-        def commit(client: MilvusClient) -> None:
-            client.flush(index.name, timeout=120.0)
-            client.load_collection(index.name, timeout=120.0)
-
-        self._call(commit)
-        count = self._settle(index)
+        count = self._milvus.commit(index.name)
+        cases = self.cases.commit(index) if index.has_cases else 0
         before = self._aliases().get(ALIAS)
         if before == index.name:
             return index
-        index = self._divide(index, cells_for(index.kind, count))
+        index = self._divide(index, cells_for(index.kind, count), cells_for(index.kind, cases))
         if before is None:
-            self._call(lambda client: client.create_alias(index.name, ALIAS, timeout=10.0))
+            self._milvus.call(lambda client: client.create_alias(index.name, ALIAS, timeout=10.0))
         else:
-            self._call(lambda client: client.alter_alias(index.name, ALIAS, timeout=10.0))
+            self._milvus.call(lambda client: client.alter_alias(index.name, ALIAS, timeout=10.0))
         keep = {index.name, before}
         self._drop(lambda info: info.name not in keep and info.created < index.created)
         return index
 
-    def _divide(self, index: IndexInfo, cells: int) -> IndexInfo:
-        """Build the vector index anew where it is to have another number of cells."""
-        if cells == index.cells:
-            return index
-
-        def build(client: MilvusClient) -> None:
-            client.release_collection(index.name, timeout=30.0)
-            client.drop_index(index.name, "embedding", timeout=30.0)
-            params = _vector_index(client, index.kind, cells)
-            client.create_index(index.name, params, timeout=BUILT_WITHIN_S)
-            client.alter_collection_properties(
-                index.name, properties={"cardex.cells": str(cells)}, timeout=10.0
-            )
-            client.load_collection(index.name, timeout=600.0)
-
-        self._call(build)
-        self._settle(index)
-        return self._describe(index.name)
+    def _divide(self, index: IndexInfo, cells: int, case_cells: int) -> IndexInfo:
+        """Build the vector indexes anew where they are to have another number of cells."""
+        if case_cells != index.case_cells:
+            self.cases.divide(index, case_cells)
+            index = self._set(index, {"cardex.case_cells": str(case_cells)})
+        if cells != index.cells:
+            self._milvus.divide(index.name, index.kind, cells)
+            index = self._set(index, {"cardex.cells": str(cells)})
+        return index
 
     def drop(self, index: IndexInfo) -> None:
-        """Remove an index that never answered."""
-        self._call(lambda client: client.drop_collection(index.name, timeout=30.0))
+        """Remove an index that never answered, or answers no more."""
+        self.cases.drop(index)
+        self._milvus.call(lambda client: client.drop_collection(index.name, timeout=30.0))
 
     def _settle(self, index: IndexInfo) -> int:
-        """Wait until reads see all that was written, seconds at most; return how many there are."""
-        return self._count(index, consistency_level="Strong", timeout=30.0)
-
-    def _count(self, index: IndexInfo, **options: str | float) -> int:
-        rows = self._call(
-            lambda client: client.query(
-                index.name, filter="", output_fields=["count(*)"], **options
-            ),
-            index.name,
-        )
-        return int(rows[0]["count(*)"])
+        """Wait until reads see all that was written; return how many reports there are."""
+        if index.has_cases:
+            self.cases.settle(index)
+        return self._milvus.settle(index.name)
 
     def _remove_abandoned(self) -> None:
         answering = self._aliases().get(ALIAS)
         limit = time.time() - ABANDONED_AFTER_S
-        self._drop(lambda info: info.name != answering and info.created < limit)
+        self._drop(lambda info: info.name != answering and info.changed < limit)
 
     def _drop(self, condition: Callable[[IndexInfo], bool]) -> None:
-        names = self._call(lambda client: client.list_collections(timeout=10.0))
-        for name in names:
-            if name.startswith(PREFIX) and condition(info := self._describe(name)):
+        for name in self._names():
+            if condition(info := self._describe(name)):
                 self.drop(info)
+
+    def _names(self) -> list[str]:
+        names = self._milvus.call(lambda client: client.list_collections(timeout=10.0))
+        return [name for name in names if name.startswith(PREFIX)]
 
     def _aliases(self) -> dict[str, str]:
         def read(client: MilvusClient) -> dict[str, str]:
@@ -309,10 +267,18 @@ class ReportIndex:
             return {name: client.describe_alias(name, timeout=5.0)["collection_name"]
                     for name in names if name == ALIAS}  # fmt: skip
 
-        return self._call(read)
+        return self._milvus.call(read)
+
+    def _set(self, index: IndexInfo, properties: dict[str, str]) -> IndexInfo:
+        self._milvus.call(
+            lambda client: client.alter_collection_properties(
+                index.name, properties=properties, timeout=10.0
+            )
+        )
+        return self._describe(index.name)
 
     def _describe(self, name: str) -> IndexInfo:
-        described = self._call(lambda client: client.describe_collection(name, timeout=5.0))
+        described = self._milvus.call(lambda client: client.describe_collection(name, timeout=5.0))
         properties = dict(described["properties"])
         vector = next(f for f in described["fields"] if f["name"] == "embedding")
         return IndexInfo(
@@ -324,51 +290,9 @@ class ReportIndex:
             kind=properties.get("cardex.kind", ""),
             twin=tuple(properties.get("cardex.twin", "").split()),
             cells=int(properties.get("cardex.cells", "1")),
+            has_cases="cardex.cases" in properties,
+            case_cells=int(properties.get("cardex.case_cells", "1")),
         )
-
-    def _call(self, function: Callable[[MilvusClient], T], read: str = "") -> T:
-        """Call Milvus; `read` names the collection that is read, which has to be loaded."""
-        return self._circuit.call(lambda: self._once(function, read))
-
-    def _once(self, function: Callable[[MilvusClient], T], read: str) -> T:
-        try:
-            if self._client is None:
-                self._client = MilvusClient(uri=self._uri, token=self._token, timeout=3.0)
-            return function(self._client)
-        except MilvusException as error:
-            if error.code == NOT_LOADED and read:
-                self._load(read)
-            raise _unavailable(error) from error
-        except (grpc.RpcError, ConnectionError) as error:
-            raise _unavailable(error) from error
-
-    def _load(self, name: str) -> None:
-        """Load a collection: a server that was restarted knows it but does not search it yet."""
-        assert self._client is not None
-        try:
-            self._client.load_collection(name, timeout=60.0)
-        except MilvusException as error:
-            raise _unavailable(error) from error
-
-
-def _vector_index(client: MilvusClient, kind: str, cells: int) -> IndexParams:
-    params = client.prepare_index_params()
-    params.add_index(
-        "embedding",
-        index_type=kind,
-        metric_type="IP",
-        # Milvus Lite reads them from this key only, and Milvus from it too.
-        params={"params": kind_of(kind, cells).build},
-    )
-    return params
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    return Unavailable(
-        f"Milvus: {type(error).__name__}: {str(error)[:200]}",
-        reason="MILVUS_UNAVAILABLE",
-        retry_after_s=2.0,
-    )
 
 
 def _body(report: Report) -> str:
@@ -387,4 +311,5 @@ def _body(report: Report) -> str:
 
 
 def _generation() -> str:
+    """Return a new name for contents: the time in milliseconds, and a random part."""
     return f"{int(time.time() * 1000):x}{secrets.token_hex(2)}"

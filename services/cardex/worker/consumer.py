@@ -12,6 +12,7 @@ from cardex.domain.errors import (
     ConfigurationError,
     IndexMissing,
     InvalidEcg,
+    Overloaded,
     PayloadExpired,
     Unavailable,
     VersionMismatch,
@@ -121,9 +122,10 @@ class JobConsumer:
     def _answer(self, claims: Sequence[Claim], held: Held) -> None:
         try:
             outcomes = self._outcomes(claims, held.priority)
-        except NOT_THE_ECG as error:
+        except (*NOT_THE_ECG, Overloaded) as error:
             logger.warning("%d jobs go back: %s", len(claims), error.message)
-            self._active_index.suspect(error)
+            if not isinstance(error, Overloaded):  # another client writes the index
+                self._active_index.suspect(error)
             self._jobs.release(claims, JobError.of(error), counted=False)
         except Exception as error:
             # Unforeseen, so perhaps one ECG's doing: alone, it takes no other with it. The message
@@ -147,13 +149,13 @@ class JobConsumer:
         for place, claim in enumerate(claims):
             job = claim.job
             try:
-                ecg = from_payload(_present(claim.payload))
+                payload = _present(claim.payload)
+                ecg = from_payload(payload) if payload else None  # a case may have none
             except (InvalidEcg, PayloadExpired) as error:
                 outcomes[place] = error
             else:
-                items[place] = QueryItem(
-                    job.payload, ecg, job.question, max(0.0, now - job.submitted)
-                )
+                waited = max(0.0, now - job.submitted)
+                items[place] = QueryItem(job.payload, ecg, job.question, waited, job.filing)
         answered = self._retriever.by_ecg(list(items.values()), priority)
         outcomes.update(zip(items, answered, strict=True))
         return [outcomes[place] for place in range(len(claims))]

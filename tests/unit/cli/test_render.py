@@ -7,9 +7,10 @@ from rich.console import Console
 from cardex.api.convert.jobs import answer_message
 from cardex.api.pb.v1 import job_pb2, report_pb2
 from cardex.cli.render import as_dict, show_answer
+from cardex.domain.index import Hit
 from cardex.domain.jobs import Answer, StageTime
 from cardex.domain.quality import SignalQuality, SignalWarning
-from cardex.domain.reports import Draft, DraftSentence, Finding, Hit, Prediction, Report
+from cardex.domain.reports import Draft, DraftSentence, Finding, Prediction, Report
 
 REPORT = Report("r1", "sinus [red]rhythm[/]", "en", ("17", "18", "19"), 9)
 ANSWER = answer_message(

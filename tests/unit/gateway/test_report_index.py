@@ -11,10 +11,12 @@ from cardex.api.pb.v1 import report_index_pb2_grpc, report_pb2
 from cardex.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
 from cardex.domain.reports import Report
 from cardex.gateway.health import HealthMonitor
+from cardex.gateway.keys import ANYBODY
 from cardex.gateway.report_index import ReportIndexService
 from cardex.gateway.threads import SlowCalls
 from cardex.retrieval.dependencies import Dependencies
-from cardex.retrieval.index_writer import MAX_CHUNK, IndexWriter, WriteLease
+from cardex.retrieval.index_writer import MAX_CHUNK, IndexWriter
+from cardex.retrieval.write_lease import WriteLease
 from tests.helpers.fakes import FakeLock, House, model_info
 
 
@@ -38,13 +40,14 @@ def health():
 
 
 @pytest.fixture
-def service(house, health):
+def service(house, health, monkeypatch):
+    monkeypatch.setattr("cardex.gateway.report_index.caller", lambda: ANYBODY)
     held: list[FakeLock] = []
     parts = SimpleNamespace(
         held=held,
         reports=house.store,
         index_writer=lambda: IndexWriter(
-            house.encoder, house.store, house.active_index, FakeLock(held)
+            house.encoder, house.store, house.active_index, FakeLock(held), house.cache
         ),
     )
     return ReportIndexService(cast(Dependencies, parts), cast(HealthMonitor, health), SlowCalls())

@@ -3,6 +3,7 @@ import pytest
 from cardex.api.pb.internal.v1.envelope_pb2 import BatchEnvelope, EcgEnvelope
 from cardex.api.pb.v1 import ecg_pb2, job_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
+from cardex.domain.cases import Nearness
 from cardex.domain.errors import (
     IndexMissing,
     InvalidEcg,
@@ -48,7 +49,7 @@ def test_a_priority_that_does_not_exist_is_refused(service):
 
 
 def test_without_a_question_the_default_is_asked(service):
-    assert submission(service).question == Question(DEFAULT_TOP_K)
+    assert submission(service).question == Question(DEFAULT_TOP_K, by=Nearness.BOTH)
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 101])

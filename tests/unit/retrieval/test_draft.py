@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from cardex.domain.reports import DRAFT_LABEL, Draft, Hit, Report
+from cardex.domain.index import Hit
+from cardex.domain.reports import DRAFT_LABEL, Draft, Report
 from cardex.reports.language import language_of
 from cardex.retrieval.draft import VOTERS, draft_of
 from tests.helpers.slow_draft import slow_draft_of

@@ -1,6 +1,7 @@
 import pytest
 
-from cardex.domain.reports import Hit, Report, Statement
+from cardex.domain.index import Hit
+from cardex.domain.reports import Report, Statement
 from cardex.retrieval.findings import MAX_FINDINGS, MIN_SHARE, findings_of
 
 

@@ -13,9 +13,11 @@ from cardex.domain.errors import (
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
 from cardex.reports.ptbxl import report_id
-from cardex.retrieval import index_writer as module
+from cardex.retrieval import write_lease as module
 from cardex.retrieval.active_index import ActiveIndex
-from cardex.retrieval.index_writer import IndexWriter, WriteLease
+from cardex.retrieval.index_writer import IndexWriter
+from cardex.retrieval.write_lease import WriteLease
+from cardex.stores.answer_cache import AnswerCache
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.fakes import FakeClock, FakeLock, FakeStore, House, model_info
 
@@ -29,7 +31,13 @@ def house():
 
 def writer_of(house: House, lock: FakeLock | None = None) -> IndexWriter:
     store = cast(ReportIndex, house.store)
-    return IndexWriter(house.encoder, store, house.active_index, lock or FakeLock([]))
+    return IndexWriter(
+        house.encoder,
+        store,
+        house.active_index,
+        lock or FakeLock([]),
+        cast(AnswerCache, house.cache),
+    )
 
 
 def indexer(house: House, *, rebuild: bool) -> IndexWriter:

@@ -4,9 +4,10 @@ from prometheus_client import REGISTRY
 
 from cardex.domain.ecg import RecordingMetadata, Waveform
 from cardex.domain.errors import InvalidEcg
+from cardex.domain.index import Hit
 from cardex.domain.jobs import Answer
 from cardex.domain.quality import SignalQuality, SignalWarning
-from cardex.domain.reports import Hit, Report
+from cardex.domain.reports import Report
 from cardex.retrieval.metrics import count_answer, count_refusal, device_of
 
 
@@ -32,6 +33,11 @@ def test_a_cart_is_counted_by_its_maker_and_never_by_what_else_a_file_says(told,
     assert device_of(waveform(told)) == device
 
 
+def hit(report: Report, similarity: float) -> Hit:
+    """A hit whose score has more in it than the similarity."""
+    return Hit(report, 1.0, 1, report_similarity=similarity)
+
+
 def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
@@ -40,7 +46,7 @@ def test_an_answer_is_counted_with_its_nearest_report_and_each_warning_once():
     warnings = [SignalWarning("LEAD_OFF", "V1"), SignalWarning("LEAD_OFF", "V2")]
     report = Report("r", "text", record_ids=("1",))
     answer = Answer(
-        (Hit(report, 0.42, 1), Hit(report, 0.9, 2)), (), "m", "i", "g",
+        (hit(report, 0.42), hit(report, 0.9)), (), "m", "i", "g",
         quality=SignalQuality(0.5, warnings=tuple(warnings)),
     )  # fmt: skip
     before = value("cardex_signal_warnings_total", warning="LEAD_OFF")
@@ -56,7 +62,7 @@ def test_similarities_as_the_shipped_models_give_them_are_told_apart():
         return value("cardex_nearest_similarity_bucket", le=bound)
 
     before = at_most("0.03"), at_most("0.04")
-    count_answer(Answer((Hit(Report("r", "text"), 0.035, 1),), (), "m", "i", "g"))
+    count_answer(Answer((hit(Report("r", "text"), 0.035),), (), "m", "i", "g"))
     assert (at_most("0.03"), at_most("0.04")) == (before[0], before[1] + 1)
 
 

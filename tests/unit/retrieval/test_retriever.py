@@ -320,7 +320,7 @@ def test_reports_beyond_the_hits_vote_on_the_draft(house):
 
 def test_an_answer_about_a_text_predicts_and_drafts_nothing():
     house = House(*REPORTS, calibration=calibration("AFIB"))
-    found = house.retriever.by_text("sinus rhythm", 3)
+    found = house.retriever.by_text("sinus rhythm", Question(3))
     assert (found.predictions, found.draft) == ((), None)
 
 
@@ -453,7 +453,7 @@ def test_after_a_switch_every_call_goes_to_the_other_model(matching):
     matching.encoder.served = (model_info("model-2", matcher=True), old)
     matching.store.index = replace(matching.store.index, model_version="model-2")
     (found,) = answer(matching, asked(rerank=3))
-    matching.retriever.by_text("old infarct", 1)
+    matching.retriever.by_text("old infarct", Question(1))
     assert found.model_version == "model-2"
     assert set(matching.encoder.asked) == {"model-2"}
 
@@ -513,39 +513,39 @@ def test_an_index_of_another_model_is_not_searched(house):
 
 
 def test_a_text_finds_its_own_report_first(house):
-    found = house.retriever.by_text("old infarct", 2)
+    found = house.retriever.by_text("old infarct", Question(2))
     assert found.hits[0].report.report_id == "r1"
     assert found.hits[0].score == pytest.approx(1.0, abs=1e-6)
     assert len(found.hits) == 2
 
 
 def test_an_answer_to_a_text_tells_its_stages_and_versions(house):
-    found = house.retriever.by_text("old infarct", 2)
+    found = house.retriever.by_text("old infarct", Question(2))
     assert [stage.stage for stage in found.stages] == ["inference", "search"]
     assert (found.model_version, found.index_generation) == ("model-1", "g1")
 
 
 def test_a_text_is_as_urgent_as_an_ecg_at_the_bedside(house):
-    house.retriever.by_text("old infarct", 2)
+    house.retriever.by_text("old infarct", Question(2))
     assert house.encoder.priorities == [Priority.STAT]
 
 
 @pytest.mark.parametrize("text", ["", " \n", "x" * (MAX_TEXT + 1)])
 def test_a_text_that_is_empty_or_too_long_is_refused(house, text):
     with pytest.raises(InvalidQuestion) as caught:
-        house.retriever.by_text(text, 3)
+        house.retriever.by_text(text, Question(3))
     assert (caught.value.reason, caught.value.field) == ("TEXT", "text")
     assert not house.encoder.texts
 
 
 def test_the_longest_text_is_searched(house):
-    assert house.retriever.by_text("x" * MAX_TEXT, 1).hits
+    assert house.retriever.by_text("x" * MAX_TEXT, Question(1)).hits
 
 
 @pytest.mark.parametrize("top_k", [0, -1, MAX_TOP_K + 1])
 def test_a_top_k_out_of_range_is_refused(house, top_k):
     with pytest.raises(InvalidQuestion, match=f"top_k {top_k}: must be 1 to {MAX_TOP_K}") as caught:
-        house.retriever.by_text("old infarct", top_k)
+        house.retriever.by_text("old infarct", Question(top_k))
     assert (caught.value.reason, caught.value.field) == ("TOP_K", "question.top_k")
 
 
@@ -582,12 +582,12 @@ def test_reports_whose_statements_agree_with_the_ecgs_come_first():
 
 def test_a_text_is_searched_for_less_the_axis_that_only_fills():
     house = House(*REPORTS, calibration=agreeing(1.0))
-    plain = [hit.score for hit in house.retriever.by_text("old infarct", 5).hits]
+    plain = [hit.score for hit in house.retriever.by_text("old infarct", Question(5)).hits]
     filled = msgspec.structs.replace(
         agreeing(1.0).agreement, filling=len(text_vector("x")) - 1, whole=1, report_length=1e-9
     )
     given = msgspec.structs.replace(agreeing(1.0), agreement=filled, fingerprint="filled")
-    found = House(*REPORTS, calibration=given).retriever.by_text("old infarct", 5).hits
+    found = House(*REPORTS, calibration=given).retriever.by_text("old infarct", Question(5)).hits
     query = text_vector("old infarct").copy()
     query[-1] = 0.0
     query /= np.linalg.norm(query)

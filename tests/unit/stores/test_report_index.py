@@ -13,8 +13,10 @@ from cardex.domain.errors import CardexError, IndexMissing, Unavailable
 from cardex.domain.index import IndexInfo, Match
 from cardex.domain.reports import Report, Statement
 from cardex.reports.validation import MAX_TEXT
+from cardex.stores import milvus as connection
 from cardex.stores import report_index as module
-from cardex.stores.report_index import ALIAS, MAX_BODY_BYTES, NOT_LOADED, ReportIndex
+from cardex.stores.milvus import NOT_LOADED
+from cardex.stores.report_index import ALIAS, MAX_BODY_BYTES, ReportIndex
 from cardex.stores.vector_index import EXACT_UP_TO, KINDS
 
 DIMENSION = 8
@@ -65,10 +67,11 @@ class FakeMilvus:
         if name in self.not_loaded:
             raise MilvusException(NOT_LOADED, "collection not loaded")
 
-    def create_collection(self, name, schema, index_params, properties, timeout):
+    def create_collection(self, name, schema, index_params, timeout, properties=None):
         (vector_index,) = index_params
-        self.built.append(vector_index.to_dict())
-        self.properties[name] = properties
+        if name.startswith(module.PREFIX):
+            self.built.append(vector_index.to_dict())
+        self.properties[name] = properties or {}
 
     def load_collection(self, name, timeout):
         self.loaded.append(name)
@@ -148,7 +151,7 @@ class FakeMilvus:
 @pytest.fixture
 def milvus(monkeypatch):
     client = FakeMilvus()
-    monkeypatch.setattr(module, "MilvusClient", lambda **_: client)
+    monkeypatch.setattr(connection, "MilvusClient", lambda **_: client)
     return client
 
 
@@ -156,7 +159,7 @@ def milvus(monkeypatch):
 def store(milvus):
     """The report index on the server made up, which tries again at once."""
     store = ReportIndex("http://127.0.0.1:1")
-    store._circuit = Circuit("Milvus", sleep=lambda _: None)
+    store._milvus._circuit = Circuit("Milvus", sleep=lambda _: None)
     return store
 
 

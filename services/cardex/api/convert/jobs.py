@@ -1,10 +1,19 @@
 """Jobs, answers and questions."""
 
+from dataclasses import replace
+
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from cardex.api.convert.cases import (
+    NEARNESS,
+    filter_message,
+    filter_of,
+    nearness_of,
+    trace_message,
+)
 from cardex.api.convert.quality import quality_message, warning_messages
 from cardex.api.convert.reports import (
     draft_message,
@@ -13,7 +22,7 @@ from cardex.api.convert.reports import (
     prediction_message,
 )
 from cardex.api.pb.internal.v1 import envelope_pb2
-from cardex.api.pb.v1 import ecg_retrieval_pb2, job_pb2
+from cardex.api.pb.v1 import case_pb2, ecg_retrieval_pb2, job_pb2
 from cardex.domain.errors import CardexError, InvalidQuestion
 from cardex.domain.jobs import (
     DEFAULT_TOP_K,
@@ -24,6 +33,7 @@ from cardex.domain.jobs import (
     JobState,
     Priority,
     Question,
+    StageTime,
 )
 
 _STATES = {
@@ -41,16 +51,33 @@ PRIORITIES = {
 _FROM_CACHE = job_pb2.Answer(from_cache=True).SerializeToString()
 
 
-def question_of(message: ecg_retrieval_pb2.Question) -> Question:
-    """Translate a question, unchecked."""
-    return Question(
-        top_k=message.top_k if message.HasField("top_k") else DEFAULT_TOP_K, rerank=message.rerank
+def question_of(
+    message: ecg_retrieval_pb2.Question | ecg_retrieval_pb2.SearchReportsRequest,
+) -> Question:
+    """Translate a question, or the same fields of a search by text, unchecked.
+
+    Raises:
+        InvalidQuestion: if a number stands for no kind of nearness or no sex.
+    """
+    question = Question(
+        top_k=message.top_k if message.HasField("top_k") else DEFAULT_TOP_K,
+        by=nearness_of(message.by),
+        filter=filter_of(message.filter) if message.HasField("filter") else None,
     )
+    if isinstance(message, ecg_retrieval_pb2.SearchReportsRequest):
+        return question
+    return replace(question, rerank=message.rerank, trace=message.trace)
 
 
 def question_message(question: Question) -> ecg_retrieval_pb2.Question:
     """Translate a question."""
-    return ecg_retrieval_pb2.Question(top_k=question.top_k, rerank=question.rerank)
+    return ecg_retrieval_pb2.Question(
+        top_k=question.top_k,
+        rerank=question.rerank,
+        by=NEARNESS[question.by] if question.by else case_pb2.NEARNESS_UNSPECIFIED,
+        filter=filter_message(question.filter) if question.filter else None,
+        trace=question.trace,
+    )
 
 
 def priority_of(value: int, default: Priority) -> Priority:
@@ -125,6 +152,14 @@ def from_cache(message: bytes) -> EncodedAnswer | None:
     return EncodedAnswer(marked)
 
 
+def filed_answer(
+    answer: EncodedAnswer, case_id: str, stages: tuple[StageTime, ...]
+) -> EncodedAnswer:
+    """Add to an encoded answer what its ECG was filed as, and how long that took."""
+    more = job_pb2.Answer(case_id=case_id, stages=map(_stage_message, stages))
+    return EncodedAnswer(answer.message + more.SerializeToString(), (*answer.stages, *stages))
+
+
 def answer_message(answer: Answer) -> job_pb2.Answer:
     """Translate an answer."""
     return job_pb2.Answer(
@@ -134,15 +169,18 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
         model_version=answer.model_version,
         index_name=answer.index_name,
         index_generation=answer.index_generation,
-        stages=[
-            job_pb2.StageTime(stage=stage.stage, duration=_duration(stage.seconds))
-            for stage in answer.stages
-        ],
+        stages=map(_stage_message, answer.stages),
         signal_quality=quality_message(answer.quality) if answer.quality else None,
         warnings=warning_messages(answer.quality) if answer.quality else (),
         predictions=[prediction_message(prediction) for prediction in answer.predictions],
         draft=draft_message(answer.draft) if answer.draft else None,
+        by=NEARNESS[answer.by],
+        trace=trace_message(answer.trace) if answer.trace else None,
     )
+
+
+def _stage_message(stage: StageTime) -> job_pb2.StageTime:
+    return job_pb2.StageTime(stage=stage.stage, duration=_duration(stage.seconds))
 
 
 def _duration(seconds: float) -> Duration:

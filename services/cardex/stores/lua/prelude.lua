@@ -47,13 +47,14 @@ local function tell_changes()
   end
 end
 
--- Moves a job to a state. A final job, and its request_id, are kept for ttl_ms.
+-- Moves a job to a state. A final job, and its request_id, are kept for ttl_ms, but not the report to be filed.
 local function move(id, state, ttl_ms, ...)
   local key = job_key(id)
   redis.call('HSET', key, 'state', state, 'updated', now_ms, ...)
   local job = redis.call('HMGET', key, 'owner', 'request', 'payload')
   if ttl_ms then
     redis.call('PEXPIRE', key, ttl_ms)
+    redis.call('HDEL', key, 'filing')
     let_payload_go(job[3])
     if job[2] ~= '' then redis.call('PEXPIRE', P .. 'request:' .. job[2], ttl_ms) end
   end

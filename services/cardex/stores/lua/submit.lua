@@ -1,6 +1,6 @@
 -- ARGV: payload ttl ms, max backlog, max backlog of one owner, latch ms, job ttl ms, watermark (share of the memory
 -- that routine jobs may fill), then for each job: id, owner, priority, payload sha, payload ('' keeps the stored one),
--- question, request key ('' for none), fingerprint, answer ('' for none), trace ('' for none).
+-- question, request key ('' for none), fingerprint, answer ('' for none), trace ('' for none), filing ('' for none).
 -- Returns {now ms, wake stat, wake routine, outcome, job id or jobs ended per second, ...}. Outcomes: NEW, KNOWN (same
 -- request_id), REUSED (same request_id, other ECG), FULL (the queue), OWNER_FULL, TIGHT (the memory).
 local payload_ttl, max_backlog, max_own = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -23,7 +23,7 @@ local function refusal(priority, owner, answer)
   if tonumber(redis.call('HGET', waiting_key(priority), owner) or 0) >= max_own then return 'OWNER_FULL' end
 end
 
-local function submit(id, owner, priority, sha, payload, question, request, fingerprint, answer, trace)
+local function submit(id, owner, priority, sha, payload, question, request, fingerprint, answer, trace, filing)
   -- The client sends a call again whose reply was lost: it was made already.
   if redis.call('EXISTS', job_key(id)) == 1 then return 'NEW', id end
   if request ~= '' then
@@ -44,6 +44,7 @@ local function submit(id, owner, priority, sha, payload, question, request, fing
   redis.call('HSET', job_key(id), 'owner', owner, 'priority', priority, 'payload', sha, 'question', question,
     'fingerprint', fingerprint, 'request', request, 'attempts', 0, 'submitted', now_ms, 'token', '')
   if trace ~= '' then redis.call('HSET', job_key(id), 'trace', trace) end
+  if filing ~= '' then redis.call('HSET', job_key(id), 'filing', filing) end
   if request ~= '' then redis.call('SET', P .. 'request:' .. request, id) end
   if answer ~= '' then
     move(id, 'SUCCEEDED', ttl_ms, 'result', answer)
@@ -56,8 +57,8 @@ local function submit(id, owner, priority, sha, payload, question, request, fing
 end
 
 local reply = {now_ms, 0, 0}
-for i = 7, #ARGV, 10 do
-  local outcome, detail = submit(unpack(ARGV, i, i + 9))
+for i = 7, #ARGV, 11 do
+  local outcome, detail = submit(unpack(ARGV, i, i + 10))
   reply[#reply + 1] = outcome
   reply[#reply + 1] = detail
 end

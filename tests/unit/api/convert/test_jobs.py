@@ -16,6 +16,7 @@ from cardex.api.convert.jobs import (
 )
 from cardex.api.pb.v1 import ecg_retrieval_pb2, job_pb2
 from cardex.domain.errors import InvalidEcg, InvalidQuestion
+from cardex.domain.index import Hit
 from cardex.domain.jobs import (
     DEFAULT_TOP_K,
     DISCLAIMER,
@@ -28,15 +29,7 @@ from cardex.domain.jobs import (
     StageTime,
 )
 from cardex.domain.quality import SignalQuality, SignalWarning
-from cardex.domain.reports import (
-    DRAFT_LABEL,
-    Draft,
-    DraftSentence,
-    Finding,
-    Hit,
-    Prediction,
-    Report,
-)
+from cardex.domain.reports import DRAFT_LABEL, Draft, DraftSentence, Finding, Prediction, Report
 
 ANSWER = Answer(
     hits=(

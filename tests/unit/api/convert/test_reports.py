@@ -8,8 +8,8 @@ from cardex.api.convert.reports import (
     report_of,
 )
 from cardex.api.pb.v1 import report_pb2
-from cardex.domain.index import IndexInfo
-from cardex.domain.reports import Finding, Hit, Report, Statement
+from cardex.domain.index import Hit, IndexInfo
+from cardex.domain.reports import Finding, Report, Statement
 
 REPORT = Report(
     report_id="r1",

@@ -1,0 +1,110 @@
+"""Searches the cases of the index in force: in memory where they are few, else in Milvus."""
+
+from collections.abc import Mapping, Sequence
+
+from cardex.domain.cases import SHOWN_CASES, FiledCase
+from cardex.domain.ecg import Embedding
+from cardex.domain.index import CaseMatch, IndexInfo
+from cardex.domain.reports import Report
+from cardex.retrieval.fusion import VOTERS
+from cardex.retrieval.memory_cases import MemoryCases, WholeCases
+from cardex.stores.case_filter import WITH_ECG
+from cardex.stores.case_index import CaseIndex
+
+COMMON = 64
+"""A report of more records is searched for its nearest cases; those of others are all read."""
+AT_ONCE = 256
+
+NearestCases = Mapping[str, list[CaseMatch]]
+"""The nearest cases of each report, by its id."""
+
+
+class CaseCache:
+    """Finds cases by their ECGs; for many threads."""
+
+    def __init__(self, store: CaseIndex, whole_up_to: int = 0) -> None:
+        """Search `store`; up to `whole_up_to` cases of an index are kept in memory."""
+        self._store = store
+        self._memory = MemoryCases(store, whole_up_to)
+
+    def read_ahead(self, index: IndexInfo) -> None:
+        """Begin to read the cases of an index that will be searched."""
+        if index.has_cases:
+            self._memory.get_or_begin(index)
+
+    def search(
+        self, index: IndexInfo, embeddings: Embedding, expression: str = ""
+    ) -> list[list[CaseMatch]]:
+        """Return the `VOTERS` cases whose ECGs are nearest to each of (B, E) embeddings."""
+        if not index.has_cases:
+            return [[] for _ in embeddings]
+        whole = self._memory.get_or_begin(index)
+        if whole is not None and not (expression and whole.filed):
+            return whole.search(embeddings, VOTERS)
+        return self._store.search(index, embeddings, VOTERS, expression)
+
+    def of_reports(
+        self,
+        index: IndexInfo,
+        asked: Sequence[tuple[Embedding, Sequence[Report]]],
+        expression: str = "",
+    ) -> list[NearestCases]:
+        """Return the nearest cases of each report that is shown, those without an ECG last.
+
+        Args:
+            index: the index.
+            asked: each (E,) embedding with the reports of its hits.
+            expression: of the cases that may be shown, "" for all.
+        """
+        if not index.has_cases:
+            return [{} for _ in asked]
+        whole = self._memory.get(index)
+        if whole is not None and not (expression and whole.filed):
+            return [_of_whole(whole, embedding, reports) for embedding, reports in asked]
+        return self._from_store(index, asked, expression)
+
+    def _from_store(
+        self,
+        index: IndexInfo,
+        asked: Sequence[tuple[Embedding, Sequence[Report]]],
+        expression: str,
+    ) -> list[NearestCases]:
+        every = {report.report_id: report for _, reports in asked for report in reports}
+        rare = sorted(one for one, report in every.items() if report.record_count <= COMMON)
+        read: dict[str, list[tuple[FiledCase, Embedding]]] = {}
+        for first in range(0, len(rare), AT_ONCE):
+            filed, vectors = self._store.of_reports(
+                index, rare[first : first + AT_ONCE], expression
+            )
+            for one, vector in zip(filed, vectors, strict=True):
+                read.setdefault(one.report_id, []).append((one, vector))
+        return [
+            {
+                report.report_id: (
+                    _nearest(embedding, read.get(report.report_id, []))
+                    if report.record_count <= COMMON
+                    else self._of_common(index, embedding, report.report_id, expression)
+                )
+                for report in reports
+            }
+            for embedding, reports in asked
+        ]
+
+    def _of_common(
+        self, index: IndexInfo, embedding: Embedding, report_id: str, expression: str
+    ) -> list[CaseMatch]:
+        parts = [f'report_id == "{report_id}"', WITH_ECG, *([expression] if expression else [])]
+        return self._store.search(index, embedding[None], SHOWN_CASES, " and ".join(parts))[0]
+
+
+def _of_whole(whole: WholeCases, embedding: Embedding, reports: Sequence[Report]) -> NearestCases:
+    return {
+        report.report_id: whole.of_report(embedding, report.report_id, SHOWN_CASES)
+        for report in reports
+    }
+
+
+def _nearest(embedding: Embedding, cases: Sequence[tuple[FiledCase, Embedding]]) -> list[CaseMatch]:
+    matches = [CaseMatch(one, float(embedding @ vector)) for one, vector in cases]
+    matches.sort(key=lambda match: (not match.filed.case.has_ecg, -match.similarity))
+    return matches[:SHOWN_CASES]

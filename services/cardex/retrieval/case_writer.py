@@ -1,0 +1,124 @@
+"""Writes cases into an index, and keeps the reports that they bear in step."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from cardex.domain.cases import Case
+from cardex.domain.ecg import Embedding
+from cardex.domain.index import IndexInfo
+from cardex.domain.jobs import Priority
+from cardex.domain.reports import Report
+from cardex.inference.encoder import Encoder, ModelInfo
+from cardex.reports.records import report_of_case, with_case, without_case
+from cardex.stores.case_index import CaseRow
+from cardex.stores.report_index import ReportIndex
+
+AT_ONCE = 1_000
+
+
+class CaseWriter:
+    """Adds and removes cases; the caller holds the right to write."""
+
+    def __init__(self, encoder: Encoder, store: ReportIndex, require: Callable[[], None]) -> None:
+        """Write into `store`.
+
+        Args:
+            encoder: embeds the texts that are new.
+            store: the index.
+            require: called right before each write; raises where the right to write was lost.
+        """
+        self._encoder = encoder
+        self._store = store
+        self._require = require
+
+    def put(
+        self, index: IndexInfo, model: ModelInfo, rows: Sequence[tuple[Case, CaseRow]]
+    ) -> IndexInfo:
+        """Add or replace cases, and return the index with its new generation.
+
+        Reports are written before cases, and a record that a report names is not counted again: so
+        the same call after one that was cut off puts all right.
+
+        Args:
+            index: where to.
+            model: embeds the reports.
+            rows: each case with its text, and as the index keeps it; of equal ids the last stays.
+
+        Raises:
+            Unavailable: if a part is down, or the right to write was lost.
+        """
+        last = {case.case_id: (case, row) for case, row in rows}
+        before = self._store.cases.get(index, list(last))
+        reports = self._reports(
+            index,
+            {report_of_case(case) for case, _ in last.values()}
+            | {filed.report_id for filed in before.values()},
+        )
+        for case, row in last.values():
+            if (old := before.get(case.case_id)) is not None and (
+                old.report_id in reports and old != row.filed
+            ):
+                reports[old.report_id] = without_case(reports[old.report_id], old.case)
+            report_id = report_of_case(case)
+            reports[report_id] = with_case(reports.get(report_id), case)
+        self._write(index, model, reports.values())
+        self._require()
+        self._store.cases.upsert(index, [row for _, row in last.values()])
+        self._require()
+        return self._store.touch(index)
+
+    def remove(self, index: IndexInfo, case_ids: Sequence[str]) -> int:
+        """Remove cases, and the reports that no record is left of; returns how many were there.
+
+        The index keeps its generation.
+        """
+        there = self._store.cases.get(index, case_ids)
+        reports = self._reports(index, {filed.report_id for filed in there.values()})
+        for filed in there.values():
+            if filed.report_id in reports:
+                report = reports[filed.report_id]
+                reports[filed.report_id] = without_case(report, filed.case)
+        self._write(index, None, reports.values())
+        self._require()
+        self._store.cases.delete(index, list(there))
+        return len(there)
+
+    def remove_of(self, index: IndexInfo, report_ids: Sequence[str]) -> None:
+        """Remove all cases of reports."""
+        while report_ids:
+            filed, _ = self._store.cases.of_reports(index, report_ids)
+            if not filed:
+                return
+            self._require()
+            self._store.cases.delete(index, [one.case.case_id for one in filed])
+            self._store.cases.settle(index)
+
+    def _reports(self, index: IndexInfo, report_ids: Iterable[str]) -> dict[str, Report]:
+        return self._store.get(index, sorted(report_ids))
+
+    def _write(self, index: IndexInfo, model: ModelInfo | None, reports: Iterable[Report]) -> None:
+        """Write the reports that are left, and delete the others."""
+        every = list(reports)
+        kept = [report for report in every if report.record_count > 0]
+        gone = [report.report_id for report in every if report.record_count <= 0]
+        if kept:
+            embeddings = self._embedded(index, model, kept)
+            self._require()
+            self._store.upsert(index, kept, embeddings)
+        if gone:
+            self._require()
+            self._store.delete(index, gone)
+
+    def _embedded(
+        self, index: IndexInfo, model: ModelInfo | None, reports: Sequence[Report]
+    ) -> Embedding:
+        """Return (reports, E) embeddings of reports; those that are there are not made anew."""
+        known = dict(self._store.embeddings(index, [report.report_id for report in reports]))
+        new = [report for report in reports if report.report_id not in known]
+        if new:
+            assert model is not None
+            texts = [report.text for report in new]
+            made = self._encoder.embed_texts(model, texts, Priority.ROUTINE)
+            known |= dict(zip((report.report_id for report in new), made, strict=True))
+        return np.stack([known[report.report_id] for report in reports])
