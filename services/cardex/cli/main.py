@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from cardex.cli.console import JsonFlag, console, error_messages, gateway_client
+from cardex.cli.data import data
 from cardex.cli.held_out import held_out_sites
 from cardex.cli.models import models
 from cardex.domain.jobs import Priority
@@ -25,6 +26,7 @@ TRAINING_PACKAGES = ("torch", "onnx", "ot", "sklearn", "transformers")
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
+app.add_typer(data, name="data")
 app.command()(held_out_sites)
 
 

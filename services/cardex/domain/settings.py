@@ -76,6 +76,7 @@ class Settings(BaseSettings):
 
     # The embedded stack.
     data_dir: Path = ROOT / ".cardex"
+    ptbxl_url: str = "https://physionet.org/files/ptb-xl/1.0.3/"
     triton_python: Path = ROOT / ".venv-triton" / "bin" / "python"
     state_maxmemory: str = "2gb"
     cache_maxmemory: str = "512mb"

@@ -4,13 +4,16 @@ import ast
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 
+from cardex.domain.cases import Case, Sex
 from cardex.domain.errors import InvalidReport
 from cardex.domain.reports import Report, Statement
+from cardex.reports.case_source import CaseSource
 from cardex.reports.language import language_of
 
 TABLE = "ptbxl_database.csv"
@@ -27,6 +30,9 @@ DUPLICATES = frozenset(
     }
 )  # fmt: skip
 """Records that PTB-XL v1.0.3 dropped because they repeat others."""
+OLDEST = 90
+"""Age of everybody who is older than 89: PTB-XL hides theirs, as 300 from v1.0.2 on."""
+SEXES = {"": Sex.UNKNOWN, "0": Sex.MALE, "1": Sex.FEMALE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,9 @@ class Record:
         path: the 100 Hz waveform relative to the data set's folder, without suffix.
         site: number of the site that recorded the ECG, "" where it is unknown.
         device: model of the electrocardiograph, "" where it is unknown.
+        age: in years, `OLDEST` for all above 89, None where it is unknown.
+        sex: of the patient.
+        month: of the recording, "1984-11", "" where it is unknown.
     """
 
     ecg_id: int
@@ -52,6 +61,9 @@ class Record:
     path: str
     site: str = ""
     device: str = ""
+    age: int | None = None
+    sex: Sex = Sex.UNKNOWN
+    month: str = ""
 
     @property
     def abnormal(self) -> bool:
@@ -85,9 +97,22 @@ def _record(row: dict[str, str], line: int) -> Record:
             path=row["filename_lr"],
             site=normalise(row.get("site") or "").removesuffix(".0"),
             device=normalise(row.get("device") or ""),
+            age=_age(row.get("age") or ""),
+            sex=SEXES[(row.get("sex") or "").removesuffix(".0")],
+            month=_month(row.get("recording_date") or ""),
         )
     except (KeyError, ValueError, OverflowError, SyntaxError, TypeError, AttributeError) as error:
         raise InvalidReport(f"{TABLE}, line {line}: {type(error).__name__}: {error}") from error
+
+
+def _age(cell: str) -> int | None:
+    """Return an age in years that nobody is known by, None where there is none."""
+    return min(int(float(cell)), OLDEST) if cell else None
+
+
+def _month(cell: str) -> str:
+    """Return the month of a time such as "1984-11-09 09:17:34"."""
+    return datetime.fromisoformat(cell).strftime("%Y-%m") if cell else ""
 
 
 def read_representative(folder: Path) -> frozenset[int]:
@@ -203,6 +228,38 @@ def reports_of(records: Iterable[Record], descriptions: Mapping[str, str]) -> li
         )
         for text, own in by_text.items()
     ]
+
+
+def cases_of(folder: Path) -> Iterator[CaseSource]:
+    """Yield a case of every record that has a report, with its 100 Hz ECG where it is there.
+
+    Records that v1.0.3 dropped are left out of earlier tables too.
+
+    Raises:
+        InvalidReport: as `read_records` and `read_descriptions`.
+    """
+    descriptions = read_descriptions(folder)
+    for record in read_records(folder):
+        if record.text and record.ecg_id not in DUPLICATES:
+            ecg = _ecg_of(folder / record.path)
+            case = Case(
+                case_id=str(record.ecg_id),
+                text=record.text,
+                age=record.age,
+                sex=record.sex,
+                month=record.month,
+                language=language_of(record.text),
+                device=record.device,
+                statements=merge_statements([record.codes], descriptions),
+                has_ecg=ecg is not None,
+            )
+            yield CaseSource(case, ecg)
+
+
+def _ecg_of(path: Path) -> Path | None:
+    """Return the header of a waveform, None where it or its samples are not there."""
+    header, samples = path.with_suffix(".hea"), path.with_suffix(".dat")
+    return header if header.is_file() and samples.is_file() else None
 
 
 def merge_statements(

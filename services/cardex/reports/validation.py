@@ -20,7 +20,7 @@ from cardex.reports.ptbxl import normalise, report_id
 
 MAX_TEXT = 20_000
 _REPORT_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-_CASE_ID = re.compile(rf"(?:[\w.-]{{1,64}}/)?[\w.:-]{{1,{MAX_CASE_ID}}}", re.ASCII)
+CASE_ID = re.compile(rf"(?:[\w.-]{{1,64}}/)?[\w.:-]{{1,{MAX_CASE_ID}}}", re.ASCII)
 _MONTH = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])", re.ASCII)
 
 
@@ -72,7 +72,7 @@ def validated_case(case: Case) -> Case:
     Raises:
         InvalidReport: naming the field that is at fault, and what it may be.
     """
-    if not _CASE_ID.fullmatch(case.case_id):
+    if not CASE_ID.fullmatch(case.case_id):
         raise InvalidReport(
             f"case id {case.case_id[:64]!r}: 1 to {MAX_CASE_ID} letters, digits, '_', '.', ':' or"
             " '-', after its archive's name and '/' if it has one",

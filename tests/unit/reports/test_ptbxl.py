@@ -2,10 +2,13 @@ import csv
 
 import pytest
 
+from cardex.api.recordings import load, one_recording_files
+from cardex.domain.cases import Case, Sex
 from cardex.domain.errors import InvalidReport
 from cardex.domain.reports import Statement
 from cardex.reports.ptbxl import (
     DUPLICATES,
+    cases_of,
     distinct_reports,
     merge_statements,
     normalise,
@@ -14,6 +17,7 @@ from cardex.reports.ptbxl import (
     read_representative,
     report_id,
 )
+from cardex.signals.readers import read
 
 COLUMNS = ["ecg_id", "patient_id", "report", "scp_codes", "strat_fold", "filename_lr"]
 NORMAL = ["1", "15709.0", "sinusrhythmus normales ekg", "{'NORM': 100.0, 'SR': 0.0}", "3", "r/1_lr"]
@@ -210,3 +214,81 @@ def test_the_language_of_nearly_every_report_is_told(whole):
     languages = [report.language for report in whole]
     assert {"de", "en", "sv"} <= set(languages)
     assert languages.count("") < 0.05 * len(languages)
+
+
+# Cases.
+
+
+def sources_of(folder, *values: tuple[str, str, str]):
+    """Return the cases of records with these ages, sexes and dates."""
+    columns = [*COLUMNS, "age", "sex", "recording_date"]
+    rows = [[*row(ecg_id=str(number)), *cells] for number, cells in enumerate(values, start=1)]
+    return list(cases_of(folder(*rows, columns=columns)))
+
+
+def test_a_case_has_age_sex_and_month_of_its_record(folder):
+    first, second = sources_of(
+        folder, ("56.0", "1", "1984-11-09 09:17:34"), ("", "0", "2001-06-11 16:43:01")
+    )
+    assert (first.case.age, first.case.sex, first.case.month) == (56, Sex.FEMALE, "1984-11")
+    assert (second.case.age, second.case.sex, second.case.month) == (None, Sex.MALE, "2001-06")
+
+
+@pytest.mark.parametrize("age", ["90.0", "95.0", "300.0"])
+def test_nobody_is_told_by_an_age_over_89(folder, age):
+    (source,) = sources_of(folder, (age, "", ""))
+    assert (source.case.age, source.case.sex, source.case.month) == (90, Sex.UNKNOWN, "")
+
+
+@pytest.mark.parametrize("cells", [("old", "0", ""), ("50", "2", ""), ("50", "0", "in 1984")])
+def test_a_cell_that_means_nothing_is_refused_by_its_line(folder, cells):
+    with pytest.raises(InvalidReport, match=r"ptbxl_database\.csv, line 2"):
+        sources_of(folder, cells)
+
+
+def test_a_record_without_report_and_a_duplicate_are_no_cases(folder):
+    path = folder(row(ecg_id="1", report=" "), row(ecg_id=str(min(DUPLICATES))), row(ecg_id="2"))
+    assert [source.case.case_id for source in cases_of(path)] == ["2"]
+
+
+def test_an_ecg_is_there_with_its_samples_alone(folder):
+    path = folder(row(filename_lr="r/1_lr"), row(ecg_id="2", filename_lr="r/2_lr"))
+    (path / "r").mkdir()
+    for name in ("1_lr.hea", "1_lr.dat", "2_lr.hea", "2_lr.dat.part"):
+        (path / "r" / name).touch()
+    first, second = cases_of(path)
+    assert (first.ecg, first.case.has_ecg) == (path / "r" / "1_lr.hea", True)
+    assert (second.ecg, second.case.has_ecg) == (None, False)
+
+
+def test_the_real_records_are_cases(shared):
+    folder = shared / "ptbxl"
+    sources = {source.case.case_id: source for source in cases_of(folder)}
+    records = {str(record.ecg_id): record for record in read_records(folder)}
+    unusable = {key for key, record in records.items() if not record.text}
+    assert len(unusable) == 2
+    assert sources.keys() == records.keys() - {str(one) for one in DUPLICATES} - unusable
+    one = sources["1"]
+    assert one.case == Case(
+        case_id="1",
+        text="sinusrhythmus periphere niederspannung",
+        age=56,
+        sex=Sex.FEMALE,
+        month="1984-11",
+        language="de",
+        device="CS-12 E",
+        statements=(
+            Statement("NORM", "normal ECG", 100.0),
+            Statement("LVOLT", "low QRS voltages in the frontal and horizontal leads", None),
+            Statement("SR", "sinus rhythm", None),
+        ),
+        has_ecg=True,
+    )
+    assert one.ecg is not None
+    assert read(load(one_recording_files(one.ecg))).signal.shape == (12, 1000)
+    ages = [source.case.age for source in sources.values()]
+    assert max(age for age in ages if age is not None) == 90
+    assert ages.count(90) == 204
+    assert ages.count(None) == 89
+    assert sum(source.case.has_ecg for source in sources.values()) > 3_000
+    assert {len(source.case.month) for source in sources.values()} == {7}

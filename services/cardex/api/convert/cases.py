@@ -1,4 +1,4 @@
-"""Cases, filters, nearness and traces."""
+"""Cases, filters and nearness."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ from cardex.api.convert.reports import (
     sex_of,
     statements_of,
 )
+from cardex.api.convert.traces import trace_message
 from cardex.api.pb.v1 import case_pb2, report_pb2
 from cardex.domain.cases import Case, CaseFilter, Filing, Nearness, Sex, full_id
 from cardex.domain.errors import InvalidQuestion, InvalidReport
 from cardex.domain.index import FoundCase
 from cardex.domain.jobs import DISCLAIMER, SHOWN_RECORD_IDS
-from cardex.domain.trace import Trace
 
 NEARNESS = {
     Nearness.REPORT: case_pb2.NEARNESS_REPORT,
@@ -128,18 +128,6 @@ def _case_of(message: report_pb2.Case, text: str, archive: str) -> Case:
         language=message.language,
         device=message.device,
         statements=statements_of(message.statements),
-    )
-
-
-def trace_message(trace: Trace) -> case_pb2.Trace:
-    """Translate a trace."""
-    return case_pb2.Trace(
-        rate_hz=trace.rate,
-        resolution_mv=trace.resolution,
-        samples=trace.samples,
-        packed=trace.packed,
-        r_peaks=trace.r_peaks,
-        start_s=trace.start,
     )
 
 

@@ -7,13 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from cardex.api.convert.cases import (
-    NEARNESS,
-    filter_message,
-    filter_of,
-    nearness_of,
-    trace_message,
-)
+from cardex.api.convert.cases import NEARNESS, filter_message, filter_of, nearness_of
 from cardex.api.convert.quality import quality_message, warning_messages
 from cardex.api.convert.reports import (
     draft_message,
@@ -21,6 +15,7 @@ from cardex.api.convert.reports import (
     hit_message,
     prediction_message,
 )
+from cardex.api.convert.traces import trace_message
 from cardex.api.pb.internal.v1 import envelope_pb2
 from cardex.api.pb.v1 import case_pb2, ecg_retrieval_pb2, job_pb2
 from cardex.domain.errors import CardexError, InvalidQuestion
