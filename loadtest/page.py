@@ -1,4 +1,4 @@
-"""`make bench-page`: how fast the page draws an ECG and its answer, and how smoothly it measures."""
+"""`make bench-page`: how fast the page draws an ECG and its answer, and moves calipers."""
 
 import argparse
 import shutil

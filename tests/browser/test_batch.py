@@ -88,6 +88,32 @@ def test_a_dropped_recording_is_opened(page: Page, recording):
     expect(page.locator("#paper .ink .trace")).to_have_count(13)
 
 
+def test_a_dropped_folder_is_walked_to_its_last_entry(page: Page):
+    found = page.evaluate(
+        """async () => {
+          const { dropped } = await import("/page/recordings.js");
+          const file = (name) => ({
+            isFile: true,
+            fullPath: `/top/${name}`,
+            file: (give) => give(new File([], name.split("/").pop())),
+          });
+          const folder = (entries) => ({
+            isDirectory: true,
+            createReader: () => {
+              const rest = [...entries];
+              return { readEntries: (give) => give(rest.splice(0, 100)) }; // as Chromium does
+            },
+          });
+          const inner = folder([file("deep/a.hea"), file("deep/a.dat")]);
+          const top = folder([...Array.from({ length: 250 }, (_, n) => file(`${n}.csv`)), inner]);
+          const items = [{ webkitGetAsEntry: () => top }];
+          return (await dropped({ items, files: [] })).map((one) => one.path);
+        }"""
+    )
+    assert len(found) == 252
+    assert found[:2] + found[-2:] == ["top/0.csv", "top/1.csv", "top/deep/a.hea", "top/deep/a.dat"]
+
+
 def test_rows_are_filtered_and_opened(page: Page, pages):
     pages.expected += ["status of 400"]
     choose(page, *some(3), csv("broken.csv", b"no ECG"))

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import choose, csv
 from tests.helpers.ecgs import ecg
@@ -70,7 +70,12 @@ def test_an_odd_id_is_no_more_than_an_unknown_one(pages, url, odd):
 
 def test_files_that_are_chosen_before_the_session_is_known_stay_open(pages, url, recording):
     page = pages.open(url)
-    page.route("**/v1/session", lambda route: (time.sleep(1), route.continue_()))
+
+    def late(route: Route) -> None:
+        time.sleep(1)
+        route.continue_()
+
+    page.route("**/v1/session", late)
     page.reload()
     choose(page, recording, recording)
     expect(page.locator("#view-batch")).to_be_visible()

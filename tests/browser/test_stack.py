@@ -3,18 +3,23 @@
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from cardex.api.client import Client
+from cardex.domain.cases import Case, Sex
+from cardex.domain.reports import Statement
+from cardex.domain.settings import Settings
 from cardex.gateway.keys import Scope, add_to_file
 from tests.browser.conftest import Pages, choose, csv
 from tests.browser.test_access import violations
 from tests.browser.test_paper import points
 from tests.browser.test_print import lines_of, printed
 from tests.helpers.ecgs import ecg
-from tests.helpers.page_gateway import pulses, table
+from tests.helpers.page_gateway import HOSTILE, pulses, table
 from tests.helpers.real import demo_data, reports
 from tests.helpers.stack import build_index, running_stack
 
@@ -34,8 +39,28 @@ def key_and_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
         patch.setenv("CARDEX_API_KEY", key)
         with running_stack(folder) as (stack, settings):
             build_index(settings, reports(COUNT))
+            file_cases(settings, folder / "cases")
             assert stack.endpoints
             yield key, stack.endpoints.web
+
+
+def file_cases(settings: Settings, folder: Path) -> None:
+    """File ECGs made by code as cases of women and men from 30 to 75 years."""
+    folder.mkdir()
+    sources: list[tuple[Case, Path | None]] = []
+    for number in range(10):
+        path = folder / f"{number}.csv"
+        path.write_bytes(table(ecg(bpm=55.0 + 4 * number, seed=number), 500.0))
+        sex = Sex.FEMALE if number % 2 else Sex.MALE
+        text = f"sinus rhythm at {55 + 4 * number} beats, case {number}. {HOSTILE}"
+        made = Case(
+            f"page-{number}", text, age=30 + 5 * number, sex=sex, month="2026-03", language="en",
+            device="Cart 3000", statements=(Statement("SR", "sinus rhythm"),),
+        )  # fmt: skip
+        sources.append((made, path))
+    with Client.from_settings(settings) as client:
+        last = list(client.file_cases(sources))[-1]
+    assert (last.cases, last.refused, last.without_ecg) == (10, 0, 0), last.reasons
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +149,28 @@ def test_a_batch_is_answered_and_a_row_opened(real: Page):
     expect(rows).to_have_count(10)
     rows.first.get_by_role("button").click()
     answered(real)
+
+
+def test_a_case_is_found_by_its_ecg_filtered_and_laid_over(real: Page):
+    choose(real, csv("asked.csv", table(ecg(bpm=75.0, seed=50), 500.0)))
+    answered(real)
+    real.click("#ecg-filter summary")
+    real.select_option("#ecg-question-by", "ECG")
+    real.select_option("#ecg-question-sex", "FEMALE")
+    real.fill("#ecg-question-min_age", "40")
+    real.keyboard.press("Enter")
+    expect(real.locator("#hits .hit")).to_have_count(4, timeout=30_000)
+    expect(real.locator("#hits button.case")).to_have_count(4)
+    for words in real.locator("#hits button.case").all_text_contents():
+        assert "female" in words
+        assert int(re.findall(r"(\d+) years", words)[0]) >= 40
+    expect(real.locator("#hits .report-text").first).to_contain_text("<script>alert(2)</script>")
+    real.locator("#hits button.case").first.click()
+    expect(real.locator("#case-paper .ink .trace")).to_have_count(13)
+    expect(real.locator("#case-beats .over .trace")).to_have_count(12)
+    real.select_option("#placing", "over")
+    expect(real.locator("#paper .over .trace")).to_have_count(13)
+    assert violations(real) == []
 
 
 def test_reports_are_found_by_text(real: Page):
