@@ -10,7 +10,7 @@ from cardex.domain.cases import Case
 from loadtest.house import House, house
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
-COLOURS = 64
+COLOURS = 256
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
@@ -67,6 +67,7 @@ def take_phone(browser: Browser, url: str, files: list[Path]) -> None:
     """Show the same on a phone, in German."""
     page = browser.new_page(viewport=PHONE, is_mobile=True, has_touch=True, locale="de-DE")
     open_files(page, url, files)
+    page.locator("#ecg").scroll_into_view_if_needed()
     keep(page, "page-phone")
     page.close()
 
@@ -77,8 +78,8 @@ def take_batch(browser: Browser, url: str, files: list[Path]) -> None:
     page.goto(url)
     page.wait_for_selector("html[data-ready]", state="attached")
     page.set_input_files("#files", files)
+    page.wait_for_selector("#batch-part")
     page.wait_for_selector("#batch-stop", state="hidden")
-    page.wait_for_timeout(500)
     keep(page, "page-batch")
     page.close()
 
@@ -96,7 +97,7 @@ def keep(page: Page, name: str) -> None:
     path = FOLDER / f"{name}.png"
     page.screenshot(path=path)
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS)
+        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
 
 

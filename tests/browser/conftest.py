@@ -101,6 +101,15 @@ def csv(name: str, content: bytes) -> FilePayload:
     return {"name": name, "mimeType": "text/csv", "buffer": content}
 
 
+def until(page: Page, script: str) -> None:
+    """Wait until a script is true; Playwright's own waiting needs eval, which the page forbids."""
+    for _ in range(300):
+        if page.evaluate(script):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"not true within 15 s: {script}")
+
+
 def choose(page: Page, *files: FilePayload) -> None:
-    """Choose files and wait until their answer is shown."""
+    """Choose files."""
     page.set_input_files("#files", list(files))

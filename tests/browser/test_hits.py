@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from cardex.api.pb.v1 import case_pb2
-from tests.browser.conftest import choose
+from tests.browser.conftest import choose, until
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_case_opens_beside_and_scrolls_along(answered: Page):
     expect(answered.locator("#case-title")).to_have_text("Case demo/1")
     expect(answered.locator("button.case").first).to_have_attribute("aria-pressed", "true")
     answered.locator("#paper .paper").evaluate("(box) => { box.scrollLeft = 150; }")
-    answered.wait_for_function("document.querySelector('#case-paper .paper').scrollLeft === 150")
+    until(answered, "document.querySelector('#case-paper .paper').scrollLeft === 150")
     answered.select_option("#layout", "6x2")
     expect(answered.locator("#case-paper .ink .trace")).to_have_count(12)
     answered.keyboard.press("Escape")
@@ -141,5 +141,7 @@ def test_the_image_of_the_model_is_fetched_when_it_is_opened(answered: Page):
 
 def test_research_use_only_is_on_the_page_twice(answered: Page):
     expect(answered.get_by_text("RESEARCH USE ONLY")).to_have_count(2)
+    answered.mouse.wheel(0, 2000)
+    expect(answered.locator(".notice b")).to_be_in_viewport()
     for notice in answered.get_by_text("RESEARCH USE ONLY").all():
         expect(notice).to_be_visible()

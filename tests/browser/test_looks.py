@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import choose, csv
+from tests.browser.conftest import choose, csv, until
 from tests.helpers.ecgs import ecg
 from tests.helpers.page_gateway import table
 
@@ -98,7 +98,7 @@ def test_other_views_fit_a_phone(pages, url, view):
     expect(page.locator(f"#view-{view}")).to_be_visible()
     if view == "batch":
         choose(page, *(csv(f"{n}.csv", table(ecg(rate=100.0), 100.0)) for n in range(2)))
-        expect(page.locator("#batch-stop")).to_be_hidden(timeout=20_000)
+        expect(page.locator("#batch-count")).to_contain_text("2 of 2 done", timeout=20_000)
     assert no_wider(page)
 
 
@@ -117,6 +117,7 @@ def test_keys_do_what_the_help_says(page: Page, recording):
     expect(page.locator("#wander")).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("c")
     expect(page.locator("#paper .caliper-handle")).to_have_count(4)
+    page.click("#open-part > summary")
     page.focus("#job-id")
     page.keyboard.type("cwt?")
     expect(page.locator("#job-id")).to_have_value("cwt?")
@@ -137,4 +138,4 @@ def test_what_is_loaded_at_first_is_small_and_from_here(pages, url):
 def test_what_took_how_long_can_be_measured(page: Page, recording):
     choose(page, recording)
     for name in ("paper", "trace", "answer", "unpack"):
-        page.wait_for_function(f"performance.getEntriesByName('cardex:{name}').length > 0")
+        until(page, f"performance.getEntriesByName('cardex:{name}').length > 0")

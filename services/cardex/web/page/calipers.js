@@ -85,7 +85,7 @@ export class Calipers {
     const { left, right, top, bottom } = this.at;
     const words = this.words();
     for (const side of SIDES) this.#placeHandle(side, words);
-    const x = Math.min(Math.max(left, right) + 2, width - 42);
+    const x = Math.min(Math.max(left, right) + 2, width - 51);
     const y = Math.max(Math.min(top, bottom) - 2, 6);
     this.readout.setAttribute("transform", `translate(${x} ${y})`);
     this.reading.textContent = words;
@@ -123,7 +123,7 @@ export class Calipers {
     this.readout = svg(
       "g",
       { class: "caliper-readout", tabindex: "0", role: "button", "data-side": "all" },
-      svg("rect", { x: 0, y: -4, width: 41, height: 5.5, rx: 1 }),
+      svg("rect", { x: 0, y: -4, width: 50, height: 5.5, rx: 1 }),
       this.reading,
     );
     this.parts = [this.area, ...Object.values(this.handles), this.readout];

@@ -166,6 +166,7 @@ export class EcgView {
     if (!this.recorded) return;
     this.shown = this.wander ? withoutWander(this.recorded) : this.recorded;
     const over = settings.placing === "over" ? this.case.ecg(this.wander) : null;
+    if (byId("ecg").hidden) byId("open-part").open = false; // make room for the ECG
     byId("ecg").hidden = false;
     byId("paper").hidden = false;
     this.paper.zoom = this.zoom;

@@ -146,7 +146,6 @@ function listenToButtons() {
   byId("help-close").addEventListener("click", () => byId("help").close());
   byId("print").addEventListener("click", () => window.print());
   byId("link").addEventListener("click", copyLink);
-  byId("new-ecg").addEventListener("click", () => byId("files").click());
   window.addEventListener("beforeprint", () => ecg.fillSheet());
   window.addEventListener("hashchange", follow);
 }

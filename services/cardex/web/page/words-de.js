@@ -2,6 +2,7 @@
 export const DE = {
   skip: "Zum Inhalt",
   close: "Schließen",
+  "notice.label": "Hinweis",
   "notice.short": "Nur für die Forschung, nicht zur Diagnose.",
   "notice.long": "Nur für die Forschung: Was hier steht, ist kein Ergebnis eines Medizinprodukts und darf nicht zur Diagnose oder Behandlung dienen.",
   "nav.label": "Ansichten",
@@ -12,6 +13,7 @@ export const DE = {
   "nav.theme": "Hell / dunkel",
   "nav.help": "Tasten und Hilfe",
   "nav.sign_out": "Abmelden",
+  "open.title": "EKG öffnen",
   "open.drop": "Hier ein EKG ablegen, oder mehrere, oder einen Ordner.",
   "open.choose": "Dateien wählen",
   "open.folder": "Ordner wählen",
@@ -50,7 +52,6 @@ export const DE = {
   "tools.over": "darüber",
   "tools.print": "Drucken",
   "tools.link": "Link",
-  "tools.open": "Anderes öffnen",
   "link.label": "Link zu dieser Antwort; er enthält eine Auftragsnummer und nichts über den Patienten",
   "link.copied": "Kopiert.",
   "link.copy": "Bitte aus dem Feld kopieren.",

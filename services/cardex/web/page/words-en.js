@@ -2,6 +2,7 @@
 export const EN = {
   skip: "Skip to the content",
   close: "Close",
+  "notice.label": "Notice",
   "notice.short": "Not for diagnosis.",
   "notice.long": "What is shown here is no medical device's result and must not be used for diagnosis or treatment.",
   "nav.label": "Views",
@@ -12,6 +13,7 @@ export const EN = {
   "nav.theme": "Light / dark",
   "nav.help": "Keys and help",
   "nav.sign_out": "Sign out",
+  "open.title": "Open an ECG",
   "open.drop": "Drop an ECG here, or several, or a folder.",
   "open.choose": "Choose files",
   "open.folder": "Choose a folder",
@@ -50,7 +52,6 @@ export const EN = {
   "tools.over": "over",
   "tools.print": "Print",
   "tools.link": "Link",
-  "tools.open": "Open another",
   "link.label": "Link to this answer; it holds a job's number and nothing about the patient",
   "link.copied": "Copied.",
   "link.copy": "Copy it from the field.",
