@@ -42,6 +42,7 @@ export class CaseView {
       this.recorded = recorded;
       this.onChange();
       byId("case").focus({ preventScroll: true });
+      byId(recorded ? "papers" : "case").scrollIntoView({ block: "nearest" });
     } catch (error) {
       if (error.name !== "AbortError") this.onError(error);
     }

@@ -169,10 +169,10 @@ async function copyLink() {
     field.value = link;
     byId("link-part").hidden = false;
     field.select();
-    await navigator.clipboard?.writeText(link).then(
-      () => (byId("link-state").textContent = word("link.copied")),
-      () => (byId("link-state").textContent = word("link.copy")),
-    );
+    byId("link-state").textContent = word("link.copy");
+    // There is no clipboard without TLS, and none without leave.
+    const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
+    if (copied) byId("link-state").textContent = word("link.copied");
   } catch (error) {
     tell(error);
   }
