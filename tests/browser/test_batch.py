@@ -67,12 +67,12 @@ def test_one_wfdb_recording_is_opened_at_once(page: Page, tmp_path):
 
 def test_a_folder_is_walked(page: Page, tmp_path):
     for name in ("a", "b"):
-        (tmp_path / "folder" / name).mkdir(parents=True)
-        wfdb_record(tmp_path / "folder" / name, ecg(), name="same")
-    page.set_input_files("#folder", tmp_path / "folder")
+        (tmp_path / "records100" / name).mkdir(parents=True)
+        wfdb_record(tmp_path / "records100" / name, ecg(), name="same")
+    page.set_input_files("#folder", tmp_path / "records100")
     done(page, 2)
     names = page.locator("#batch-table .cell.recording bdi")
-    expect(names).to_have_text(["folder/a/same.hea", "folder/b/same.hea"])
+    expect(names).to_have_text(["records100/a/same.hea", "records100/b/same.hea"])
 
 
 def test_a_dropped_recording_is_opened(page: Page, recording):

@@ -24,11 +24,15 @@ export function signalPart(quality, warnings, file = {}) {
     file.recorded_at ? [word("signal.recorded"), isolated(file.recorded_at.replace("T", " "))] : null,
   ];
   return [
-    el("dl", { class: "facts" }, ...facts.filter(Boolean).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+    el("dl", { class: "facts" }, ...facts.filter(Boolean).map(fact)),
     warnings.length
       ? el("ul", { class: "warnings" }, ...warnings.map(warningLine))
       : el("p", { class: "good" }, word("signal.good")),
   ];
+}
+
+function fact([name, value]) {
+  return el("div", {}, el("dt", {}, name), el("dd", {}, value));
 }
 
 function warningLine(warning) {
@@ -88,12 +92,12 @@ function shareOf(statement, share) {
 
 function draft(given, onSources) {
   if (!given?.sentences?.length) return null;
-  const sentences = given.sentences.map((sentence) =>
+  const sentences = given.sentences.map(({ text, report_ids: ids = [] }) =>
     el(
       "span",
-      { class: "draft-sentence", ...pointed(sentence.report_ids ?? [], onSources) },
-      isolated(sentence.text),
-      el("span", { class: "visually-hidden" }, ` (${word("answer.sources", { count: (sentence.report_ids ?? []).length })})`),
+      { class: "draft-sentence", ...pointed(ids, onSources) },
+      isolated(text),
+      el("span", { class: "visually-hidden" }, ` (${word("answer.sources", { count: ids.length })})`),
       " ",
     ),
   );
@@ -113,13 +117,15 @@ function pointed(reportIds, onSources) {
 }
 
 function stages(answer) {
-  const rows = (answer.stages ?? []).map((stage) =>
-    el("tr", {}, el("th", { scope: "row" }, word(`stage.${visible(stage.stage)}`)), el("td", {}, `${number(seconds(stage.duration) * 1000, 1)} ms`)),
-  );
+  const rows = (answer.stages ?? []).map((stage) => {
+    const ms = number(seconds(stage.duration) * 1000, 1);
+    return el("tr", {}, el("th", { scope: "row" }, word(`stage.${visible(stage.stage)}`)), el("td", {}, `${ms} ms`));
+  });
+  const index = { name: visible(answer.index_name ?? ""), generation: visible(answer.index_generation ?? "") };
   const facts = [
     word("answer.by", { by: nearnessWords(answer.by) }),
     word("answer.model", { version: visible(answer.model_version ?? "") }),
-    word("answer.index", { name: visible(answer.index_name ?? ""), generation: visible(answer.index_generation ?? "") }),
+    word("answer.index", index),
     answer.from_cache ? word("answer.from_cache") : "",
   ];
   return el(
@@ -127,7 +133,7 @@ function stages(answer) {
     { class: "stages" },
     el("summary", {}, word("answer.stages")),
     el("table", {}, el("tbody", {}, ...rows)),
-    ...facts.filter(Boolean).map((fact) => el("p", { class: "hint" }, fact)),
+    ...facts.filter(Boolean).map((words) => el("p", { class: "hint" }, words)),
   );
 }
 

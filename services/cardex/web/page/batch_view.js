@@ -67,8 +67,12 @@ export class BatchView {
     this.waiting = [];
     this.passedOver = 0;
     this.table = new WindowedTable(byId("batch-table"), columns(), onRow);
-    for (const id of ["batch-state", "batch-text", "batch-warnings"]) byId(id).addEventListener("input", () => this.#show());
-    byId("batch-csv").addEventListener("click", () => save(new Blob([asCsv(this.shown)], { type: "text/csv" }), "cardex.csv"));
+    for (const id of ["batch-state", "batch-text", "batch-warnings"]) {
+      byId(id).addEventListener("input", () => this.#show());
+    }
+    byId("batch-csv").addEventListener("click", () =>
+      save(new Blob([asCsv(this.shown)], { type: "text/csv" }), "cardex.csv"),
+    );
     byId("batch-jsonl").addEventListener("click", () =>
       save(new Blob([asJsonLines(this.shown)], { type: "application/x-ndjson" }), "cardex.jsonl"),
     );
@@ -110,7 +114,8 @@ export class BatchView {
     const text = byId("batch-text").value.trim().toLowerCase();
     const warned = byId("batch-warnings").checked;
     return this.rows.filter(
-      (row) => (!state || stateGroup(row.state) === state) && (!warned || row.warnings.length) && (!text || row.holds(text)),
+      (row) =>
+        (!state || stateGroup(row.state) === state) && (!warned || row.warnings.length) && (!text || row.holds(text)),
     );
   }
 
@@ -211,10 +216,14 @@ function columns() {
     column("state", (row) => word(`state.${row.state}`)),
     column("report", (row) => (row.error ? isolated(row.error) : isolated(row.report, row.language))),
     column("score", (row) => (row.score === undefined ? "" : number(row.score, 2))),
-    column("statements", (row) => row.predictions.slice(0, 3).map((one) => `${visible(one.code)}\u00a0${percent(one.probability)}`).join(", ")),
+    column("statements", (row) => row.predictions.slice(0, 3).map(share).join(", ")),
     column("rate", (row) => (row.heartRate ? number(row.heartRate, 0) : "")),
     column("warnings", (row) => row.warnings.map((code) => word(`warning.${code}`)).join(", ")),
   ];
+}
+
+function share(prediction) {
+  return `${visible(prediction.code)}\u00a0${percent(prediction.probability)}`;
 }
 
 async function pause(ms, signal) {

@@ -31,7 +31,10 @@ export function beatsOf(asked, other, gain) {
       ...ORDER.map((lead, at) => svg("path", { class: "trace", "data-lead": lead, d: beatPath(beat, lead, at, gain) })),
     ),
   );
-  const names = ORDER.map((lead, at) => svg("text", { class: "lead-name", x: (at % 4) * CELL.width + 1.5, y: Math.floor(at / 4) * CELL.height + 5 }, lead));
+  const names = ORDER.map((lead, at) => {
+    const place = { x: (at % 4) * CELL.width + 1.5, y: Math.floor(at / 4) * CELL.height + 5 };
+    return svg("text", { class: "lead-name", ...place }, lead);
+  });
   return svg(
     "svg",
     {

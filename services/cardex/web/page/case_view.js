@@ -88,9 +88,13 @@ export class CaseView {
     if (!found) return;
     const ecg = this.ecg(wander);
     fill(byId("case-title"), word("case.title"), " ", isolated(found.case.case_id));
-    fill(byId("case-words"), caseWords(found.case), found.case.device ? el("span", {}, ", ", isolated(found.case.device)) : null);
+    const { device, statements = [] } = found.case;
+    fill(byId("case-words"), caseWords(found.case), device ? el("span", {}, ", ", isolated(device)) : null);
     fill(byId("case-report"), isolated(found.report?.text ?? "", found.report?.language ?? ""));
-    fill(byId("case-statements"), ...(found.case.statements ?? []).map((one) => el("li", {}, el("code", {}, visible(one.code)), " ", isolated(one.description))));
+    const lines = statements.map((one) =>
+      el("li", {}, el("code", {}, visible(one.code)), " ", isolated(one.description)),
+    );
+    fill(byId("case-statements"), ...lines);
     byId("case-no-ecg").hidden = Boolean(ecg);
     byId("case-paper").hidden = !ecg || !beside;
     if (ecg && beside) {

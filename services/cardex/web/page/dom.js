@@ -8,8 +8,8 @@ const SVG = "http://www.w3.org/2000/svg";
 /**
  * Makes an HTML element.
  * @param {string} tag The element's name.
- * @param {Object<string, *>} [attributes] Attributes; a function under "onclick" and the like becomes a listener, true an
- *   empty attribute, and false, null and undefined are left out.
+ * @param {Object<string, *>} [attributes] Attributes; a function under "onclick" and the like becomes a listener,
+ *   true an empty attribute, and false, null and undefined are left out.
  * @param {...(Node|string|null|undefined)} children What it holds; strings become text.
  * @returns {HTMLElement} The element.
  */

@@ -77,7 +77,9 @@ export class EcgView {
         job = await getJob(id, signal);
       }
       if (signal.aborted) return;
-      if (job.state !== "JOB_STATE_SUCCEEDED") throw new Error(job.error?.message || word(`state.${job.state.replace("JOB_STATE_", "")}`));
+      if (job.state !== "JOB_STATE_SUCCEEDED") {
+        throw new Error(job.error?.message || word(`state.${job.state.replace("JOB_STATE_", "")}`));
+      }
       this.jobId = id;
       await this.#answered(job.answer, signal);
     } catch (error) {
@@ -155,7 +157,8 @@ export class EcgView {
     if (!this.jobId) {
       // An answer from the cache has no job, and a job of a batch no trace: so there is one made for the link.
       const files = this.files ?? [asTable(this.recorded)];
-      const job = await submit(files, this.question.question, { trace: true, requestId: "", signal: this.aborting.signal });
+      const how = { trace: true, requestId: "", signal: this.aborting.signal };
+      const job = await submit(files, this.question.question, how);
       this.jobId = job.job_id;
     }
     return `${location.origin}${location.pathname}#job=${encodeURIComponent(this.jobId)}`;

@@ -3,7 +3,10 @@
  * @module
  */
 
-const COLUMNS = ["recording", "state", "job_id", "heart_rate_bpm", "quality", "warnings", "report", "score", "predictions", "error"];
+const COLUMNS = [
+  "recording", "state", "job_id", "heart_rate_bpm", "quality", "warnings", "report", "score", "predictions", "error",
+];
+const FORMULA = /^\s*[=+\-@\t\r\n|%\uff1d\uff0b\uff0d\uff20]/;
 
 /**
  * Writes rows as CSV (RFC 4180), in which no cell is a formula.
@@ -32,7 +35,7 @@ export function asJsonLines(rows) {
 export function cell(value) {
   if (value === undefined || value === null) return "";
   const text = String(value);
-  const safe = typeof value !== "number" && /^\s*[=+\-@\t\r\n|%\uff1d\uff0b\uff0d\uff20]/.test(text) ? `'${text}` : text;
+  const safe = typeof value !== "number" && FORMULA.test(text) ? `'${text}` : text;
   return /[",\r\n']/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 

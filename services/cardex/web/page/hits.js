@@ -27,7 +27,8 @@ export class HitList {
   show(answer) {
     this.answer = answer;
     const hits = answer.hits ?? [];
-    fill(this.place, ...(hits.length ? hits.map((hit) => this.#hit(hit)) : [el("li", { class: "none" }, word("hits.none"))]));
+    const none = el("li", { class: "none" }, word("hits.none"));
+    fill(this.place, ...(hits.length ? hits.map((hit) => this.#hit(hit)) : [none]));
     this.chosen(this.open);
   }
 
@@ -55,6 +56,7 @@ export class HitList {
     const shared = sharedStatements(this.answer, hit);
     const text = el("bdi", { dir: "auto", lang: languageTag(report.language) }, ...marked(report.text, shared));
     const cases = hit.cases ?? [];
+    const count = report.record_count || (report.record_ids ?? []).length;
     return el(
       "li",
       { class: "hit", "data-report": report.report_id },
@@ -62,7 +64,7 @@ export class HitList {
       el("p", { class: "report-text" }, text),
       why(shared),
       cases.length ? el("ul", { class: "cases" }, ...cases.map((one) => el("li", {}, this.#case(one, hit)))) : null,
-      el("p", { class: "records" }, word("hits.records", { count: report.record_count || (report.record_ids ?? []).length })),
+      el("p", { class: "records" }, word("hits.records", { count })),
     );
   }
 

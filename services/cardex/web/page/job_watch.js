@@ -57,12 +57,14 @@ export class JobWatch {
     this.streaming = own;
     let wait = null;
     try {
-      const all = await watchJobs([...this.open].slice(0, MOST), this.cursor, (jobs, cursor) => this.#take(jobs, cursor), own.signal);
+      const ids = [...this.open].slice(0, MOST);
+      const take = (jobs, cursor) => this.#take(jobs, cursor);
+      const all = await watchJobs(ids, this.cursor, take, own.signal);
       wait = all ? 0 : this.#pause();
     } catch (error) {
       if (own.signal.aborted) return;
       if (error.reason === "CURSOR_EXPIRED") this.cursor = "";
-      if (error.status >= 400 && error.status < 500 && ![401, 408, 410, 429].includes(error.status) && error.reason !== "CURSOR_EXPIRED") {
+      else if (error.status >= 400 && error.status < 500 && ![401, 408, 429].includes(error.status)) {
         this.onTrouble(error);
         this.stop();
         return;

@@ -5,12 +5,12 @@
 import { byId, el, fill } from "./dom.js";
 import { word } from "./words.js";
 
-/** The shortcuts in the order of the help dialog; "shown" stands for what is no single key. */
+/** The shortcuts in the order of the help dialog. */
 const LISTED = [
   ["o", "keys.open"],
   ["c", "keys.calipers"],
   ["\u2190 \u2192 \u2191 \u2193", "keys.arrows"],
-  ["\u21e7 + \u2190 \u2192 \u2191 \u2193", "keys.fine"],
+  ["\u21e7 \u2190 \u2192 \u2191 \u2193", "keys.fine"],
   ["Tab", "keys.tab"],
   ["Esc", "keys.escape"],
   ["1 2 3", "keys.layout"],
@@ -44,9 +44,10 @@ export function listenToKeys(actions) {
 
 /** Opens the help dialog. */
 export function showHelp() {
-  const rows = LISTED.map(([key, words]) =>
-    el("tr", {}, el("th", { scope: "row" }, ...key.split(" ").map((one) => (one === "+" && key !== "+ \u2212 0" ? "+" : el("kbd", {}, one)))), el("td", {}, word(words))),
-  );
+  const rows = LISTED.map(([keys, words]) => {
+    const shown = keys.split(" ").map((key) => el("kbd", {}, key));
+    return el("tr", {}, el("th", { scope: "row" }, ...shown), el("td", {}, word(words)));
+  });
   fill(byId("help-keys"), ...rows);
   byId("help").showModal();
 }

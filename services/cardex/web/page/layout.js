@@ -53,7 +53,8 @@ const PITCH_MM = { 4: 40, 6: 30, 12: 20 };
 export function layOut(style, seconds, room = {}) {
   const rows = LAYOUTS[style.layout];
   const strip = room.strip ?? STRIP_S * style.speed;
-  const pitch = room.height ? Math.floor(room.height / rows.length) : PITCH_MM[rows.length] * (style.gain > 10 ? 1.5 : 1);
+  const usual = PITCH_MM[rows.length] * (style.gain > 10 ? 1.5 : 1);
+  const pitch = room.height ? Math.floor(room.height / rows.length) : usual;
   const height = room.height ?? Math.ceil((pitch * rows.length) / 5) * 5;
   const baselines = rows.map((_, row) => row * pitch + Math.floor(ABOVE * pitch));
   const cells = rows.flatMap((leads, row) => {

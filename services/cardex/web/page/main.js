@@ -156,7 +156,8 @@ function setTheme(theme) {
 }
 
 function nextTheme() {
-  const dark = settings.theme === "dark" || (settings.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+  const system = matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = settings.theme === "dark" || (settings.theme === "auto" && system);
   keep("theme", dark ? "light" : "dark");
   setTheme(settings.theme);
 }

@@ -15,7 +15,7 @@ const WORDINGS = {
   SBRAD: "sinus ?brady[ck]ardi[ea]?|sinusbradykardi",
   SARRH: "sinus ?arrhythmi[ae]|sinusarytmi",
   SVTAC: "supraventricular tachycardia|supraventrikul[äa]re tachykardie",
-  PVC: "ventricular (?:premature|extra)\\w*(?: complex\\w*| beat\\w*)?|ventrikul[äa]re extrasystol\\w*|ventrikul[äa]ra extraslag",
+  PVC: "ventricular (?:premature|extra)\\w*(?: complex\\w*| beat\\w*)?|ventrikul[äa]r[ea] extra(?:systol\\w*|slag)",
   PAC: "atrial premature\\w*(?: complex\\w*)?|supraventricular extrasystol\\w*|supraventrikul[äa]re extrasystol\\w*",
   PACE: "pace ?maker\\w*|schrittmacher\\w*|paced",
   LVH: "left ventricular hypertrophy|linksventrikul[äa]re hypertrophie|linkshypertrophie|v[äa]nsterkammarhypertrofi",
@@ -27,7 +27,7 @@ const WORDINGS = {
   IRBBB: "incomplete right bundle(?: branch)? block|inkompletter rechtsschenkelblock",
   ILBBB: "incomplete left bundle(?: branch)? block|inkompletter linksschenkelblock",
   LAFB: "left anterior (?:fascicular|hemi)\\s?block|linksanteriorer hemiblock|linksanteriorer faszikelblock",
-  "1AVB": "(?:first degree av|av) block i?\\b|first degree a-?v block|av-block i\\.? ?grades|av-block i\\b|prolonged pr",
+  "1AVB": "first degree a-?v block|av[ -]block i(?:\\.? ?grades|\\b)|prolonged pr",
   WPW: "wolff.parkinson.white|wpw",
   IMI: "inferior(?:e[rs]?)? (?:myocardial )?infar[ck]t\\w*|(?:hinterwand|inferior\\w*)\\s?infar[ck]t\\w*",
   AMI: "anterior (?:myocardial )?infar[ck]t\\w*|vorderwandinfar[ck]t\\w*|anteriorer infar[ck]t\\w*",
@@ -71,5 +71,6 @@ function placesOf(text, statement) {
   const wordings = [WORDINGS[statement.code], described.length > 3 ? described : ""].filter(Boolean);
   if (!wordings.length) return [];
   const pattern = new RegExp(`(?<![\\p{L}\\p{N}])(?:${wordings.join("|")})(?![\\p{L}\\p{N}])`, "giu");
-  return [...text.matchAll(pattern)].map((match) => ({ from: match.index, to: match.index + match[0].length, statement }));
+  const places = [...text.matchAll(pattern)];
+  return places.map(({ index, 0: found }) => ({ from: index, to: index + found.length, statement }));
 }

@@ -176,11 +176,13 @@ function leads(ecg, cells, style, ink, shift) {
     // What would begin before the ECG does begins later on the paper.
     const time = cell.time + shift;
     const late = Math.max(0, -time);
-    const placed = { ...cell, time: time + late, x: cell.x + late * style.speed, width: cell.width - late * style.speed };
+    const gap = late * style.speed;
+    const placed = { ...cell, time: time + late, x: cell.x + gap, width: cell.width - gap };
     const path = pathOf(ecg.leads[cell.lead], ecg.rate, placed, style);
     return path && svg("path", { class: "trace", "data-lead": cell.lead, d: path });
   });
-  return svg("g", { class: ink, transform: `scale(${STEP_MM})`, "stroke-width": 0.25 / STEP_MM }, ...paths.filter(Boolean));
+  const pen = { transform: `scale(${STEP_MM})`, "stroke-width": 0.25 / STEP_MM };
+  return svg("g", { class: ink, ...pen }, ...paths.filter(Boolean));
 }
 
 function pulses({ baselines }, style) {
@@ -211,12 +213,13 @@ function label(cell, { pitch }, warnings, top) {
   const name = svg("text", { class: "lead-name", ...place }, cell.lead);
   if (!own.length) return name;
   const words = [...new Set(own.map((warning) => word(`warning.${warning.code}`)))].join(", ");
+  const beside = { x: place.x + (roomy ? 11 : 0), y: place.y + (roomy ? 0 : 2.6) };
   return svg(
     "g",
     { class: "lead-doubt", "data-lead": cell.lead },
     svg("title", {}, own.map((warning) => warning.message).join("\n")),
     name,
-    svg("text", { class: "lead-warning", x: place.x + (roomy ? 11 : 0), y: place.y + (roomy ? 0 : 2.6) }, `\u26a0 ${words}`),
+    svg("text", { class: "lead-warning", ...beside }, `\u26a0 ${words}`),
   );
 }
 

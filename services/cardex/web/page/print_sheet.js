@@ -55,7 +55,9 @@ function statements(answer, warnings) {
   const predicted = (answer?.predictions ?? []).slice(0, 6).map((one) =>
     el("li", {}, `${visible(one.code)} `, isolated(one.description), ` ${percent(one.probability)}`),
   );
-  const doubts = warnings.slice(0, 3).map((one) => el("li", {}, `${word(`warning.${one.code}`)} ${(one.leads ?? []).map(visible).join(", ")}`));
+  const doubts = warnings.slice(0, 3).map(({ code, leads = [] }) =>
+    el("li", {}, `${word(`warning.${code}`)} ${leads.map(visible).join(", ")}`),
+  );
   return el(
     "div",
     {},

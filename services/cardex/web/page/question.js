@@ -50,8 +50,8 @@ export class QuestionForm {
 
   /**
    * Returns the question.
-   * @returns {{top_k: number, by: string, filter: Object|null}} As the contract has it; `filter` is null where all may be
-   *   found.
+   * @returns {{top_k: number, by: string, filter: Object|null}} As the contract has it; `filter` is null where all
+   *   may be found.
    */
   get question() {
     const { by, top_k: count } = this.#values();
@@ -89,7 +89,8 @@ export class QuestionForm {
         ? el("option", { value, selected: value === chosen }, String(value))
         : el("option", { value, "data-word": `question.${name}.${value || "any"}` }),
     );
-    return el("p", {}, el("label", { for: id, "data-word": `question.${name}` }), el("select", { id, name }, ...options));
+    const label = el("label", { for: id, "data-word": `question.${name}` });
+    return el("p", {}, label, el("select", { id, name }, ...options));
   }
 }
 

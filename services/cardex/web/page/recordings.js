@@ -3,7 +3,9 @@
  * @module
  */
 
-const NO_ECG = /(^|\/)(\.|__MACOSX|RECORDS|SHA\d+SUMS)|\.(txt|md|pdf|html?|jpe?g|png|gif|json|jsonl|py|log|atr|qrs|ann|svg|docx?|xlsx?)$/i;
+const HIDDEN = /(^|\/)(\.|__MACOSX\/)/;
+const LISTS = /(^|\/)(RECORDS[^/]*|SHA\d+SUMS[^/]*|LICENSE)$/;
+const OTHERS = /\.(txt|md|pdf|html?|jpe?g|png|gif|json|jsonl|py|log|atr|qrs|ann|svg|docx?|xlsx?)$/i;
 const SIGNALS = /\.(dat|mat|d16|bin|xws)$/i;
 
 /**
@@ -62,7 +64,7 @@ export async function sorted(files) {
   const taken = new Set();
   const recordings = [];
   for (const [key, { path, file }] of byPath) {
-    if (!key.endsWith(".hea") || NO_ECG.test(path)) continue;
+    if (!key.endsWith(".hea") || isNoEcg(path)) continue;
     const companions = await companionsOf(key, file, byPath);
     recordings.push({ name: path, files: [file, ...companions.map((name) => byPath.get(name).file)] });
     for (const name of [key, ...companions]) taken.add(name);
@@ -70,11 +72,15 @@ export async function sorted(files) {
   let passedOver = 0;
   for (const [key, { path, file }] of byPath) {
     if (taken.has(key)) continue;
-    if (NO_ECG.test(path)) passedOver += 1;
+    if (isNoEcg(path)) passedOver += 1;
     else recordings.push({ name: path, files: [file] });
   }
   recordings.sort((one, other) => (one.name < other.name ? -1 : 1));
   return { recordings, passedOver };
+}
+
+function isNoEcg(path) {
+  return [HIDDEN, LISTS, OTHERS].some((names) => names.test(path));
 }
 
 /** Returns a path under which nothing is kept yet: files from several folders may have one name. */

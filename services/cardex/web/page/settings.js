@@ -25,7 +25,9 @@ export function loadSettings() {
   } catch {
     return; // storage is closed, or holds something else
   }
-  for (const [name, allowed] of Object.entries(ALLOWED)) if (allowed.includes(kept?.[name])) settings[name] = kept[name];
+  for (const [name, allowed] of Object.entries(ALLOWED)) {
+    if (allowed.includes(kept?.[name])) settings[name] = kept[name];
+  }
 }
 
 /**

@@ -50,7 +50,10 @@ export class WindowedTable {
   translate(label) {
     setAttributes(this.box, { "aria-label": label });
     setAttributes(this.table, { "aria-label": label });
-    fill(this.head, ...this.columns.map((column) => el("div", { role: "columnheader", class: `cell ${column.name}` }, column.words())));
+    const heads = this.columns.map(({ name, words }) =>
+      el("div", { role: "columnheader", class: `cell ${name}` }, words()),
+    );
+    fill(this.head, ...heads);
     this.#soon();
   }
 
@@ -73,10 +76,15 @@ export class WindowedTable {
     if (focused) this.body.querySelector(`[data-row="${focused}"]`)?.focus({ preventScroll: true });
   }
 
+  #button(row, at, inside) {
+    const attributes = { type: "button", class: "plain", "data-row": at };
+    return el("button", { ...attributes, onclick: () => this.onRow(row) }, inside);
+  }
+
   #row(row, at) {
     const cells = this.columns.map((column, number) => {
       const inside = column.cell(row);
-      const content = number ? inside : el("button", { type: "button", class: "plain", "data-row": at, onclick: () => this.onRow(row) }, inside);
+      const content = number ? inside : this.#button(row, at, inside);
       return el("div", { role: "cell", class: `cell ${column.name}` }, content);
     });
     const element = el("div", { role: "row", class: "table-row", "aria-rowindex": at + 2 }, ...cells);

@@ -5,6 +5,11 @@
 import { EN } from "./words-en.js";
 
 const LANGUAGES = { en: async () => EN, de: async () => (await import("./words-de.js")).DE };
+const NAMED = {
+  "data-word-label": "aria-label",
+  "data-word-placeholder": "placeholder",
+  "data-word-title": "title",
+};
 let language = "en";
 let words = EN;
 
@@ -79,10 +84,9 @@ function format(options) {
  */
 export function translate(root) {
   for (const element of root.querySelectorAll("[data-word]")) element.textContent = word(element.dataset.word);
-  for (const [data, attribute] of [["wordLabel", "aria-label"], ["wordPlaceholder", "placeholder"], ["wordTitle", "title"]]) {
-    const name = data.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-    for (const element of root.querySelectorAll(`[data-${name}]`)) {
-      element.setAttribute(attribute, word(element.dataset[data]));
+  for (const [name, attribute] of Object.entries(NAMED)) {
+    for (const element of root.querySelectorAll(`[${name}]`)) {
+      element.setAttribute(attribute, word(element.getAttribute(name)));
     }
   }
 }
