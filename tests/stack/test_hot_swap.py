@@ -5,7 +5,10 @@ import shutil
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,9 +17,12 @@ from typer.testing import CliRunner, Result
 from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import ecg_retrieval_pb2_grpc, job_pb2
+from cardex.api.recordings import recordings
 from cardex.cli.main import app
 from cardex.cli.model_commands import GatewayIndexes
+from cardex.domain.cases import Case, Nearness
 from cardex.domain.errors import CardexError
+from cardex.domain.jobs import Question
 from cardex.inference.control import replicas
 from cardex.inference.repository import IMAGE_ENCODER, model_versions, newest
 from cardex.models.deploy import Deployment
@@ -24,7 +30,7 @@ from cardex.models.files import alone
 from cardex.models.install import served_versions
 from cardex.retrieval.dependencies import triton_server
 from tests.helpers.models import MIRRORED, mirrored
-from tests.helpers.real import ROOT, reports
+from tests.helpers.real import ROOT, demo_data, reports
 from tests.helpers.stack import build_index, running_stack, variant
 
 REQUESTS = 1000
@@ -38,7 +44,16 @@ def settings(tmp_path_factory):
     shutil.copytree(ROOT / "model_repository", repository, symlinks=True)
     with running_stack(folder / "data", model_repository=repository) as (_, settings):
         build_index(settings, reports(300))
+        with Client.from_settings(settings) as client:
+            *_, sent = client.file_cases(cases())
+            assert (sent.cases, sent.without_ecg, sent.refused) == (len(cases()), 0, 0)
         yield settings
+
+
+def cases() -> list[tuple[Case, Path]]:
+    """Return cases with real ECGs."""
+    files = [paths[0] for paths in islice(recordings(demo_data().cpsc), 3)]
+    return [(Case(f"case-{path.stem}", f"case {path.stem}"), path) for path in files]
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +143,28 @@ def test_1000_requests_flow_while_a_version_is_deployed_and_rolled_back(
     assert min(answer.hits[0].score for answer in traffic.answers) > 0
     assert served_versions(settings.model_repository) == [1]
     assert triton_server(settings).ready_versions()[IMAGE_ENCODER] == {1}
+
+
+def test_cases_come_along_with_their_ecgs(settings, deployment, mirror):
+    deployment.deploy(mirror, quietly)
+    try:
+        with Client.from_settings(settings) as client:
+            assert client.index().case_count == len(cases())
+            wait_until(lambda: client.retrieve(cases()[0][1]).answer.model_version == MIRRORED)
+            for case, path in cases():
+                hit = client.retrieve(path, Question(1, by=Nearness.ECG)).answer.hits[0]
+                assert (hit.report.text, hit.cases[0].case_id) == (case.text, case.case_id)
+                assert hit.ecg_similarity > 0.99
+                assert client.case(case.case_id).trace.samples > 0
+    finally:
+        deployment.rollback(quietly)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_version_that_answers_wrongly_never_serves(settings, deployment, mirror, tmp_path):

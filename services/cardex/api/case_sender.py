@@ -18,7 +18,7 @@ from cardex.api.pb.v1 import ecg_pb2, job_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import one_recording_files
 from cardex.domain.cases import Case, Filing
-from cardex.domain.errors import CardexError, InvalidInput, JobNotFound, PayloadTooLarge
+from cardex.domain.errors import CardexError, InvalidInput, PayloadTooLarge
 
 CHUNK = 256
 AT_ONCE = 3
@@ -176,7 +176,7 @@ class CaseSender:
         if request.HasField("ecg") and not of_case and isinstance(error, NOT_THE_CASE):
             chunk.lost_ecg(case_id, error)
             chunk.items[case_id] = self._request_of(chunk.case(case_id), None)
-            return JobNotFound("sent again without its ECG")
+            return None
         if isinstance(error, NOT_THE_CASE) or request.request_id in chunk.failed:
             del chunk.items[case_id]
             chunk.refused.append(f"{case_id}: {error.message}")

@@ -126,6 +126,7 @@ class ReportIndexService(report_index_pb2_grpc.ReportIndexServiceServicer):
         require_all_archives(caller())
         async with self._writer() as writer:
             index = await self._slow.run_to_end(writer.begin_rebuild)
+            await self._health.tick()  # it answers at once where there was none
         return pb.BeginRebuildResponse(index=await self._message(index))
 
     async def CommitRebuild(

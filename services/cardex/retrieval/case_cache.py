@@ -6,7 +6,6 @@ from cardex.domain.cases import SHOWN_CASES, FiledCase
 from cardex.domain.ecg import Embedding
 from cardex.domain.index import CaseMatch, IndexInfo
 from cardex.domain.reports import Report
-from cardex.retrieval.fusion import VOTERS
 from cardex.retrieval.memory_cases import MemoryCases, WholeCases
 from cardex.stores.case_filter import WITH_ECG
 from cardex.stores.case_index import CaseIndex
@@ -33,15 +32,15 @@ class CaseCache:
             self._memory.get_or_begin(index)
 
     def search(
-        self, index: IndexInfo, embeddings: Embedding, expression: str = ""
+        self, index: IndexInfo, embeddings: Embedding, count: int, expression: str = ""
     ) -> list[list[CaseMatch]]:
-        """Return the `VOTERS` cases whose ECGs are nearest to each of (B, E) embeddings."""
+        """Return the `count` cases whose ECGs are nearest to each of (B, E) embeddings."""
         if not index.has_cases:
             return [[] for _ in embeddings]
         whole = self._memory.get_or_begin(index)
         if whole is not None and not (expression and whole.filed):
-            return whole.search(embeddings, VOTERS)
-        return self._store.search(index, embeddings, VOTERS, expression)
+            return whole.search(embeddings, count)
+        return self._store.search(index, embeddings, count, expression)
 
     def of_reports(
         self,

@@ -183,14 +183,23 @@ class IndexWriter:
         return deleted, self._erased(index)
 
     def begin_rebuild(self) -> IndexInfo:
-        """Make an empty index that does not answer yet; cases may be filed in it for days.
+        """Make an empty index; cases may be filed in it for days.
+
+        It does not answer before `commit_rebuild`, unless there is no other: then it does at once.
 
         Raises:
             Unavailable: if Triton or Milvus is down, or the right to write was lost.
         """
         model = _model_in_force(self._encoder, self._store)
         self._lease.require()
-        return self._store.create(model.version, model.dimension)
+        made = self._store.create(model.version, model.dimension)
+        try:
+            self._store.current()
+        except IndexMissing:
+            self._lease.require()
+            made = self._store.switch(made)
+            self._active_index.refresh()
+        return made
 
     def commit_rebuild(self, name: str) -> IndexInfo:
         """Make an index of `begin_rebuild` answer.

@@ -25,6 +25,8 @@ T = TypeVar("T", bound=Hashable)
 
 FEW = 1_000
 """Up to so many cases that a filter lets pass, their reports are searched and no others."""
+CASES_PER_REPORT = 8
+"""By ECG so many cases are searched for each report that is wanted, since reports have several."""
 WIDER, WIDEST = 4, 4_096
 """Else so many times more reports are searched until enough have such a case, up to so many."""
 AT_ONCE = 256
@@ -145,7 +147,10 @@ class NearestSearch:
         """Find candidates: reports by their texts, and by the ECGs of their cases."""
         index, narrowed = group.snapshot.index, scope.expression
         if group.by is not Nearness.REPORT:
-            group.cases = self._cases.search(index, group.vectors, narrowed)
+            more = CASES_PER_REPORT * count if group.by is Nearness.ECG else 0
+            group.cases = self._cases.search(
+                index, group.vectors, max(fusion.VOTERS, more), narrowed
+            )
             if not any(group.cases) and group.by is Nearness.BOTH:
                 group.by = Nearness.REPORT
         if group.by is not Nearness.ECG:

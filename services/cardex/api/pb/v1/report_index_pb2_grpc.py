@@ -101,8 +101,8 @@ class ReportIndexServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BeginRebuild(self, request, context):
-        """Makes a new, empty index, which SubmitBatch fills (FileAs.index); the old one answers meanwhile. It may be filled over
-        days and any number of streams. One that nothing was filed in for a day is removed when the next one is begun.
+        """Makes a new, empty index, which SubmitBatch fills (FileAs.index); the old one answers meanwhile, or where there is
+        none, the new one with what it has so far. It may be filled over days and any number of streams. One that nothing was filed in for a day is removed when the next one is begun.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
