@@ -10,7 +10,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 LOCKED := $(PIP) --no-deps --require-hashes -r
 BIN := $(APP)/bin
 
-.PHONY: help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-cases bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean capacity bench-capacity
+.PHONY: browser browser-tools bench-page page-pictures help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-cases bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean capacity bench-capacity
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,13 @@ test: setup $(APP)/.dev $(TRAIN)/.ready ## Run every test, with the real parts
 
 unit: $(APP)/.dev ## Run the unit tests only
 	$(BIN)/pytest tests/unit $(SPREAD)
+
+browser-tools: ## Install Debian's Chromium for `make browser`, if there is none; needs root
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	@chromium --version 2>/dev/null
+
+browser: setup $(APP)/.dev browser-tools ## Test the page in a browser, with gateways made up and with the real parts
+	$(BIN)/pytest tests/browser
 
 lint: $(APP)/.dev ## ruff, mypy strict, the direction of imports, generated code against proto/
 	$(BIN)/ruff check
@@ -102,6 +109,12 @@ bench-search: setup $(APP)/.dev $(PEERS)/.ready ## Measure the index in a Milvus
 
 bench-cases: setup $(APP)/.dev $(PEERS)/.ready ## Measure what 100,000 cases with ECGs in a Milvus server cost an answer
 	$(BIN)/python -m loadtest.cases_at_size
+
+bench-page: setup $(APP)/.dev browser-tools ## Measure how fast the page draws, and how smoothly calipers move
+	$(BIN)/python -m loadtest.page
+
+page-pictures: setup $(APP)/.dev browser-tools ## Take the pictures of the page for docs/page.md
+	$(BIN)/python -m tools.page_pictures
 
 bench-signals: setup $(APP)/.dev ## Measure bytes to image, step by step, and against pyts
 	$(BIN)/python -m loadtest.signals

@@ -1,0 +1,85 @@
+/**
+ * The printed page: one A4 page in landscape with the ECG to scale and the first hits.
+ * @module
+ */
+import { byId, el, fill } from "./dom.js";
+import { caseWords } from "./hits.js";
+import { printed, scaleWords } from "./paper.js";
+import { isolated, visible } from "./plain_text.js";
+import { number, percent, word } from "./words.js";
+
+const ROOM = { strip: 250, height: 120 };
+const HITS = 3;
+const LETTERS = 230;
+
+/**
+ * Fills the page that is printed; it stays out of sight on the screen.
+ * @param {Object|null} what What to print, or null for nothing.
+ * @param {import("./trace.js").Ecg} what.ecg The ECG.
+ * @param {import("./layout.js").Style} what.style Speed, gain and layout.
+ * @param {Object} what.answer The answer, or null.
+ * @param {Object[]} what.warnings Signal warnings.
+ * @param {Object} what.quality Signal quality, or null.
+ * @param {boolean} what.wander Whether baseline wander was taken off.
+ */
+export function fillSheet(what) {
+  const sheet = byId("sheet");
+  if (!what) {
+    sheet.replaceChildren();
+    return;
+  }
+  const { ecg, style, answer, warnings, quality, wander } = what;
+  fill(
+    sheet,
+    el("p", { class: "sheet-notice" }, el("b", {}, "RESEARCH USE ONLY"), ` ${word("notice.long")}`),
+    facts(ecg, style, quality, wander),
+    printed(ecg, style, warnings, ROOM),
+    el("div", { class: "sheet-words" }, statements(answer, warnings), hits(answer)),
+  );
+}
+
+function facts(ecg, style, quality, wander) {
+  const shown = Math.min(ROOM.strip / style.speed, ecg.samples / ecg.rate);
+  const parts = [
+    "Cardex",
+    scaleWords(style),
+    word("print.seconds", { seconds: number(shown) }),
+    word(wander ? "print.wander" : "print.recorded"),
+    quality?.heart_rate_bpm ? `${number(quality.heart_rate_bpm, 0)} ${word("unit.bpm")}` : "",
+    quality ? `${word("signal.quality")} ${percent(quality.index ?? 0)}` : "",
+  ];
+  return el("p", { class: "sheet-facts" }, parts.filter(Boolean).join(" | "));
+}
+
+function statements(answer, warnings) {
+  const predicted = (answer?.predictions ?? []).slice(0, 6).map((one) =>
+    el("li", {}, `${visible(one.code)} `, isolated(one.description), ` ${percent(one.probability)}`),
+  );
+  const doubts = warnings.slice(0, 3).map(({ code, leads = [] }) =>
+    el("li", {}, `${word(`warning.${code}`)} ${leads.map(visible).join(", ")}`),
+  );
+  return el(
+    "div",
+    {},
+    predicted.length ? el("h3", {}, word("answer.predictions")) : null,
+    el("ul", {}, ...predicted),
+    doubts.length ? el("h3", {}, word("signal.title")) : null,
+    el("ul", {}, ...doubts),
+  );
+}
+
+function hits(answer) {
+  const first = (answer?.hits ?? []).slice(0, HITS);
+  if (!first.length) return null;
+  const lines = first.map((hit) => {
+    const text = hit.report.text.length > LETTERS ? `${hit.report.text.slice(0, LETTERS)}\u2026` : hit.report.text;
+    const [one] = hit.cases ?? [];
+    return el(
+      "li",
+      {},
+      isolated(text, hit.report.language),
+      ` (${number(hit.score, 2)}${one ? `; ${visible(one.case_id)}, ${caseWords(one)}` : ""})`,
+    );
+  });
+  return el("div", {}, el("h3", {}, word("hits.title")), el("ol", {}, ...lines));
+}

@@ -1,0 +1,49 @@
+/**
+ * Finds reports by text.
+ * @module
+ */
+import { searchReports } from "./api.js";
+import { byId } from "./dom.js";
+import { HitList } from "./hits.js";
+import { QuestionForm } from "./question.js";
+import { word } from "./words.js";
+
+/** The view of a search. */
+export class SearchView {
+  /**
+   * @param {(caseId: string) => void} onCase Called when a case is chosen.
+   * @param {(error: Error) => void} onError Called where a search fails.
+   */
+  constructor(onCase, onError) {
+    this.onError = onError;
+    this.hits = new HitList(byId("search-hits"), onCase);
+    this.form = new QuestionForm(byId("search-question"), () => this.search());
+    byId("search-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.search();
+    });
+  }
+
+  /** Searches for what stands in the field; the text goes into a body, never into an address. */
+  async search() {
+    const text = byId("search-text").value;
+    if (!text.trim()) return;
+    this.aborting?.abort();
+    this.aborting = new AbortController();
+    byId("search-state").textContent = word("state.searching");
+    try {
+      this.answer = await searchReports(text, this.form.question, this.aborting.signal);
+      byId("search-state").textContent = word("search.found", { count: (this.answer.hits ?? []).length });
+      this.hits.show(this.answer);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      byId("search-state").textContent = "";
+      this.onError(error);
+    }
+  }
+
+  /** Shows the hits in the page's language. */
+  translate() {
+    if (this.answer) this.hits.show(this.answer);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Signing in with an API key. The key is sent once and kept nowhere in the page.
+ * @module
+ */
+import { getSession, signIn, signOut } from "./api.js";
+import { byId } from "./dom.js";
+import { word } from "./words.js";
+
+/**
+ * Asks the server for the session, and shows the dialog where a key is needed.
+ * @param {() => void} onSignedIn Called whenever the page may call.
+ */
+export function watchSession(onSignedIn) {
+  const dialog = byId("sign-in");
+  const key = byId("sign-in-key");
+  const ask = () => {
+    byId("sign-out").hidden = true;
+    if (!dialog.open) dialog.showModal();
+  };
+  document.addEventListener("cardex:signed-out", ask);
+  dialog.addEventListener("cancel", (event) => event.preventDefault()); // nothing works without a key
+  byId("sign-in-form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    byId("sign-in-error").textContent = "";
+    try {
+      await signIn(key.value);
+      dialog.close();
+      byId("sign-out").hidden = false;
+      onSignedIn();
+    } catch (error) {
+      byId("sign-in-error").textContent = error.status === 401 ? word("sign_in.unknown") : error.message;
+      key.select();
+      return;
+    } finally {
+      key.value = "";
+    }
+  });
+  byId("sign-out").addEventListener("click", async () => {
+    await signOut().catch(() => {});
+    location.hash = "";
+    location.reload(); // so that nothing of what was shown is left
+  });
+  begin(ask, onSignedIn);
+}
+
+async function begin(ask, onSignedIn) {
+  try {
+    const session = await getSession();
+    if (session.needs_key && !session.signed_in) {
+      ask();
+      return;
+    }
+    byId("sign-out").hidden = !session.signed_in;
+  } catch {
+    // A server that does not answer says so at the first question.
+  }
+  onSignedIn();
+}

@@ -1,0 +1,204 @@
+"""Many recordings at once."""
+
+import csv as tables
+import io
+import json
+import threading
+
+import pytest
+from playwright.sync_api import FilePayload, Page, expect
+
+from tests.browser.conftest import choose, csv
+from tests.helpers.ecgs import ecg, wfdb_record
+from tests.helpers.page_gateway import table
+
+
+def some(count: int) -> list[FilePayload]:
+    return [csv(f"{n:02d}.csv", table(ecg(rate=100.0, seed=n), 100.0)) for n in range(count)]
+
+
+def done(page: Page, count: int):
+    expect(page.locator("#batch-count")).to_contain_text(f"{count} of {count} done", timeout=30_000)
+
+
+def test_many_recordings_are_submitted_and_followed(page: Page, gateway):
+    choose(page, *some(9))
+    expect(page.locator("#view-batch")).to_be_visible()
+    done(page, 9)
+    assert gateway.submitted == 9
+    row = page.locator("#batch-table .table-body [role=row]").first
+    expect(row).to_contain_text("00.csv")
+    expect(row).to_contain_text("answered")
+    expect(row).to_contain_text("SR\u00a091\u00a0%")
+    expect(row).to_contain_text("noisy")
+    expect(page.locator("#batch-stop")).to_be_hidden()
+
+
+def test_a_busy_server_is_given_time(page: Page, pages, gateway):
+    pages.expected += ["status of 429"]
+    gateway.refusals = 3
+    choose(page, *some(5))
+    done(page, 5)
+    assert gateway.submitted == 5
+
+
+def test_a_broken_stream_goes_on_from_its_cursor(page: Page, gateway):
+    gateway.breaks = 1
+    choose(page, *some(3))
+    done(page, 3)
+    assert gateway.cursors[-1] == "5-0"
+
+
+def test_a_wfdb_header_and_its_signals_are_one_recording(page: Page, tmp_path, gateway):
+    for number in range(2):
+        wfdb_record(tmp_path, ecg(seed=number), name=f"rec{number}")
+    (tmp_path / "RECORDS").write_text("rec0\nrec1\n")
+    page.set_input_files("#files", sorted(tmp_path.glob("[rR]*")))
+    done(page, 2)
+    expect(page.locator("#batch-count")).to_contain_text("1 other files passed over")
+    assert gateway.submitted == 2
+
+
+def test_one_wfdb_recording_is_opened_at_once(page: Page, tmp_path):
+    wfdb_record(tmp_path, ecg())
+    page.set_input_files("#files", sorted(tmp_path.glob("rec.*")))
+    expect(page.locator("#paper .ink .trace")).to_have_count(13)
+
+
+def test_a_folder_is_walked(page: Page, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "records100" / name).mkdir(parents=True)
+        wfdb_record(tmp_path / "records100" / name, ecg(), name="same")
+    page.set_input_files("#folder", tmp_path / "records100")
+    done(page, 2)
+    names = page.locator("#batch-table .cell.recording bdi")
+    expect(names).to_have_text(["records100/a/same.hea", "records100/b/same.hea"])
+
+
+def test_a_dropped_recording_is_opened(page: Page, recording):
+    page.evaluate(
+        """(text) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([text], "dropped.csv"));
+          const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
+          document.dispatchEvent(new DragEvent("drop", how));
+        }""",
+        recording["buffer"].decode(),
+    )
+    expect(page.locator("#paper .ink .trace")).to_have_count(13)
+
+
+def test_a_dropped_folder_is_walked_to_its_last_entry(page: Page):
+    found = page.evaluate(
+        """async () => {
+          const { dropped } = await import("/page/recordings.js");
+          const file = (name) => ({
+            isFile: true,
+            fullPath: `/top/${name}`,
+            file: (give) => give(new File([], name.split("/").pop())),
+          });
+          const folder = (entries) => ({
+            isDirectory: true,
+            createReader: () => {
+              const rest = [...entries];
+              return { readEntries: (give) => give(rest.splice(0, 100)) }; // as Chromium does
+            },
+          });
+          const inner = folder([file("deep/a.hea"), file("deep/a.dat")]);
+          const top = folder([...Array.from({ length: 250 }, (_, n) => file(`${n}.csv`)), inner]);
+          const items = [{ webkitGetAsEntry: () => top }];
+          return (await dropped({ items, files: [] })).map((one) => one.path);
+        }"""
+    )
+    assert len(found) == 252
+    assert found[:2] + found[-2:] == ["top/0.csv", "top/1.csv", "top/deep/a.hea", "top/deep/a.dat"]
+
+
+def test_rows_are_filtered_and_opened(page: Page, pages):
+    pages.expected += ["status of 400"]
+    choose(page, *some(3), csv("broken.csv", b"no ECG"))
+    done(page, 4)
+    rows = page.locator("#batch-table .table-body [role=row]")
+    page.select_option("#batch-state", "FAILED")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("broken.csv")
+    page.select_option("#batch-state", "")
+    page.fill("#batch-text", "02.csv")
+    expect(rows).to_have_count(1)
+    page.fill("#batch-text", "")
+    page.check("#batch-warnings")
+    expect(rows).to_have_count(3)
+    rows.first.get_by_role("button").click()
+    expect(page.locator("#paper .ink .trace")).to_have_count(13)
+    page.click("#to-batch")
+    expect(rows).to_have_count(3)
+
+
+def saved(page: Page, button: str) -> str:
+    with page.expect_download() as download:
+        page.click(button)
+    return download.value.path().read_text("utf-8-sig")
+
+
+def test_exports_hold_what_is_shown_and_no_formula(page: Page, pages):
+    pages.expected += ["status of 400"]
+    choose(page, *some(2), csv('=HYPERLINK("x").csv', b"no ECG"))
+    done(page, 3)
+    rows = list(tables.DictReader(io.StringIO(saved(page, "#batch-csv"), newline="")))
+    assert [row["recording"] for row in rows] == ["00.csv", "01.csv", '\'=HYPERLINK("x").csv']
+    assert rows[0]["state"] == "SUCCEEDED"
+    assert rows[0]["predictions"] == "SR 0.91; AFIB 0.20"
+    page.select_option("#batch-state", "SUCCEEDED")
+    lines = [json.loads(line) for line in saved(page, "#batch-jsonl").splitlines()]
+    assert [line["recording"] for line in lines] == ["00.csv", "01.csv"]
+    assert lines[0]["disclaimer"] == "RESEARCH USE ONLY"
+    assert lines[0]["warnings"] == ["LEAD_NOISY", "LOW_RATE"]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("=1+1", '"\'=1+1"'),
+        ("+1", '"\'+1"'),
+        ("@a", '"\'@a"'),
+        ("\t=1", '"\'\t=1"'),
+        ("-1", '"\'-1"'),
+        (" =1", '"\' =1"'),
+        (-0.5, "-0.5"),
+        ('a"b', '"a""b"'),
+        ("a\nb", '"a\nb"'),
+        (None, ""),
+    ],
+)
+def test_a_cell_is_no_formula(page: Page, value, written):
+    script = "async (value) => (await import('/page/export.js')).cell(value)"
+    assert page.evaluate(script, value) == written
+
+
+def test_of_many_thousand_rows_only_those_in_sight_are_elements(page: Page):
+    page.evaluate(
+        """async () => {
+          const { WindowedTable } = await import("/page/table.js");
+          const place = document.getElementById("main");
+          const columns = [{ name: "recording", words: () => "n", cell: (row) => String(row.n) }];
+          window.made = new WindowedTable(place, columns, () => {});
+          window.made.show(Array.from({ length: 20000 }, (_, n) => ({ n })));
+        }"""
+    )
+    rows = page.locator("main > .table-box .table-body [role=row]")
+    expect(rows.first).to_contain_text("0")
+    assert rows.count() < 60
+    page.locator("main > .table-box").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+    expect(rows.last).to_contain_text("19999")
+    assert rows.count() < 60
+
+
+def test_it_is_stopped(page: Page, gateway):
+    gateway.going_on.clear()
+    threading.Timer(3, gateway.going_on.set).start()
+    choose(page, *some(8))
+    page.click("#batch-stop")
+    expect(page.locator("#batch-stop")).to_be_hidden()
+    gateway.going_on.set()
+    page.wait_for_timeout(300)
+    assert gateway.submitted <= 4

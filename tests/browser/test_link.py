@@ -1,0 +1,102 @@
+"""A link that a colleague opens."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.conftest import choose, csv
+from tests.helpers.ecgs import ecg
+from tests.helpers.page_gateway import table
+
+
+def test_a_link_shows_the_ecg_and_its_answer_to_a_colleague(pages, url, recording):
+    mine = pages.open(url)
+    choose(mine, recording)
+    expect(mine.locator("#hits .hit")).to_have_count(3)
+    mine.click("#link")
+    link = mine.locator("#link-field").input_value()
+    assert re.fullmatch(re.escape(url.rstrip("/")) + r"/#job=job-\d+", link)
+    theirs = pages.open(link)
+    expect(theirs.locator("#paper .ink .trace")).to_have_count(13)
+    expect(theirs.locator("#hits .hit")).to_have_count(3)
+
+
+def test_an_answer_without_a_job_gets_one_for_its_link(pages, url, gateway, recording):
+    page = pages.open(url)
+
+    def from_cache(route):
+        answered = route.fetch()
+        route.fulfill(response=answered, json={**answered.json(), "job_id": ""})
+
+    page.route("**/v1/ecgs:retrieve", from_cache)
+    choose(page, recording)
+    expect(page.locator("#hits .hit")).to_have_count(3)
+    page.keyboard.press("l")
+    expect(page.locator("#link-field")).to_have_value(re.compile("#job=job-2$"))
+    assert gateway.questions[-1].trace
+
+
+def test_an_ecg_from_a_link_is_asked_about_again(pages, url, gateway, recording):
+    mine = pages.open(url)
+    choose(mine, recording)
+    expect(mine.locator("#hits .hit")).to_have_count(3)
+    theirs = pages.open(f"{url}/#job=job-1")
+    expect(theirs.locator("#hits .hit")).to_have_count(3)
+    theirs.click("#ecg-filter summary")
+    theirs.fill("#ecg-question-min_age", "53")
+    theirs.keyboard.press("Enter")
+    expect(theirs.locator("#hits .hit")).to_have_count(1)
+    assert gateway.questions[-1].filter.min_age == 53
+
+
+def test_a_job_id_is_pasted(pages, url, recording):
+    mine = pages.open(url)
+    choose(mine, recording)
+    expect(mine.locator("#hits .hit")).to_have_count(3)
+    theirs = pages.open(url)
+    theirs.fill("#job-id", "job-1")
+    theirs.keyboard.press("Enter")
+    expect(theirs.locator("#paper .ink .trace")).to_have_count(13)
+
+
+@pytest.mark.parametrize("odd", ["%E0%A4%A", "a%2Fb", "%3Cimg%20src=x%3E"])
+def test_an_odd_id_is_no_more_than_an_unknown_one(pages, url, odd):
+    pages.expected += ["status of 404", "status of 422"]
+    page = pages.open(f"{url}/#job={odd}")
+    expect(page.locator("#error-words")).not_to_be_empty()
+
+
+def test_files_that_are_chosen_before_the_session_is_known_stay_open(pages, url, recording):
+    page = pages.open(url)
+
+    def late(route: Route) -> None:
+        time.sleep(1)
+        route.continue_()
+
+    page.route("**/v1/session", late)
+    page.reload()
+    choose(page, recording, recording)
+    expect(page.locator("#view-batch")).to_be_visible()
+    page.wait_for_timeout(1500)
+    expect(page.locator("#view-batch")).to_be_visible()
+
+
+def test_a_job_that_is_gone_is_told(pages, url):
+    pages.expected += ["status of 404"]
+    page = pages.open(f"{url}/#job=gone")
+    expect(page.locator("#error-words")).to_have_text("no such job")
+
+
+def test_no_file_name_is_in_any_address(pages, url):
+    page = pages.open(url)
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
+    choose(page, csv("Mueller_Erika.csv", table(ecg(), 500.0)))
+    expect(page.locator("#hits .hit")).to_have_count(3)
+    page.click("#link")
+    expect(page.locator("#link-part")).to_be_visible()
+    addresses.append(page.url)
+    assert not [address for address in addresses if "Mueller" in address]
+    assert "Mueller" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")

@@ -1,0 +1,70 @@
+"""Signing in with an API key."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import choose
+
+KEY = "cdx_of-this-test"
+
+
+@pytest.fixture
+def locked(gateway, page: Page, pages) -> Page:
+    """The page before a server that wants a key."""
+    pages.expected += ["status of 401"]
+    gateway.keys = {KEY}
+    page.reload()
+    expect(page.locator("#sign-in")).to_be_visible()
+    return page
+
+
+def sign_in(page: Page, key: str) -> None:
+    page.fill("#sign-in-key", key)
+    page.keyboard.press("Enter")
+
+
+def test_a_key_lets_in_and_is_kept_nowhere(locked: Page, recording):
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-in")).to_be_hidden()
+    choose(locked, recording)
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    kept = locked.evaluate(
+        "JSON.stringify({...localStorage, ...sessionStorage}) + document.cookie"
+        " + document.documentElement.outerHTML"
+    )
+    assert KEY not in kept
+    assert locked.input_value("#sign-in-key") == ""
+
+
+def test_a_wrong_key_is_refused_in_words(locked: Page):
+    sign_in(locked, "cdx_wrong")
+    expect(locked.locator("#sign-in-error")).to_contain_text("not known")
+    locked.keyboard.press("Escape")
+    expect(locked.locator("#sign-in")).to_be_visible()
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-in")).to_be_hidden()
+
+
+def test_a_session_outlives_a_reload_and_ends_with_signing_out(locked: Page, recording):
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-out")).to_be_visible()
+    locked.reload()
+    choose(locked, recording)
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    locked.click("#sign-out")
+    expect(locked.locator("#sign-in")).to_be_visible()
+    expect(locked.locator("#hits .hit")).to_have_count(0)
+
+
+def test_a_key_that_is_withdrawn_asks_again(locked: Page, gateway, recording):
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-in")).to_be_hidden()
+    gateway.keys = {"another"}
+    choose(locked, recording)
+    expect(locked.locator("#sign-in")).to_be_visible()
+
+
+def test_where_no_key_is_needed_none_is_asked_for(page: Page):
+    expect(page.locator("#choose")).to_be_visible()
+    expect(page.locator("#sign-in")).to_be_hidden()
+    expect(page.locator("#sign-out")).to_be_hidden()
