@@ -23,7 +23,7 @@ ASKED = 40
 
 def ptbxl_cases(folder: Path) -> list[tuple[Case, Path]]:
     """Return cases of real records, with ages and sexes that are made up."""
-    found = []
+    found: list[tuple[Case, Path]] = []
     for record in read_records(folder):
         path = folder / f"{record.path}.hea"
         if record.text and path.is_file():

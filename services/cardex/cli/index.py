@@ -1,36 +1,88 @@
-"""What `cardex index` does: sends reports to the gateway and prints the index they became."""
+"""What `cardex index` does: sends reports or cases, and prints the index that they became."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
+from cardex.api.case_sender import Sent
 from cardex.api.client import Client
 from cardex.api.pb.v1 import report_index_pb2
+from cardex.cli.indexing_place import IndexingPlace
 from cardex.cli.render import as_dict, progress_bar
+from cardex.domain.errors import IndexMissing
 from cardex.domain.reports import Report
+from cardex.reports.case_source import CaseSource
+from cardex.reports.cases_csv import read_cases
 from cardex.reports.csv import read_reports
-from cardex.reports.ptbxl import distinct_reports
+from cardex.reports.ptbxl import cases_of, distinct_reports
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is indexed: one of the three.
+
+    Attributes:
+        ptbxl: folder in PTB-XL's layout; with waveforms its records become cases.
+        cases: CSV file of cases.
+        reports: CSV file of reports alone.
+    """
+
+    ptbxl: Path | None = None
+    cases: Path | None = None
+    reports: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The one that was given."""
+        return self.ptbxl or self.cases or self.reports or Path()
+
+    @property
+    def has_cases(self) -> bool:
+        """Whether there is more than reports: a table of cases, or waveforms."""
+        waveforms = self.ptbxl is not None and any((self.ptbxl / "records100").glob("*/*.hea"))
+        return self.cases is not None or waveforms
+
+    def case_sources(self) -> Iterator[CaseSource]:
+        """Yield the cases."""
+        return read_cases(self.cases) if self.cases else cases_of(self.path)
+
+    def distinct_reports(self) -> list[Report]:
+        """Return the distinct reports."""
+        return distinct_reports(self.ptbxl) if self.ptbxl else read_reports(self.path)
 
 
 def run_index(
     client: Client,
-    ptbxl: Path | None,
-    reports: Path | None,
+    source: Source,
+    place: IndexingPlace,
     *,
     merge: bool,
     as_json: bool,
     console: Console,
-) -> None:
-    """Send the reports of a folder or CSV, and print the index they became."""
+) -> int:
+    """Send a source, print the index that it became, and return the exit status.
+
+    Returns:
+        0; 1 where a case was not filed, or only without its ECG.
+    """
     with client:
-        found = distinct_reports(ptbxl) if ptbxl else read_reports(reports or Path())
-        info = index_reports(client, found, merge=merge, console=console)
+        if source.has_cases:
+            status, info = _index_cases(client, source, place, merge=merge, console=console)
+        else:
+            status = 0
+            info = index_reports(client, source.distinct_reports(), merge=merge, console=console)
     if as_json:
         print(json.dumps(as_dict(info), indent=2))
     else:
-        console.print(f"{info.report_count} reports in {info.name}, model {info.model_version}")
+        cases_there = f" of {info.case_count} cases" if info.case_count else ""
+        console.print(
+            f"{info.report_count} reports{cases_there} in {info.name}, model {info.model_version}"
+        )
+    return status
 
 
 def index_reports(
@@ -44,3 +96,48 @@ def index_reports(
         for update in client.upsert(reports, rebuild=not merge):
             progress.update(task, completed=update.stored)
     return update.index
+
+
+def _index_cases(
+    client: Client, source: Source, place: IndexingPlace, *, merge: bool, console: Console
+) -> tuple[int, report_index_pb2.IndexInfo]:
+    """Send cases behind a progress bar, from where an earlier call stopped."""
+    name, done = place.read()
+    if name or done:
+        console.print(f"going on after {done} cases that an earlier call filed", soft_wrap=True)
+    elif not merge:
+        name = client.begin_rebuild().name
+        place.write(name, 0)
+    try:
+        sent = _file(client, source, place, (name, done), console)
+    except IndexMissing:
+        if not done:
+            raise
+        console.print("the index that an earlier call filled is gone: beginning anew")
+        place.remove()
+        return _index_cases(client, source, place, merge=merge, console=console)
+    info = client.index() if merge else client.commit_rebuild(name)
+    place.remove()
+    for reason in sent.reasons:
+        console.print(reason, markup=False, soft_wrap=True)
+    lost = sent.without_ecg + sent.refused
+    if lost:
+        console.print(
+            f"{sent.without_ecg} cases were filed without their ECG, {sent.refused} were not filed"
+        )
+    return int(bool(lost)), info
+
+
+def _file(
+    client: Client, source: Source, place: IndexingPlace, at: tuple[str, int], console: Console
+) -> Sent:
+    """Send what is left, and return what became of it."""
+    name, done = at
+    left = ((one.case, one.ecg) for one in islice(source.case_sources(), done, None))
+    sent = Sent()
+    with progress_bar(console) as progress:
+        task = progress.add_task("filing cases", total=None, completed=done)
+        for sent in client.file_cases(left, name):
+            place.write(name, done + sent.cases)
+            progress.update(task, completed=done + sent.cases)
+    return sent

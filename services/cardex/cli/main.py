@@ -76,19 +76,33 @@ def doctor(as_json: JsonFlag = False) -> None:
 @app.command()
 def index(
     ptbxl: Annotated[Path | None, typer.Option(help="Folder with PTB-XL's tables.")] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="CSV of cases with their ECGs; see docs/cases.md.")
+    ] = None,
     reports: Annotated[
-        Path | None, typer.Option(help="CSV of reports; see docs/reports.md.")
+        Path | None, typer.Option(help="CSV of reports alone; see docs/reports.md.")
     ] = None,
     merge: Annotated[bool, typer.Option(help="Add to the index instead of rebuilding it.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Build the report index and switch to it when it is complete."""
-    from cardex.cli.index import run_index
+    """Build the index of reports and cases, and switch to it when it is complete.
+
+    Where ECGs are there, each record becomes a case that is found by its ECG too. The same command
+    goes on after a stop. Exit status: 0 all is in the index; 1 some cases are not, or only without
+    their ECG.
+    """
+    from cardex.cli.index import Source, run_index
+    from cardex.cli.indexing_place import IndexingPlace
 
     with error_messages():
-        if (ptbxl is None) == (reports is None):
-            raise typer.BadParameter("give one of --ptbxl DIR and --reports CSV")
-        run_index(gateway_client(), ptbxl, reports, merge=merge, as_json=as_json, console=console)
+        if sum(given is not None for given in (ptbxl, cases, reports)) != 1:
+            raise typer.BadParameter("give one of --ptbxl DIR, --cases CSV and --reports CSV")
+        source = Source(ptbxl, cases, reports)
+        place = IndexingPlace(load_settings().data_dir / "indexing", source.path, merge=merge)
+        status = run_index(
+            gateway_client(), source, place, merge=merge, as_json=as_json, console=console
+        )
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -250,7 +264,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Measure this only, and repeat it for more: paper, strict, distinct, clinical,"
-            " zero-shot, languages, probabilities, out-of-distribution, drafts."
+            " cases, zero-shot, languages, probabilities, out-of-distribution, drafts."
         ),
     ] = None,
     ecgs: Annotated[

@@ -11,7 +11,7 @@ from rich.progress import track as rich_track
 
 from cardex.domain.errors import ConfigurationError, InvalidQuestion, InvalidReport
 from cardex.domain.jobs import Question
-from cardex.evaluation import drafts, languages, novelty, reranking, retrieval
+from cardex.evaluation import cases, drafts, languages, novelty, reranking, retrieval
 from cardex.evaluation.caching_embedder import CachingEmbedder, Track
 from cardex.evaluation.calibration import Curve
 from cardex.evaluation.dataset import open_dataset
@@ -21,6 +21,7 @@ from cardex.evaluation.intervals import Subset
 from cardex.evaluation.metrics import Values
 from cardex.evaluation.probabilities import Detector
 from cardex.evaluation.protocols import (
+    CASES,
     COMPARED,
     DRAFTS,
     ECGS,
@@ -177,6 +178,37 @@ class _Reranked:
 
 
 @dataclass(frozen=True, slots=True)
+class _Found:
+    """How an archive of cases was searched."""
+
+    answers: cases.Answers
+    archive: cases.Archive
+    count: int
+
+    @classmethod
+    def by(
+        cls,
+        embedder: OnnxEmbedder,
+        caching: CachingEmbedder,
+        task: Task,
+        outcome: Outcome,
+        track: Track,
+    ) -> "_Found":
+        """Search the training folds' cases for each ECG of the task."""
+        codes = sorted(
+            {code for record in (*task.records, *task.training) for code in record.codes}
+        )
+        archive, count = cases.archive_of(task, caching, codes, track)
+        model = cases.Model.of(caching, embedder.version, embedder.calibration)
+        answers = cases.measure(model, archive, task, outcome.ecgs, codes)
+        return cls(answers, archive, count)
+
+    def figures(self, subset: Subset) -> dict[str, Any]:
+        """Return every figure on a subset of the ECGs."""
+        return cases.summary(self.answers, self.archive, self.count, subset)
+
+
+@dataclass(frozen=True, slots=True)
 class _Measured:
     """A repository's models with what they answered.
 
@@ -188,6 +220,7 @@ class _Measured:
         names: the statements' names in every language; empty if they are not measured.
         alarms: which ECGs are called unlike the training ECGs; empty if that is not measured.
         drafts: whether drafts are measured too.
+        found: how the archive of cases was searched; None if that is not measured.
         track: shows the progress.
     """
 
@@ -198,6 +231,7 @@ class _Measured:
     names: languages.Names
     alarms: Mapping[str, Values]
     drafts: bool
+    found: _Found | None
     track: Track
 
     @classmethod
@@ -217,7 +251,10 @@ class _Measured:
         alarms: Mapping[str, Values] = {}
         if NOVELTY in protocols and embedder.novelty is not None:
             alarms = novelty.alarms(embedder, embedder.novelty, task.ecgs, outcome.ecgs)
-        return cls(embedder, caching, task, outcome, names, alarms, drafted, track)
+        found = None
+        if CASES in protocols and task.archive.records:
+            found = _Found.by(embedder, caching, task, outcome, track)
+        return cls(embedder, caching, task, outcome, names, alarms, drafted, found, track)
 
     def figures(self, subset: Subset) -> dict[str, Any]:
         """Return every figure on a subset of the ECGs."""
@@ -227,6 +264,8 @@ class _Measured:
             found |= {LANGUAGES: every} if every else {}
         if self.alarms:
             found[NOVELTY] = novelty.summary(self.alarms, subset)
+        if self.found is not None:
+            found[CASES] = self.found.figures(subset)
         if self.drafts:
             records = [self.task.records[row] for row in subset.rows]
             ranking = self.outcome.ranking.rows(subset.rows)

@@ -6,8 +6,8 @@ from cardex.domain.errors import InvalidQuestion
 
 RETRIEVAL = ("paper", "strict", "distinct", "clinical")
 ZERO_SHOT, PROBABILITIES, NOVELTY = "zero-shot", "probabilities", "out-of-distribution"
-LANGUAGES, DRAFTS = "languages", "drafts"
-PROTOCOLS = (*RETRIEVAL, ZERO_SHOT, LANGUAGES, PROBABILITIES, NOVELTY, DRAFTS)
+LANGUAGES, DRAFTS, CASES = "languages", "drafts", "cases"
+PROTOCOLS = (*RETRIEVAL, CASES, ZERO_SHOT, LANGUAGES, PROBABILITIES, NOVELTY, DRAFTS)
 COMPARED = (*RETRIEVAL, ZERO_SHOT, PROBABILITIES)
 """What two models are compared by."""
 ALL, REPRESENTATIVE, OTHER = ECGS = ("all", "representative", "other")

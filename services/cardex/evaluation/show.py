@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cardex.evaluation.protocols import LANGUAGES, NOVELTY
+from cardex.evaluation.protocols import CASES, LANGUAGES, NOVELTY
 
 METHODS = ("model", "majority", "chance")
 PROTOCOLS = {
@@ -64,6 +64,10 @@ def _tables(figures: Figures) -> list[tuple[str, Table]]:
             (f"{title}, weight {by_weight['match_weight']:g}", _retrieval(by_weight))
             for by_weight in again["by_weight"]
         ]
+    if CASES in figures:
+        there = figures[CASES]["archive"]
+        title = f"an archive of {there['cases']} cases with {there['texts']} texts (95 % interval)"
+        found.append((title, _cases(figures[CASES])))
     if "zero-shot" in figures:
         found.append(("zero-shot macro AUROC (chance 0.5)", _zero_shot(figures["zero-shot"])))
         if set(OF_INTEREST) & set(figures["statements"]):
@@ -103,6 +107,22 @@ def _retrieval(found: Figures) -> Table:
             cells = [_cell(found[protocol][method][figure], digits) for method in METHODS]
             table.add_row(f"  {figure}", *cells)
     return table
+
+
+def _cases(found: Figures) -> Table:
+    """Show each kind of nearness and the baselines, and what ECGs add to REPORT alone."""
+    more = found["more than REPORT"]
+    table = _table("", "", "less REPORT")
+    for figure in found["figures"]["REPORT"]:
+        table.add_row(Text(figure, "dim"))
+        for way, values in found["figures"].items():
+            gap = _difference(more[way][figure], _digits(figure)) if way in more else ""
+            table.add_row(f"  {way}", _cell(values[figure], _digits(figure)), gap)
+    return table
+
+
+def _digits(figure: str) -> int:
+    return 1 if figure.startswith("R@") else 3
 
 
 def _zero_shot(levels: Figures) -> Table:

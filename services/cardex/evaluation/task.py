@@ -33,6 +33,7 @@ class Task:
         training: records of the training folds: their commonest reports are the majority baseline.
         kinds: statement code to description and classes.
         representative: ids of the ECGs that stand for the whole data set.
+        every: all ECGs of the data set.
     """
 
     ecgs: Ecgs
@@ -41,6 +42,14 @@ class Task:
     training: list[Record]
     kinds: Mapping[str, StatementKind]
     representative: frozenset[int] = frozenset()
+    every: Ecgs | None = None
+
+    @property
+    def archive(self) -> Ecgs:
+        """The ECGs of the training folds that have a report."""
+        known = {record.ecg_id for record in self.training}
+        every = self.every or self.ecgs
+        return every.rows([i for i, one in enumerate(every.records) if one.ecg_id in known])
 
     @property
     def records(self) -> list[Record]:
@@ -104,6 +113,7 @@ def task_of(dataset: Dataset, fold: int, size: int = GALLERY) -> Task:
         training=[r for r in every if r.fold in TRAINING_FOLDS and r.fold != fold and r.text],
         kinds=dataset.kinds,
         representative=dataset.representative,
+        every=ecgs,
     )
 
 

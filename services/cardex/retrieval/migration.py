@@ -1,20 +1,31 @@
-"""The reports that answer now, embedded by another served model: what a new model version needs."""
+"""What answers now, embedded by another served model: what a new model version needs."""
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
+from cardex.domain.cases import FiledCase
+from cardex.domain.ecg import Embedding
 from cardex.domain.errors import Unavailable, VersionMismatch
 from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder, ModelInfo, served_model
+from cardex.signals.images import image_of
+from cardex.signals.trace import waveform_of
+from cardex.stores.case_index import CaseRow
 from cardex.stores.report_index import ReportIndex
 
+CASES_AT_ONCE = 256
 PASSES = 5
 """How often changes of the old index are followed before it is said to be too busy."""
 
 
 class Migration:
-    """Makes an index of another model with the same reports, while the old one answers."""
+    """Makes an index of another model with the same reports and cases, while the old one answers.
+
+    ECGs are embedded anew from their traces.
+    """
 
     def __init__(
         self,
@@ -113,6 +124,45 @@ class Migration:
             gone = [report.report_id for report in page if report.report_id not in seen]
             self._require()
             self._store.delete(self.index, gone)
+        if source.has_cases:
+            yield from self._follow_cases(source)
+
+    def _follow_cases(self, source: IndexInfo) -> Iterator[int]:
+        """Bring the new index to the cases that the old one has, page by page."""
+        seen: set[str] = set()
+        cases = self._store.cases
+        for page, _ in cases.embedded_pages(source, CASES_AT_ONCE):
+            by_id = {filed.case.case_id: filed for filed in page}
+            seen.update(by_id)
+            there = cases.get(self.index, list(by_id))
+            self._embed_cases(
+                source, [filed for one, filed in by_id.items() if there.get(one) != filed]
+            )
+            yield self.stored
+        for page, _ in cases.embedded_pages(self.index, CASES_AT_ONCE):
+            ids = (filed.case.case_id for filed in page)
+            self._require()
+            cases.delete(self.index, [case_id for case_id in ids if case_id not in seen])
+
+    def _embed_cases(self, source: IndexInfo, filed: Sequence[FiledCase]) -> None:
+        if not filed:
+            return
+        ids = [one.case.case_id for one in filed if one.case.has_ecg]
+        traces = self._store.cases.traces(source, ids)
+        known = sorted(traces)
+        vectors: dict[str, Embedding] = {}
+        if known:
+            images = np.stack(
+                [image_of(waveform_of(traces[one]), self._model.image_spec) for one in known]
+            )
+            made = self._encoder.embed_images(self._model, images, Priority.ROUTINE)
+            vectors = dict(zip(known, made, strict=True))
+        rows = [
+            CaseRow(one, vectors.get(one.case.case_id), traces.get(one.case.case_id))
+            for one in filed
+        ]
+        self._require()
+        self._store.cases.upsert(self.index, rows)
 
     def _embed(self, reports: Sequence[Report]) -> None:
         if reports:

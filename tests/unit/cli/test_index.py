@@ -5,9 +5,12 @@ from typing import cast
 import pytest
 from rich.console import Console
 
+from cardex.api.case_sender import Sent
 from cardex.api.client import Client
 from cardex.api.pb.v1 import report_index_pb2 as pb
-from cardex.cli.index import run_index
+from cardex.cli.index import Source, run_index
+from cardex.cli.indexing_place import IndexingPlace
+from cardex.domain.errors import IndexMissing, Unavailable
 
 INDEX = pb.IndexInfo(name="reports_1", model_version="m1", report_count=2)
 
@@ -42,7 +45,9 @@ def index(reports, **options) -> tuple[FakeClient, str]:
     """Index the reports; returns the client and what the console says."""
     client, told = FakeClient(), io.StringIO()
     console = Console(file=told, width=200)
-    run_index(cast(Client, client), None, reports, console=console, **options)
+    place = IndexingPlace(reports.parent / "indexing", reports, merge=options["merge"])
+    source = Source(reports=reports)
+    assert run_index(cast(Client, client), source, place, console=console, **options) == 0
     return client, told.getvalue()
 
 
@@ -57,3 +62,117 @@ def test_the_reports_of_a_table_are_sent_and_the_index_is_told(reports, merge):
 def test_the_index_is_json_where_asked_for(reports, capsys):
     index(reports, merge=False, as_json=True)
     assert json.loads(capsys.readouterr().out)["name"] == "reports_1"
+
+
+class FakeCaseClient(FakeClient):
+    """Files cases one by one; goes away after `broken` of them, and knows no index in `gone`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filed: list[tuple[str, str]] = []
+        self.begun = 0
+        self.committed: list[str] = []
+        self.broken: int | None = None
+        self.gone: set[str] = set()
+
+    def begin_rebuild(self):
+        self.begun += 1
+        return pb.IndexInfo(name=f"reports_{self.begun}")
+
+    def file_cases(self, sources, index=""):
+        sent = Sent()
+        for case, _ in sources:
+            if index in self.gone:
+                raise IndexMissing("gone")
+            if self.broken is not None and len(self.filed) == self.broken:
+                raise Unavailable("broken")
+            self.filed.append((index, case.case_id))
+            sent.cases += 1
+            yield sent
+
+    def commit_rebuild(self, name):
+        self.committed.append(name)
+        return pb.IndexInfo(name=name, report_count=2, case_count=3, model_version="m1")
+
+    def index(self):
+        return INDEX
+
+
+@pytest.fixture
+def cases(tmp_path):
+    path = tmp_path / "cases.csv"
+    path.write_text("case_id,report\na,sinus rhythm\nb,paced rhythm\nc,sinus rhythm\n")
+    return path
+
+
+def index_cases(client: FakeCaseClient, cases, *, merge: bool = False) -> tuple[int, str]:
+    told = io.StringIO()
+    place = IndexingPlace(cases.parent / "indexing", cases, merge=merge)
+    status = run_index(
+        cast(Client, client), Source(cases=cases), place, merge=merge, as_json=False,
+        console=Console(file=told, width=200),
+    )  # fmt: skip
+    return status, told.getvalue()
+
+
+def test_cases_are_filed_in_a_new_index_that_answers_at_the_end(cases):
+    client = FakeCaseClient()
+    status, told = index_cases(client, cases)
+    assert status == 0
+    assert client.filed == [("reports_1", "a"), ("reports_1", "b"), ("reports_1", "c")]
+    assert client.committed == ["reports_1"]
+    assert "2 reports of 3 cases in reports_1" in told
+
+
+def test_a_merge_goes_into_the_index_that_answers(cases):
+    client = FakeCaseClient()
+    index_cases(client, cases, merge=True)
+    assert [name for name, _ in client.filed] == ["", "", ""]
+    assert (client.begun, client.committed) == (0, [])
+
+
+def test_a_second_call_goes_on_where_the_first_stopped(cases):
+    client = FakeCaseClient()
+    client.broken = 2
+    with pytest.raises(Unavailable):
+        index_cases(client, cases)
+    client.broken = None
+    _, told = index_cases(client, cases)
+    assert "going on after 2 cases" in told
+    assert client.filed == [("reports_1", "a"), ("reports_1", "b"), ("reports_1", "c")]
+    index_cases(client, cases)
+    assert client.begun == 2
+
+
+def test_an_index_that_is_gone_is_begun_anew(cases):
+    client = FakeCaseClient()
+    client.broken = 2
+    with pytest.raises(Unavailable):
+        index_cases(client, cases)
+    client.broken, client.gone = None, {"reports_1"}
+    index_cases(client, cases)
+    assert client.filed[2:] == [("reports_2", "a"), ("reports_2", "b"), ("reports_2", "c")]
+    assert client.committed == ["reports_2"]
+
+
+def test_another_table_is_another_indexing(cases):
+    client = FakeCaseClient()
+    client.broken = 2
+    with pytest.raises(Unavailable):
+        index_cases(client, cases)
+    client.broken = None
+    cases.write_text("case_id,report\nx,sinus rhythm\n")
+    index_cases(client, cases)
+    assert client.filed[2:] == [("reports_2", "x")]
+
+
+def test_cases_that_were_not_filed_are_told_and_the_status_says_so(cases):
+    class Refusing(FakeCaseClient):
+        def file_cases(self, sources, index=""):
+            for sent in super().file_cases(sources, index):
+                sent.refused, sent.reasons = 1, ["not filed: b: bad [id]"]
+                yield sent
+
+    status, told = index_cases(Refusing(), cases)
+    assert status == 1
+    assert "b: bad [id]" in told

@@ -72,6 +72,10 @@ def test_everything_is_one_json_object(evaluate, manifest, root):
     assert (every["ecgs"], every["gallery"]) == (2, 2)
     assert (every["abnormal ecgs"], every["abnormal gallery"]) == (1, 1)
     assert every["paper"]["model"]["R@1"] == [100.0, 100.0, 100.0]
+    ways = {"REPORT", "ECG", "BOTH", "majority", "chance"}
+    assert every["cases"]["archive"] == {"cases": 3, "texts": 3}
+    assert set(every["cases"]["figures"]) == ways
+    assert set(every["cases"]["more than REPORT"]) == {"ECG", "BOTH"}
     assert set(every["drafts"]) == {"draft", "nearest report", "commonest report"}
     assert set(every["zero-shot"]) == {"all"}
     assert "Brier score" in every["probabilities"]
@@ -149,7 +153,7 @@ def test_there_is_one_source(evaluate, given):
         (("--manifest", "manifest.csv", "--rerank", 1), "RERANK", "0, or 2 to 128"),
         (("--manifest", "manifest.csv", "--match-weight", 1), "INVALID_QUESTION", "--rerank K"),
         (("--manifest", "manifest.csv", "--protocol", "best"), "INVALID_QUESTION",
-         "--protocol 'best': must be one of paper, strict, distinct, clinical, zero-shot"),
+         "--protocol 'best': must be one of paper, strict, distinct, clinical, cases, zero-shot"),
         (("--manifest", "manifest.csv", "--ecgs", "few"), "INVALID_QUESTION", "all, repre"),
         (("--manifest", "manifest.csv", "--ecgs", "other"), "INVALID_REPORT", "not told apart"),
         (("--manifest", "manifest.csv", "--rerank", 2, "--protocol", "paper"), "INVALID_QUESTION",

@@ -184,7 +184,7 @@ def test_another_novelty_is_another_version_of_the_answers():
 def test_the_encoder_sees_the_image_of_each_ecg(house):
     batch = [asked(0), asked(1)]
     answer(house, *batch)
-    expected = [image_of(read(one.ecg), ImageSpec()) for one in batch]
+    expected = [image_of(read(one.ecg), ImageSpec()) for one in batch if one.ecg]
     (images,) = house.encoder.images
     assert np.abs(images.astype(int) - np.stack(expected)).max() <= 1
 

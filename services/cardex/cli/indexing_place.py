@@ -1,0 +1,61 @@
+"""Where `cardex index` is, kept in a file so that a second call goes on there."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from cardex.domain.errors import ConfigurationError
+
+
+class IndexingPlace:
+    """How far an earlier call came with the same source."""
+
+    def __init__(self, folder: Path, source: Path, *, merge: bool) -> None:
+        """Keep the place in `folder`, under a name that source and mode make.
+
+        Args:
+            folder: it is made where it is missing.
+            source: the folder or file that is indexed; another content is another source.
+            merge: whether the index in force is added to.
+        """
+        told = f"{source.resolve()}|{_stamp(source)}|{merge}"
+        self._path = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
+
+    def read(self) -> tuple[str, int]:
+        """Return the index that was filled, and how many cases are in it; "" and 0 for none."""
+        try:
+            kept = json.loads(self._path.read_text())
+            return str(kept["index"]), int(kept["cases"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "", 0
+
+    def write(self, index: str, cases: int) -> None:
+        """Keep how far it came.
+
+        Raises:
+            ConfigurationError: if the file cannot be written.
+        """
+        part = self._path.with_suffix(".part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps({"index": index, "cases": cases}))
+            part.replace(self._path)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot keep the place of the indexing in {self._path}: {error.strerror}; set"
+                " CARDEX_DATA_DIR to a folder that can be written to"
+            ) from error
+
+    def remove(self) -> None:
+        """Forget it: all is done."""
+        self._path.unlink(missing_ok=True)
+
+
+def _stamp(source: Path) -> str:
+    """Return what changes where the table of a source does."""
+    table = source / "ptbxl_database.csv" if source.is_dir() else source
+    try:
+        stat = table.stat()
+    except OSError:
+        return ""
+    return f"{stat.st_size}|{stat.st_mtime_ns}"
