@@ -3,12 +3,14 @@
 import datetime
 import ipaddress
 import os
+import ssl
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -22,6 +24,7 @@ from cardex.api.pb.v1 import (
     report_index_pb2_grpc,
 )
 from cardex.gateway.keys import add_to_file
+from tests.helpers.real import dicom
 from tests.helpers.stack import dicom_ecg, free_port, health, refusal, said, variant
 
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
@@ -126,6 +129,38 @@ def secure(door):
         yield channel
 
 
+@pytest.fixture(scope="module")
+def browser(door, tmp_path_factory):
+    """A client that keeps cookies, of a web process with TLS before that gateway."""
+    gateway_port, cert, key, _ = door
+    port, ready = free_port(), tmp_path_factory.mktemp("browser") / "ready"
+    more = {
+        "CARDEX_GATEWAY_TARGET": f"127.0.0.1:{gateway_port}",
+        "CARDEX_GATEWAY_CA": cert,
+        "CARDEX_WEB_BIND": f"127.0.0.1:{port}",
+        "CARDEX_TLS_CERT": cert,
+        "CARDEX_TLS_KEY": key,
+        "CARDEX_CLIENT_CA": cert,
+        "CARDEX_READY_FILE": ready,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cardex", "web"],
+        env=os.environ | {name: str(value) for name, value in more.items()},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not ready.exists():
+        assert process.poll() is None, said(process)
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    context = ssl.create_default_context(cafile=cert)
+    context.load_cert_chain(cert, key)
+    with httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=context, timeout=60) as client:
+        yield client
+    process.terminate()
+    process.communicate(timeout=20)
+
+
 @pytest.fixture
 def as_key(door):
     return lambda name: [("authorization", f"Bearer {door[3][name]}")]
@@ -204,6 +239,29 @@ def test_without_a_client_certificate_or_tls_nobody_comes_in(door):
     ):
         with channel:
             assert refusal(health, channel).code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_browser_signs_in_asks_and_signs_out(browser, door):
+    state = {"needs_key": True, "signed_in": False, "csrf": ""}
+    assert browser.get("/v1/session").json() == state
+    files = {"files": ("a.dcm", dicom().read_bytes())}
+    assert browser.post("/v1/ecgs:trace", files=files).status_code == 401
+    assert browser.post("/v1/session", json={"key": "cdx_wrong"}).status_code == 401
+
+    signed_in = browser.post("/v1/session", json={"key": door[3]["bedside"]})
+    cookie = signed_in.headers["set-cookie"]
+    assert cookie.startswith("__Host-")
+    assert {"Secure", "HttpOnly", "SameSite=strict"} <= set(cookie.split("; "))
+    token = {"x-cardex-csrf": signed_in.json()["csrf"]}
+    assert browser.get("/v1/server").status_code == 200
+    for path in ("/v1/ecgs:trace", "/v1/ecgs:retrieve"):
+        assert browser.post(path, files=files).json()["error"]["reason"] == "CSRF"
+        assert browser.post(path, files=files, headers=token).status_code == 200
+    search = browser.post("/v1/reports:search", json={"text": "normal"}, headers=token)
+    assert (search.status_code, search.json()["error"]["reason"]) == (403, "PERMISSION_DENIED")
+
+    assert browser.delete("/v1/session", headers=token).json() == state
+    assert browser.get("/v1/server").status_code == 401
 
 
 @pytest.mark.parametrize("command", ["gateway", "web"])

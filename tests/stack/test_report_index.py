@@ -201,3 +201,11 @@ def test_a_server_that_is_away_is_named():
     store = ReportIndex(f"http://{HOST}:{free_ports(1)[0]}")
     with pytest.raises(Unavailable, match="Milvus"):
         store.current()
+
+
+def test_an_id_is_never_a_part_of_an_expression(store, filled):
+    hostile = ["'", "r1\\", "x'] or report_id like 'r%' or report_id in ['y"]
+    assert store.get(filled, hostile) == {}
+    assert store.delete(filled, hostile) == 0
+    assert store.get(filled, [*hostile, "r1"]).keys() == {"r1"}
+    assert store.count(filled) == COUNT

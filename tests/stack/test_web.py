@@ -1,12 +1,16 @@
 import json
 import shutil
+from io import BytesIO
+from urllib.parse import quote
 
 import httpx
 import pytest
 from google.protobuf.json_format import ParseDict
+from PIL import Image as Picture
 
 from cardex.api.convert.traces import trace_of
 from cardex.api.pb.v1 import case_pb2
+from cardex.signals.image_spec import ImageSpec
 from cardex.signals.trace import waveform_of
 from tests.helpers.real import demo_data, dicom
 
@@ -137,6 +141,22 @@ def test_reports_are_searched_by_text(web):
     query = {"text": "sinus tachycardia", "top_k": 2}
     response = web.post("/v1/reports:search", json=query)
     assert len(response.json()["answer"]["hits"]) == 2
+
+
+@pytest.mark.parametrize("case_id", ["none", "a/none", "'", "x'] or case_id in ['y", "%00", " "])
+def test_an_unknown_case_is_404(web, case_id):
+    response = web.get(f"/v1/cases/{quote(case_id)}")
+    assert (response.status_code, response.json()["error"]["field"]) == (404, "case_id")
+
+
+def test_the_image_that_the_model_sees_is_drawn(web):
+    files = {"files": ("a.dcm", dicom().read_bytes())}
+    trace = web.post("/v1/ecgs:trace", files=files).json()["trace"]
+    answer = web.post("/v1/ecgs:retrieve", files=files, data={"trace": "true"}).json()["answer"]
+    assert answer["trace"] == trace
+    spec = ImageSpec.from_json(web.get("/v1/server").json()["image_spec_json"])
+    picture = Picture.open(BytesIO(web.post("/v1/traces:image", json={"trace": trace}).content))
+    assert picture.size == spec.shape[1::-1]
 
 
 def test_the_probes_and_the_contract_answer(web):

@@ -1,6 +1,7 @@
 """A connection to Milvus: its errors mapped, and what all collections have in common."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -15,6 +16,7 @@ from cardex.stores.vector_index import kind_of
 NOT_LOADED = 101
 BUILT_WITHIN_S = 3600.0
 """How long Milvus may take to divide the vectors of a large index."""
+_ROW_ID = re.compile(r"[\w.:/-]{1,256}", re.ASCII)
 T = TypeVar("T")
 
 
@@ -43,12 +45,13 @@ class Milvus:
 
     def rows(self, name: str, ids: Sequence[str], *fields: str) -> list[dict[str, Any]]:
         """Return fields of the rows of a collection that have one of the ids."""
-        if not ids:
+        named = row_ids(ids)
+        if not named:
             return []
         return list(
             self.call(
                 lambda client: client.get(
-                    name, ids=list(ids), output_fields=list(fields), timeout=10.0
+                    name, ids=named, output_fields=list(fields), timeout=10.0
                 ),
                 name,
             )
@@ -88,8 +91,8 @@ class Milvus:
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """Delete rows of a collection by their ids; those that are not there are passed over."""
-        if ids:
-            self.call(lambda client: client.delete(name, ids=list(ids), timeout=30.0))
+        if named := row_ids(ids):
+            self.call(lambda client: client.delete(name, ids=named, timeout=30.0))
 
     def divide(self, name: str, kind: str, cells: int) -> None:
         """Build the vector index of a collection anew, with so many cells, and load it."""
@@ -133,6 +136,15 @@ class Milvus:
             self._client.load_collection(name, timeout=60.0)
         except MilvusException as error:
             raise _unavailable(error) from error
+
+
+def row_ids(ids: Iterable[str]) -> list[str]:
+    """Return the ids that a row can have.
+
+    The client makes an expression of ids by putting them in quotes, so one that holds a quote would
+    be read as a part of the expression.
+    """
+    return [one for one in ids if _ROW_ID.fullmatch(one)]
 
 
 def vector_index(client: MilvusClient, kind: str, cells: int) -> IndexParams:

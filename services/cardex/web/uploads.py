@@ -11,7 +11,6 @@ from cardex.web.wire import encodable
 FILE_SCHEMA: dict[str, Any] = {
     "type": "string",
     "contentMediaType": "application/octet-stream",
-    "minLength": 1,
 }
 
 Files = Annotated[

@@ -43,7 +43,10 @@ def test_no_filter_is_none_and_age_nought_is_one():
         ('{"sex": "F"}', "filter.sex"), ('{"with_codes": "IMI"}', "filter.with_codes"),
         ('{"with_codes": [null]}', "filter.with_codes"),
         ('{"devices": ["\\ud800"]}', "filter.devices"),
-        ('{"from_month": {}}', "filter.from_month"),
+        ('{"from_month": {}}', "filter.from_month"), ('{"to_month": null}', "filter.to_month"),
+        ('{"min_age": "40"}', "filter.min_age"), ('{"min_age": true}', "filter.min_age"),
+        ('{"min_age": [40]}', "filter.min_age"), ('{"sex": 1}', "filter.sex"),
+        ('{"max_age": NaN}', "filter.max_age"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_field_and_quotes_nothing(text, field):
