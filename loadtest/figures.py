@@ -137,6 +137,16 @@ CEILING = (
         for part in ("worker-routine-1", "worker-routine-2", "gateway", "state", "triton", "client")
     ),
 )  # fmt: skip
+WAYS_TO_ASK = tuple(
+    row(way, f"%({way}: p50 ms).1f ms", f"%({way}: p99 ms).0f ms", over)
+    for way, over in (
+        ("REPORT", "1"),
+        *(
+            (way, f"%(p50 of {way} over that of REPORT).2f")
+            for way in ("ECG", "BOTH", "BOTH, women of 40 to 60", "BOTH, one case in 500")
+        ),
+    )
+)
 LOADS = (10, 100, 1_000, 10_000)
 CASES = ("1e5", "1e6", "1e7", "1e8", "1e9")
 KINDS = {
@@ -295,6 +305,10 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
         block, "bench-ceiling", "make bench-ceiling", ("", "with the encoder", "without"), CEILING
     ),
     "search": search_block,
+    "speed-of-cases": partial(
+        block, "bench-cases", "make bench-cases",
+        ("`Retrieve`, one ECG", "p50", "p99", "p50 over that of REPORT"), WAYS_TO_ASK,
+    ),
     "capacity-growth": growth_block,
     "capacity-check": partial(
         block, "capacity-check", "make bench-capacity",

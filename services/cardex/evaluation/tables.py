@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cardex.evaluation.markdown import Found, bracket, line, subset_heads, table
-from cardex.evaluation.protocols import LANGUAGES, NOVELTY
+from cardex.evaluation.protocols import CASES, LANGUAGES, NOVELTY
+from cardex.evaluation.retrieval import JACCARD_AT, NDCG_AT
 from cardex.evaluation.show import DRAFTS, OF_INTEREST
 from cardex.evaluation.site_tables import held_out_sites, probabilities, sites
 
@@ -56,6 +57,14 @@ CLINICAL = (
     Row("Jaccard index of the first 5 reports' statements", "clinical", "jaccard@5", 3),
     Row("nDCG of the first 10 by that index", "clinical", "nDCG@10", 3),
 )
+CASE_WAYS = ("REPORT", "ECG", "BOTH", "majority", "chance")
+CASE_FIGURES = {
+    "R@1": "the same text, R@1",
+    "R@5": "the same text, R@5",
+    "R@10": "the same text, R@10",
+    f"jaccard@{JACCARD_AT}": f"Jaccard index of the first {JACCARD_AT} texts' statements",
+    f"nDCG@{NDCG_AT}": f"nDCG of the first {NDCG_AT} by that index",
+}
 SHORT = (
     Row("abnormal ECGs, the own one of abnormal reports, R@10, per cent", "paper", "R@10"),
     Row("the same report text, R@1, per cent", "distinct", "R@1"),
@@ -155,6 +164,41 @@ def drafts(found: Found) -> str:
     return table(["ECGs", "per cent", *DRAFTS.values()], rows)
 
 
+def cases(found: Found) -> str:
+    """Return how an archive of cases is found: each nearness, and what it has more than REPORT."""
+    by_subset = [figures.get(CASES) for figures in found["figures"].values()]
+    known = [each for each in by_subset if each]
+    if len(known) != len(by_subset):
+        return "Not measured."
+    rows = []
+    for figure, words in CASE_FIGURES.items():
+        digits = 1 if figure.startswith("R@") else 3
+        for way in CASE_WAYS:
+            cells = [bracket(each["figures"][way][figure], digits) for each in known]
+            rows.append([f"{words}, {way}", *cells])
+        for way in ("ECG", "BOTH"):
+            gaps = [bracket(each["more than REPORT"][way][figure], digits) for each in known]
+            rows.append([f"{words}, {way} less REPORT", *gaps])
+    there = known[0]["archive"]
+    head = f"{there['cases']:,} cases, {there['texts']:,} texts"
+    return table([head, *subset_heads(found)], rows)
+
+
+def cases_short(found: Found) -> str:
+    """Return the few of these figures that say most."""
+    by_subset = [figures.get(CASES) for figures in found["figures"].values()]
+    known = [each for each in by_subset if each]
+    if len(known) != len(by_subset):
+        return "Not measured."
+    rows = [
+        [f"{CASE_FIGURES[figure]}, {way}"]
+        + [bracket(each["figures"][way][figure], digits) for each in known]
+        for figure, digits in (("R@5", 1), (f"jaccard@{JACCARD_AT}", 3))
+        for way in ("REPORT", "ECG", "BOTH", "majority")
+    ]
+    return table(["an archive of cases", *subset_heads(found)], rows)
+
+
 def reranking(found: Found) -> str:
     """Return what re-ranking changes in the figures that say most."""
     if not all("re-ranked" in figures for figures in found["figures"].values()):
@@ -195,6 +239,8 @@ BLOCKS: Mapping[str, Callable[[Found], str]] = {
     "held-out-sites": held_out_sites,
     "out-of-distribution": out_of_distribution,
     "drafts": drafts,
+    "cases": cases,
+    "cases-short": cases_short,
     "re-ranking": reranking,
     "card": card,
 }
