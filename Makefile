@@ -25,11 +25,12 @@ up: setup ## Run everything on this machine until Ctrl-C
 
 SPREAD := -n 2 --dist loadfile
 
-test: setup $(APP)/.dev $(TRAIN)/.ready ## Run every test, with the real parts
+test: setup $(APP)/.dev $(TRAIN)/.ready browser-tools ## Run every test, with the real parts
 	$(TRAIN)/bin/python -m pytest tests/training $(SPREAD)
 	$(BIN)/pytest tests/unit tests/engines $(SPREAD) --cov --cov-report=
 	@echo "branches and lines of services that the unit tests reach: $$($(BIN)/coverage report --format=total) %"
 	$(BIN)/pytest tests/stack
+	$(BIN)/pytest tests/browser $(SPREAD)
 	$(BIN)/pytest tests/fault tests/deploy $(SPREAD)
 
 unit: $(APP)/.dev ## Run the unit tests only
@@ -40,7 +41,7 @@ browser-tools: ## Install Debian's Chromium for `make browser`, if there is none
 	@chromium --version 2>/dev/null
 
 browser: setup $(APP)/.dev browser-tools ## Test the page in a browser, with gateways made up and with the real parts
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest tests/browser $(SPREAD)
 
 lint: $(APP)/.dev ## ruff, mypy strict, the direction of imports, generated code against proto/
 	$(BIN)/ruff check

@@ -13,6 +13,7 @@ from cardex.cli.console import JsonFlag, console, error_messages, gateway_client
 from cardex.cli.data import data
 from cardex.cli.held_out import held_out_sites
 from cardex.cli.models import models
+from cardex.domain.cases import Nearness
 from cardex.domain.jobs import Priority
 from cardex.domain.settings import Settings, load_settings
 
@@ -22,6 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 TRAINING_PACKAGES = ("torch", "onnx", "ot", "sklearn", "transformers")
+
+NearnessOption = Annotated[
+    Nearness | None,
+    typer.Option(help="Compare with the texts of reports, the ECGs of cases, or both."),
+]
 
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
@@ -113,6 +119,7 @@ def submit(
     rerank: Annotated[
         int, typer.Option(help="How many of the nearest the matcher puts in order: 0, or 2 to 128.")
     ] = 0,
+    by: NearnessOption = None,
     results: Annotated[
         Path | None,
         typer.Option(help="File for the results, .jsonl or .parquet; - prints them."),
@@ -138,7 +145,7 @@ def submit(
     file = None if results == Path("-") else results
     if stat and (file or manifest):
         raise typer.BadParameter("--stat goes without --results and --manifest")
-    question = Question(top_k, rerank)
+    question = Question(top_k, rerank, by)
     with error_messages():
         if stat:
             status = run_stat(gateway_client(), paths, question, as_json=as_json, console=console)
@@ -152,13 +159,14 @@ def submit(
 def search(
     text: Annotated[str, typer.Argument(help="What to look for.")],
     top_k: Annotated[int, typer.Option(help="How many reports.")] = 5,
+    by: NearnessOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find reports by text."""
     from cardex.cli.search import run_search
 
     with error_messages():
-        run_search(gateway_client(), text, top_k, as_json=as_json)
+        run_search(gateway_client(), text, top_k, by, as_json=as_json)
 
 
 @app.command()

@@ -30,7 +30,8 @@ def show_answer(console: Console, title: str, answer: job_pb2.Answer, shown: int
     """Print the nearest reports, what they and the model say, the warnings and the stage times."""
     table = Table(box=None, padding=(0, 1), show_header=False)
     for hit in answer.hits[:shown]:
-        table.add_row(f"{hit.rank}", _score(hit), Text(hit.report.text), _bearers(hit.report))
+        bearers = _nearest_case(hit) if hit.cases else _bearers(hit.report)
+        table.add_row(f"{hit.rank}", _score(hit), Text(hit.report.text), bearers)
     lines = [Text(f"findings  {_findings(answer.findings)}")]
     if answer.predictions:
         lines.append(Text(f"probable  {_predictions(answer.predictions)}"))
@@ -48,6 +49,19 @@ def show_answer(console: Console, title: str, answer: job_pb2.Answer, shown: int
 def _score(hit: report_pb2.Hit) -> str:
     match = f" match {hit.match:+.1f}" if hit.HasField("match") else ""
     return f"{hit.score:.3f}{match}"
+
+
+def _nearest_case(hit: report_pb2.Hit) -> Text:
+    """Return the nearest case: who it was, and how alike its ECG is."""
+    case, more = hit.cases[0], hit.report.record_count - 1
+    known = [
+        f"case {case.case_id}",
+        {report_pb2.SEX_FEMALE: "F", report_pb2.SEX_MALE: "M"}.get(case.sex, ""),
+        str(case.age) if case.HasField("age") else "",
+        f"ECG {case.similarity:.3f}" if case.HasField("similarity") else "",
+        f"and {more} more" if more > 0 else "",
+    ]
+    return Text(" ".join(filter(None, known)), "dim", no_wrap=True)
 
 
 def _bearers(report: report_pb2.Report) -> Text:

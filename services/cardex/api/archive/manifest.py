@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+import msgspec
+
 from cardex.domain.errors import ConfigurationError
 from cardex.domain.jobs import Question
 
@@ -58,6 +60,9 @@ class Scope:
     root: str
     question: Question
     results: str = ""
+
+
+_PLAIN = msgspec.to_builtins(Question())
 
 
 class Manifest:
@@ -184,8 +189,12 @@ class Manifest:
         if head and not head.startswith(f'{{"{MARK}"'.encode()):
             raise self._no_manifest("its first line is not a manifest's")
         file.truncate(0)
-        question = {"top_k": scope.question.top_k, "rerank": scope.question.rerank}
-        self._append({MARK: VERSION, "id": self.id, **self._described(scope), **question})
+        question = {name: value for name, value in msgspec.to_builtins(scope.question).items()
+                    if value != _PLAIN[name]}  # fmt: skip
+        plain = {name: getattr(scope.question, name) for name in ("top_k", "rerank")}
+        self._append(
+            {MARK: VERSION, "id": self.id, **self._described(scope), **plain, "question": question}
+        )
 
     @staticmethod
     def _described(scope: Scope) -> dict[str, str]:
@@ -195,14 +204,15 @@ class Manifest:
         try:
             head = json.loads(line)
             version, self.id = head[MARK], head["id"]
-            found = Scope(head["root"], Question(head["top_k"], head["rerank"]), head["results"])
+            asked = {name: head[name] for name in ("top_k", "rerank")} | head.get("question", {})
+            found = Scope(head["root"], msgspec.convert(asked, Question), head["results"])
         except (ValueError, TypeError, KeyError) as error:
             raise self._no_manifest("its first line is not a manifest's") from error
         if version != VERSION:
             raise self._no_manifest(f"it has version {version}, this Cardex writes {VERSION}")
         for what, there, here in (
             ("the folder", found.root, scope.root),
-            ("the question (top_k, rerank)", found.question, scope.question),
+            ("the question (top_k, rerank, ...)", found.question, scope.question),
             ("the results file", found.results, scope.results),
         ):
             if there != here:
@@ -238,7 +248,12 @@ class Manifest:
 
 def _words(value: object) -> str:
     if isinstance(value, Question):
-        return f"{value.top_k}, {value.rerank}"
+        more = (
+            f"{name} {told}"
+            for name, told in msgspec.to_builtins(value).items()
+            if told != _PLAIN[name] and name not in ("top_k", "rerank")
+        )
+        return ", ".join((str(value.top_k), str(value.rerank), *more))
     return str(value) or "none"
 
 
