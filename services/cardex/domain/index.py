@@ -96,6 +96,8 @@ class Hit:
         ecg_similarity: cosine similarity of the question and the ECG of the nearest case; None
             where no case has one.
         cases: its nearest cases, those without an ECG last.
+        text_score: similarity of the text and what the agreement of statements adds, whatever the
+            order is by; None where `score` is that.
     """
 
     report: Report
@@ -105,3 +107,9 @@ class Hit:
     report_similarity: float | None = None
     ecg_similarity: float | None = None
     cases: tuple[CaseMatch, ...] = ()
+    text_score: float | None = None
+
+    @property
+    def said(self) -> float:
+        """How far the text fits: the weight of the hit where hits vote on what is said."""
+        return self.score if self.text_score is None else self.text_score

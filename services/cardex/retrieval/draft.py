@@ -87,15 +87,15 @@ def _voices(near: Sequence[Hit]) -> list[_Voice]:
     A report's weight falls with its similarity, and rises with the number of its records: a text is
     the more likely the more often it was written.
     """
-    similar = [hit for hit in near if hit.score > 0.0]
+    similar = [hit for hit in near if hit.said > 0.0]
     if not similar:
         return []
-    highest, lowest = max(hit.score for hit in similar), min(hit.score for hit in similar)
+    highest, lowest = max(hit.said for hit in similar), min(hit.said for hit in similar)
     steepness = STEEPNESS / max(highest - lowest, 1e-9)
     voices = []
     for hit in similar:
         records = max(1, hit.report.record_count)
-        weight = records * math.exp(steepness * (hit.score - highest))
+        weight = records * math.exp(steepness * (hit.said - highest))
         voices.append(_Voice(hit.report.report_id, wording_of(hit.report.text), weight, records))
     return [voice for voice in voices if voice.wording.words]
 

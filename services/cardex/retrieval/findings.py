@@ -36,7 +36,7 @@ def findings_of(hits: Sequence[Hit]) -> tuple[Finding, ...]:
 
 
 def _weight(hit: Hit) -> float:
-    return max(0.0, hit.score)
+    return max(0.0, hit.said)
 
 
 def _belief(statement: Statement) -> float:

@@ -55,6 +55,7 @@ def _hit(
         report_similarity=found.report_similarities.get(report.report_id),
         ecg_similarity=found.ecg_similarities.get(report.report_id, _similarity(near)),
         cases=near,
+        text_score=found.text_scores.get(report.report_id),
     )
 
 

@@ -45,12 +45,14 @@ class Found:
         matches: reports in their order.
         report_similarities: of the texts, by report id.
         ecg_similarities: of the nearest cases, by report id, as far as they are known.
+        text_scores: similarities of the texts and what agreement adds, where the order is by more.
     """
 
     by: Nearness
     matches: list[Match] = field(default_factory=list)
     report_similarities: dict[str, float] = field(default_factory=dict)
     ecg_similarities: dict[str, float] = field(default_factory=dict)
+    text_scores: dict[str, float] = field(default_factory=dict)
 
     def keep(self, reports: Mapping[str, Report], count: int) -> None:
         """Keep the first `count` that are there."""
@@ -262,29 +264,34 @@ class _Group:
             return
         own = np.stack([vectors[one] for one in ids])  # (n, E)
         similarities = self.vectors @ own.T  # (B, n)
-        added = self._agreement(own, ids, reports)  # (B, n)
+        stated = self._stated(own)  # (B, n)
+        coded = self._coded(ids, reports)  # (B, n)
         places = {one: place for place, one in enumerate(ids)}
         for row, (found, cases) in enumerate(zip(self.found, self.cases, strict=True)):
             candidates = [one for one in _candidates(found) if one in places]
             at = [places[one] for one in candidates]
             similar = dict(zip(candidates, similarities[row, at].tolist(), strict=True))
-            scores = dict(zip(candidates, (similarities + added)[row, at].tolist(), strict=True))
+            texts = (similarities[row] + stated[row])[at]
+            scores = dict(zip(candidates, (texts + coded[row, at]).tolist(), strict=True))
+            if self.by is not Nearness.REPORT:
+                found.text_scores = dict(zip(candidates, texts.tolist(), strict=True))
             found.report_similarities = similar
             found.matches = self._ordered(found, cases, scores)
 
-    def _agreement(
-        self, own: Embedding, ids: list[str], reports: Mapping[str, Report]
-    ) -> NDArray[np.float64]:
-        """Return what agreeing statements add to the score of each report: (B, n)."""
+    def _stated(self, own: Embedding) -> NDArray[np.float64]:
+        """Return what agreeing with the texts' statements adds to each report: (B, n)."""
+        if self.predictor is None or self.probabilities is None:
+            return np.zeros((len(self.vectors), len(own)))
+        return self.predictor.agreement(self.probabilities, own)
+
+    def _coded(self, ids: Sequence[str], reports: Mapping[str, Report]) -> NDArray[np.float64]:
+        """Return what agreeing with the archive's coded statements adds to each: (B, n)."""
         predictor, probabilities = self.predictor, self.probabilities
-        if predictor is None or probabilities is None:
+        if predictor is None or probabilities is None or self.by is not Nearness.BOTH:
             return np.zeros((len(self.vectors), len(ids)))
-        added = predictor.agreement(probabilities, own)
-        if self.by is Nearness.BOTH:
-            known = fusion.coded([reports[one] for one in ids], predictor.codes)
-            weight = predictor.agreement_weight * fusion.CODED_WEIGHT
-            added = added + weight * expected_jaccard(probabilities, known)
-        return added
+        known = fusion.coded([reports[one] for one in ids], predictor.codes)
+        weight = predictor.agreement_weight * fusion.CODED_WEIGHT
+        return weight * expected_jaccard(probabilities, known)
 
     def _ordered(
         self, found: Found, cases: Sequence[CaseMatch], scores: dict[str, float]
