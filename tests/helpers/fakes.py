@@ -160,7 +160,11 @@ class FakeCases:
         return found
 
     def of_reports(
-        self, index: IndexInfo, report_ids: Sequence[str], expression: str = ""
+        self,
+        index: IndexInfo,
+        report_ids: Sequence[str],
+        expression: str = "",
+        limit: int = 16_384,
     ) -> tuple[list[FiledCase], np.ndarray]:
         assert not expression
         rows = [row for row in self.of(index).values() if row.filed.report_id in report_ids]
@@ -180,8 +184,11 @@ class FakeCases:
         for case_id in case_ids:
             self.of(index).pop(case_id, None)
 
-    def settle(self, index: IndexInfo) -> int:
-        return self.count(index)
+    def settle(self, index: IndexInfo) -> None:
+        self._store._called("cases.settle")
+
+    def filed_since(self, index: IndexInfo, seconds: float) -> Iterator[list[CaseRow]]:
+        yield [row for row in self.of(index).values() if row.filed.submitted >= seconds]
 
 
 class FakeStore:
@@ -310,10 +317,16 @@ class FakeStore:
         self.indexes[index.name] = replace(self.indexes[index.name], **changes)
         return self.indexes[index.name]
 
+    def settle(self, index: IndexInfo) -> None:
+        self._called("settle")
+
+    def every(self) -> list[IndexInfo]:
+        return list(self.indexes.values())
+
     def switch(self, index: IndexInfo) -> IndexInfo:
         self._called("switch")
         self.answering = index.name
-        return index
+        return self._change(index, answered=True)
 
     def drop(self, index: IndexInfo) -> None:
         self._called("drop")

@@ -2,7 +2,8 @@
 
 import hashlib
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from cardex.api.archive.patience import PATIENCE_S, Patience
+from cardex.api.archive.patience import PATIENCE_S, Patience, may_pass
 from cardex.api.convert.cases import filing_message
 from cardex.api.convert.jobs import error_of
 from cardex.api.ecgs import sized_ecg_of_files
@@ -18,7 +19,7 @@ from cardex.api.pb.v1 import ecg_pb2, job_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.recordings import one_recording_files
 from cardex.domain.cases import Case, Filing
-from cardex.domain.errors import CardexError, InvalidInput, PayloadTooLarge
+from cardex.domain.errors import CardexError, IndexMissing, InvalidInput, PayloadTooLarge
 
 CHUNK = 256
 AT_ONCE = 3
@@ -28,6 +29,8 @@ SHOWN_REASONS = 20
 NOT_THE_CASE = (InvalidInput, PayloadTooLarge)
 """Errors of an ECG or of a case itself: sent again, it fails again."""
 
+MORE_TRIES = 2
+HEARD_WITHIN_S, PAUSE_S = 15.0, 0.5
 Source = tuple[Case, Path | None]
 """A case with its text, and the file of its ECG, for WFDB its header."""
 
@@ -70,19 +73,29 @@ class CaseSender:
     """Has cases filed; a case whose ECG cannot be used is filed without it."""
 
     def __init__(
-        self, gateway: Gateway, index: str, *, max_bytes: int, patience_s: float = PATIENCE_S
+        self,
+        gateway: Gateway,
+        index: str,
+        run: str,
+        *,
+        max_bytes: int,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Send to a gateway.
 
         Args:
             gateway: the client.
             index: name of the index that is filled; "" for the one in force.
+            run: names this run and those that go on from it: the same case is the same job in
+                it, and another in every other.
             max_bytes: size of the largest ECG that the gateway takes.
             patience_s: how long to try on without a word from the gateway, in seconds.
         """
         self._gateway = gateway
         self._index = index
+        self._run = run
         self._max_bytes = max_bytes
+        self._began = time.monotonic()
         self._halted = threading.Event()
         self._patience = Patience(patience_s, self._halted)
 
@@ -117,6 +130,11 @@ class CaseSender:
         while chunk.items:
             try:
                 self._once(chunk)
+            except IndexMissing:
+                # Another gateway than the one that began the index hears of it a little later.
+                if time.monotonic() - self._began > HEARD_WITHIN_S:
+                    raise
+                self._halted.wait(PAUSE_S)
             except CardexError as error:
                 self._patience.wait_after(error)
                 if self._halted.is_set():
@@ -140,9 +158,15 @@ class CaseSender:
             any_order=True,
             file_as=filing_message(Filing(case, self._index, only=True)),
         )
-        content = request.SerializeToString(deterministic=True)
-        request.request_id = hashlib.sha256(content).hexdigest()
+        request.request_id = self._request_id(request, tries=0)
         return request
+
+    def _request_id(self, request: pb.SubmitBatchRequest, tries: int) -> str:
+        bare = pb.SubmitBatchRequest()
+        bare.CopyFrom(request)
+        bare.ClearField("request_id")
+        content = f"{self._run}|{tries}|".encode() + bare.SerializeToString(deterministic=True)
+        return hashlib.sha256(content).hexdigest()
 
     def _once(self, chunk: "_Chunk") -> None:
         """Submit what is open, and wait for its jobs."""
@@ -157,7 +181,7 @@ class CaseSender:
         for job in self._gateway.finished(list(jobs), timeout_s=CHUNK_S):
             self._patience.heard()
             case_id = jobs[job.job_id]
-            if job.state == job_pb2.JOB_STATE_SUCCEEDED:
+            if _is_filed(job, case_id):
                 chunk.items.pop(case_id, None)
             else:
                 passing = self._refused(chunk, case_id, job.error) or passing
@@ -177,12 +201,22 @@ class CaseSender:
             chunk.lost_ecg(case_id, error)
             chunk.items[case_id] = self._request_of(chunk.case(case_id), None)
             return None
-        if isinstance(error, NOT_THE_CASE) or request.request_id in chunk.failed:
+        if isinstance(error, NOT_THE_CASE) or chunk.tries[case_id] >= MORE_TRIES:
             del chunk.items[case_id]
             chunk.refused.append(f"{case_id}: {error.message}")
             return None
-        chunk.failed.add(request.request_id)
+        if not may_pass(error):  # a job that has failed is found again by its id
+            chunk.tries[case_id] += 1
+            request.request_id = self._request_id(request, chunk.tries[case_id])
         return error
+
+
+def _is_filed(job: job_pb2.Job, case_id: str) -> bool:
+    """Tell whether a job filed its case: a worker of an earlier version only answers it."""
+    filed = job.answer.case_id
+    return job.state == job_pb2.JOB_STATE_SUCCEEDED and (
+        filed == case_id or filed.endswith(f"/{case_id}")
+    )
 
 
 @dataclass(slots=True)
@@ -194,14 +228,14 @@ class _Chunk:
         items: requests by case id, of those that are not done.
         unusable: by case id, why its ECG is not filed.
         refused: why cases were not filed.
-        failed: request_ids of jobs that failed once for no fault of their own.
+        tries: by case id, how often its job failed for no fault of its own.
     """
 
     sources: Sequence[Source]
     items: dict[str, pb.SubmitBatchRequest] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    failed: set[str] = field(default_factory=set)
+    tries: Counter[str] = field(default_factory=Counter)
 
     def case(self, case_id: str) -> Case:
         """Return a case by its id."""

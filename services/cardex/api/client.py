@@ -10,6 +10,7 @@ Example:
     ```
 """
 
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -314,7 +315,12 @@ class Client(Connection):
         return response.deleted
 
     def file_cases(
-        self, sources: Iterable[Source], index: str = "", *, patience_s: float = PATIENCE_S
+        self,
+        sources: Iterable[Source],
+        index: str = "",
+        *,
+        run: str = "",
+        patience_s: float = PATIENCE_S,
     ) -> Iterator[Sent]:
         """Have cases filed; yields what became of them after each chunk, in their order.
 
@@ -322,10 +328,12 @@ class Client(Connection):
             sources: each case with its text, and the file of its ECG or None. They are read as they
                 are sent, so that any number may come.
             index: name of the index of `begin_rebuild`; "" for the one that answers.
+            run: names this run where another goes on with it later; a new one where left out.
             patience_s: how long to try on without a word from the gateway, in seconds.
         """
         max_bytes = self._largest_message()
-        sender = CaseSender(self, index, max_bytes=max_bytes, patience_s=patience_s)
+        run = run or secrets.token_hex(8)
+        sender = CaseSender(self, index, run, max_bytes=max_bytes, patience_s=patience_s)
         yield from sender.send(sources)
 
     def migrate(

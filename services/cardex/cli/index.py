@@ -1,8 +1,9 @@
 """What `cardex index` does: sends reports or cases, and prints the index that they became."""
 
 import json
+import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from cardex.api.case_sender import Sent
 from cardex.api.client import Client
 from cardex.api.pb.v1 import report_index_pb2
-from cardex.cli.indexing_place import IndexingPlace
+from cardex.cli.indexing_place import IndexingPlace, Place
 from cardex.cli.render import as_dict, progress_bar
 from cardex.domain.errors import IndexMissing
 from cardex.domain.reports import Report
@@ -99,25 +100,29 @@ def index_reports(
 
 
 def _index_cases(
-    client: Client, source: Source, place: IndexingPlace, *, merge: bool, console: Console
+    client: Client, source: Source, kept: IndexingPlace, *, merge: bool, console: Console
 ) -> tuple[int, report_index_pb2.IndexInfo]:
     """Send cases behind a progress bar, from where an earlier call stopped."""
-    name, done = place.read()
-    if name or done:
-        console.print(f"going on after {done} cases that an earlier call filed", soft_wrap=True)
-    elif not merge:
-        name = client.begin_rebuild().name
-        place.write(name, 0)
+    place = kept.read()
+    if place is not None and merge and place.index != client.index().name:
+        place = None  # what was filed then is in an index that answers no more
+    resumed = place is not None
+    if place is None:
+        name = client.index().name if merge else client.begin_rebuild().name
+        place = Place(name, secrets.token_hex(8))
+        kept.write(place)
+    elif place.cases:
+        console.print(f"going on after {place.cases} cases that an earlier call filed")
     try:
-        sent = _file(client, source, place, (name, done), console)
+        sent = _file(client, source, kept, place, "" if merge else place.index, console)
+        info = client.index() if merge else client.commit_rebuild(place.index)
     except IndexMissing:
-        if not done:
+        kept.remove()
+        if not resumed:
             raise
         console.print("the index that an earlier call filled is gone: beginning anew")
-        place.remove()
-        return _index_cases(client, source, place, merge=merge, console=console)
-    info = client.index() if merge else client.commit_rebuild(name)
-    place.remove()
+        return _index_cases(client, source, kept, merge=merge, console=console)
+    kept.remove()
     for reason in sent.reasons:
         console.print(reason, markup=False, soft_wrap=True)
     lost = sent.without_ecg + sent.refused
@@ -129,15 +134,20 @@ def _index_cases(
 
 
 def _file(
-    client: Client, source: Source, place: IndexingPlace, at: tuple[str, int], console: Console
+    client: Client,
+    source: Source,
+    kept: IndexingPlace,
+    place: Place,
+    index: str,
+    console: Console,
 ) -> Sent:
     """Send what is left, and return what became of it."""
-    name, done = at
-    left = ((one.case, one.ecg) for one in islice(source.case_sources(), done, None))
+    left = ((one.case, one.ecg) for one in islice(source.case_sources(), place.cases, None))
     sent = Sent()
     with progress_bar(console) as progress:
-        task = progress.add_task("filing cases", total=None, completed=done)
-        for sent in client.file_cases(left, name):
-            place.write(name, done + sent.cases)
-            progress.update(task, completed=done + sent.cases)
+        task = progress.add_task("filing cases", total=None, completed=place.cases)
+        for sent in client.file_cases(left, index, run=place.run):
+            done = place.cases + sent.cases
+            kept.write(replace(place, cases=done))
+            progress.update(task, completed=done)
     return sent

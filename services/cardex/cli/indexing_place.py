@@ -1,10 +1,27 @@
 """Where `cardex index` is, kept in a file so that a second call goes on there."""
 
 import hashlib
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from cardex.domain.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far the filing of a source came.
+
+    Attributes:
+        index: name of the index that is filled.
+        run: names the calls that go on from one another.
+        cases: how many of the source's cases are done.
+    """
+
+    index: str
+    run: str
+    cases: int = 0
 
 
 class IndexingPlace:
@@ -21,15 +38,14 @@ class IndexingPlace:
         told = f"{source.resolve()}|{_stamp(source)}|{merge}"
         self._path = folder / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}.json"
 
-    def read(self) -> tuple[str, int]:
-        """Return the index that was filled, and how many cases are in it; "" and 0 for none."""
+    def read(self) -> Place | None:
+        """Return how far an earlier call came; None where there is none."""
         try:
-            kept = json.loads(self._path.read_text())
-            return str(kept["index"]), int(kept["cases"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return "", 0
+            return msgspec.json.decode(self._path.read_bytes(), type=Place)
+        except (OSError, msgspec.MsgspecError):
+            return None
 
-    def write(self, index: str, cases: int) -> None:
+    def write(self, place: Place) -> None:
         """Keep how far it came.
 
         Raises:
@@ -38,7 +54,7 @@ class IndexingPlace:
         part = self._path.with_suffix(".part")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"index": index, "cases": cases}))
+            part.write_bytes(msgspec.json.encode(place))
             part.replace(self._path)
         except OSError as error:
             raise ConfigurationError(

@@ -31,7 +31,7 @@ def run_up(
             on_progress=console.print,
         ) as stack:
             assert stack.endpoints is not None
-            console.print(f"gRPC on {stack.gateway_bind}, REST on {stack.endpoints.web} (/docs)")
+            console.print(f"gRPC on {stack.gateway_bind}, page and REST on {stack.endpoints.web}")
             console.print("Ctrl-C stops everything. RESEARCH USE ONLY.")
             stack.watch()
     except (KeyboardInterrupt, _Stopped):

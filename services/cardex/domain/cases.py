@@ -94,10 +94,12 @@ class FiledCase:
     Attributes:
         case: without its text, its `case_id` with the archive before it.
         report_id: of its report.
+        submitted: when it was sent to be filed, in Unix seconds: a later one takes its place.
     """
 
     case: Case
     report_id: str
+    submitted: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ class IndexInfo:
             looks at all vectors.
         has_cases: whether cases can be filed in it; not in one of an earlier version of Cardex.
         case_cells: as `cells`, of the ECGs of its cases.
+        answered: whether it answers, or did once.
     """
 
     name: str
@@ -36,6 +37,7 @@ class IndexInfo:
     cells: int = 1
     has_cases: bool = False
     case_cells: int = 1
+    answered: bool = False
 
     def same_reports(self, other: "IndexInfo") -> bool:
         """Return whether one is the other, or was made from it and neither has changed since."""

@@ -121,7 +121,13 @@ class _Cases:
         self._whole = whole
 
     def search(
-        self, _: IndexInfo, embeddings: Embedding, count: int, expression: str
+        self,
+        _: IndexInfo,
+        embeddings: Embedding,
+        count: int,
+        expression: str,
+        *,
+        of_text: bool,
     ) -> list[list[CaseMatch]]:
         assert not expression
         return self._whole.search(embeddings, count)

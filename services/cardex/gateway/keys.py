@@ -46,7 +46,7 @@ class Principal:
     @property
     def owner(self) -> str | None:
         """Whose jobs it may see: its own, or everybody's (None)."""
-        return None if Scope.ADMIN in self.scopes else self.name
+        return None if Scope.ADMIN in self.scopes and not self.archive else self.name
 
 
 ANYBODY = Principal(LOCAL, frozenset({Scope.ADMIN}))

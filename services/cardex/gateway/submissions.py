@@ -87,6 +87,13 @@ class SubmissionService:
             CardexError: InvalidInput or PayloadTooLarge, with the field.
         """
         filing = _filing(request, caller)
+        priority = priority_of(request.priority, default)
+        if filing and priority is Priority.STAT:
+            raise InvalidQuestion(
+                "a case is filed as ROUTINE: nobody at the bedside waits for that",
+                reason="PRIORITY",
+                field="priority",
+            )
         # A case without an ECG is filed for its report alone.
         payload = payload_of(request.ecg) if request.ecg or not (filing and filing.only) else b""
         check_size(payload, self._settings.max_payload_bytes)
@@ -98,7 +105,7 @@ class SubmissionService:
             )
         return Submission(
             owner=caller.name,
-            priority=priority_of(request.priority, default),
+            priority=priority,
             payload=payload,
             question=self.question(_question(request.question), caller),
             request_id=request.request_id,

@@ -31,7 +31,13 @@ def with_case(report: Report | None, case: Case) -> Report:
 
 
 def without_case(report: Report, case: Case) -> Report:
-    """Return a report that one record less bears; it may be none that is left."""
+    """Return a report that one record less bears; it may be none that is left.
+
+    A record that the report does not name is not taken off, unless ids were left out of it.
+    """
+    names_all = len(report.record_ids) >= report.record_count
+    if names_all and case.case_id not in report.record_ids:
+        return report
     return replace(
         report,
         record_ids=tuple(one for one in report.record_ids if one != case.case_id),

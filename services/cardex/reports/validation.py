@@ -19,6 +19,11 @@ from cardex.reports.language import language_of
 from cardex.reports.ptbxl import normalise, report_id
 
 MAX_TEXT = 20_000
+MAX_CODE, MAX_DESCRIPTION = 64, 200
+MAX_CASE_BYTES = 30_000
+"""Text and statements of one case; a report of many cases may have twice as much."""
+STATEMENT_BYTES = 80
+"""What the names of a statement's fields take."""
 _REPORT_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 CASE_ID = re.compile(rf"(?:[\w.-]{{1,64}}/)?[\w.:-]{{1,{MAX_CASE_ID}}}", re.ASCII)
 _MONTH = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])", re.ASCII)
@@ -91,12 +96,30 @@ def validated_case(case: Case) -> Case:
         raise _wrong(case, "case.language", "must be a code of ISO 639-1, or left out")
     if len(case.statements) > MAX_CODES:
         raise _wrong(case, "case.statements", f"there are more than {MAX_CODES}")
+    by_code = {}
     for statement in case.statements:
         _check_statement(statement, case.case_id)
-    statements = tuple(replace(statement, support=1.0) for statement in case.statements)
+        if len(statement.code) > MAX_CODE or len(statement.description) > MAX_DESCRIPTION:
+            raise _wrong(
+                case,
+                "case.statements",
+                f"{statement.code[:20]!r}: a code has at most {MAX_CODE} characters, its"
+                f" description {MAX_DESCRIPTION}",
+            )
+        by_code[statement.code] = replace(statement, support=1.0)
+    statements = tuple(by_code.values())
+    size = len(text.encode()) + sum(map(_size, statements))
+    if size > MAX_CASE_BYTES:
+        raise _wrong(
+            case, "report", f"has {size} bytes with its statements: at most {MAX_CASE_BYTES}"
+        )
     return replace(
         case, text=text, language=case.language or language_of(text), statements=statements
     )
+
+
+def _size(statement: Statement) -> int:
+    return len(f"{statement.code}{statement.description}".encode()) + STATEMENT_BYTES
 
 
 def _wrong(case: Case, field: str, what: str) -> InvalidReport:

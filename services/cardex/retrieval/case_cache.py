@@ -32,15 +32,25 @@ class CaseCache:
             self._memory.get_or_begin(index)
 
     def search(
-        self, index: IndexInfo, embeddings: Embedding, count: int, expression: str = ""
+        self,
+        index: IndexInfo,
+        embeddings: Embedding,
+        count: int,
+        expression: str = "",
+        *,
+        of_text: bool = False,
     ) -> list[list[CaseMatch]]:
-        """Return the `count` cases whose ECGs are nearest to each of (B, E) embeddings."""
+        """Return the `count` cases whose ECGs are nearest to each of (B, E) embeddings.
+
+        A text may be less like an ECG than like the zeros of a case that has none; an ECG is not.
+        """
         if not index.has_cases:
             return [[] for _ in embeddings]
         whole = self._memory.get_or_begin(index)
         if whole is not None and not (expression and whole.filed):
             return whole.search(embeddings, count)
-        return self._store.search(index, embeddings, count, expression)
+        parts = [*([WITH_ECG] if of_text else []), *([expression] if expression else [])]
+        return self._store.search(index, embeddings, count, " and ".join(parts))
 
     def of_reports(
         self,
@@ -93,7 +103,11 @@ class CaseCache:
         self, index: IndexInfo, embedding: Embedding, report_id: str, expression: str
     ) -> list[CaseMatch]:
         parts = [f'report_id == "{report_id}"', WITH_ECG, *([expression] if expression else [])]
-        return self._store.search(index, embedding[None], SHOWN_CASES, " and ".join(parts))[0]
+        near = self._store.search(index, embedding[None], SHOWN_CASES, " and ".join(parts))[0]
+        if near:
+            return near
+        filed, _ = self._store.of_reports(index, [report_id], expression, SHOWN_CASES)
+        return [CaseMatch(one, 0.0) for one in filed]
 
 
 def _of_whole(whole: WholeCases, embedding: Embedding, reports: Sequence[Report]) -> NearestCases:

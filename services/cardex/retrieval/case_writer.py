@@ -1,6 +1,8 @@
 """Writes cases into an index, and keeps the reports that they bear in step."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from cardex.reports.records import report_of_case, with_case, without_case
 from cardex.stores.case_index import CaseRow
 from cardex.stores.report_index import ReportIndex
 
-AT_ONCE = 1_000
+TOUCHED_EVERY_S = 60.0
 
 
 class CaseWriter:
@@ -37,8 +39,9 @@ class CaseWriter:
     ) -> IndexInfo:
         """Add or replace cases, and return the index with its new generation.
 
-        Reports are written before cases, and a record that a report names is not counted again: so
-        the same call after one that was cut off puts all right.
+        Reports are written before cases. A record that a report names is not counted again, and one
+        that it does not name is not taken off: so the same call after one that was cut off puts
+        all right.
 
         Args:
             index: where to.
@@ -50,23 +53,39 @@ class CaseWriter:
         """
         last = {case.case_id: (case, row) for case, row in rows}
         before = self._store.cases.get(index, list(last))
+        # What is there already, or was sent later, stays as it is.
+        new = {
+            case_id: (case, row)
+            for case_id, (case, row) in last.items()
+            if (old := before.get(case_id)) is None or old.submitted < row.filed.submitted
+        }
         reports = self._reports(
             index,
-            {report_of_case(case) for case, _ in last.values()}
-            | {filed.report_id for filed in before.values()},
+            {report_of_case(case) for case, _ in new.values()}
+            | {before[case_id].report_id for case_id in new if case_id in before},
         )
-        for case, row in last.values():
-            if (old := before.get(case.case_id)) is not None and (
-                old.report_id in reports and old != row.filed
-            ):
+        for case_id, (case, _) in new.items():
+            old = before.get(case_id)
+            if old is not None and old.report_id in reports:
                 reports[old.report_id] = without_case(reports[old.report_id], old.case)
             report_id = report_of_case(case)
             reports[report_id] = with_case(reports.get(report_id), case)
-        self._write(index, model, reports.values())
+        if new:
+            self._write(index, model, reports.values(), set(new))
+            self._require()
+            self._store.cases.upsert(index, [row for _, row in new.values()])
         self._require()
-        self._store.cases.upsert(index, [row for _, row in last.values()])
-        self._require()
-        return self._store.touch(index)
+        return self._written(index)
+
+    def _written(self, index: IndexInfo) -> IndexInfo:
+        """Have searches see what was written; an index that does not answer keeps its generation.
+
+        It gets a new one now and then, which says that it is not abandoned.
+        """
+        if index.answered or time.time() - index.changed > TOUCHED_EVERY_S:
+            return self._store.touch(index)
+        self._store.settle(index)
+        return index
 
     def remove(self, index: IndexInfo, case_ids: Sequence[str]) -> int:
         """Remove cases, and the reports that no record is left of; returns how many were there.
@@ -79,9 +98,10 @@ class CaseWriter:
             if filed.report_id in reports:
                 report = reports[filed.report_id]
                 reports[filed.report_id] = without_case(report, filed.case)
-        self._write(index, None, reports.values())
+        self._write(index, None, reports.values(), set(there))
         self._require()
-        self._store.cases.delete(index, list(there))
+        # All that were named: of one that is gone already a trace may have been left.
+        self._store.cases.delete(index, list(case_ids))
         return len(there)
 
     def remove_of(self, index: IndexInfo, report_ids: Sequence[str]) -> None:
@@ -97,11 +117,26 @@ class CaseWriter:
     def _reports(self, index: IndexInfo, report_ids: Iterable[str]) -> dict[str, Report]:
         return self._store.get(index, sorted(report_ids))
 
-    def _write(self, index: IndexInfo, model: ModelInfo | None, reports: Iterable[Report]) -> None:
-        """Write the reports that are left, and delete the others."""
-        every = list(reports)
-        kept = [report for report in every if report.record_count > 0]
-        gone = [report.report_id for report in every if report.record_count <= 0]
+    def _write(
+        self,
+        index: IndexInfo,
+        model: ModelInfo | None,
+        reports: Iterable[Report],
+        changing: set[str],
+    ) -> None:
+        """Write the reports that are left, and delete the others.
+
+        A report is deleted only where no case is left that bears it but those that are `changing`:
+        what an earlier, broken call took off twice must not take it from others.
+        """
+        kept, gone = [], []
+        for report in reports:
+            if report.record_count > 0:
+                kept.append(report)
+            elif left := self._borne_by(index, report, changing):
+                kept.append(replace(report, record_count=left))
+            else:
+                gone.append(report.report_id)
         if kept:
             embeddings = self._embedded(index, model, kept)
             self._require()
@@ -109,6 +144,10 @@ class CaseWriter:
         if gone:
             self._require()
             self._store.delete(index, gone)
+
+    def _borne_by(self, index: IndexInfo, report: Report, changing: set[str]) -> int:
+        filed, _ = self._store.cases.of_reports(index, [report.report_id])
+        return sum(one.case.case_id not in changing for one in filed)
 
     def _embedded(
         self, index: IndexInfo, model: ModelInfo | None, reports: Sequence[Report]

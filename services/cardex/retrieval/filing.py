@@ -30,12 +30,14 @@ class EmbeddedCase:
         filing: as what.
         embedding: (E,) of the ECG; None without one.
         trace: of the ECG; None without one.
+        submitted: when it was sent, in Unix seconds.
         metadata: what its file says of device and time; it fills what the filing leaves empty.
     """
 
     filing: Filing
     embedding: Embedding | None
     trace: Trace | None
+    submitted: float
     metadata: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
 
 
@@ -68,7 +70,7 @@ class CaseFiler:
 
         Raises:
             CardexError: Overloaded where another client writes, VersionMismatch where the index in
-                force is of another model by now, or Unavailable: nothing is lost, try again.
+                force is of another model by now, or Unavailable: try again, nothing is lost.
         """
         outcomes: list[CardexError | None] = [None] * len(wanted)
         by_index: dict[str, list[int]] = {}
@@ -135,7 +137,7 @@ def _row(wanted: EmbeddedCase) -> tuple[Case, CaseRow]:
         month=case.month or _month(metadata.recorded_at),
         has_ecg=wanted.embedding is not None,
     )
-    filed = FiledCase(replace(case, text=""), report_of_case(case))
+    filed = FiledCase(replace(case, text=""), report_of_case(case), wanted.submitted)
     return case, CaseRow(filed, wanted.embedding, wanted.trace)
 
 

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from cardex.domain.errors import CardexError, IndexMissing, InvalidReport
+from cardex.domain.errors import CardexError, IndexMissing, InvalidReport, VersionMismatch
 from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
@@ -180,29 +181,33 @@ class IndexWriter:
         if not index.has_cases:
             raise IndexMissing(f"index {index.name} has no cases: build one with `cardex index`")
         deleted = self._cases().remove(index, case_ids)
+        for other in self._store.every():  # those that are being filled, and those of before
+            if other.has_cases and other.name != index.name:
+                self._cases().remove(other, case_ids)
         return deleted, self._erased(index)
 
     def begin_rebuild(self) -> IndexInfo:
         """Make an empty index; cases may be filed in it for days.
 
-        It does not answer before `commit_rebuild`, unless there is no other: then it does at once.
+        It does not answer before `commit_rebuild`. Where no index can answer, an empty one does
+        meanwhile, since nothing can be filed while none does.
 
         Raises:
             Unavailable: if Triton or Milvus is down, or the right to write was lost.
         """
         model = _model_in_force(self._encoder, self._store)
         self._lease.require()
-        made = self._store.create(model.version, model.dimension)
         try:
-            self._store.current()
-        except IndexMissing:
-            self._lease.require()
-            made = self._store.switch(made)
             self._active_index.refresh()
-        return made
+            self._active_index.current()
+        except (IndexMissing, VersionMismatch):
+            self._store.switch(self._store.create(model.version, model.dimension))
+            self._active_index.refresh()
+            self._lease.require()
+        return self._store.create(model.version, model.dimension)
 
     def commit_rebuild(self, name: str) -> IndexInfo:
-        """Make an index of `begin_rebuild` answer.
+        """Make an index of `begin_rebuild` answer, with the cases that were filed meanwhile.
 
         Raises:
             IndexMissing: if there is no index of that name.
@@ -212,10 +217,34 @@ class IndexWriter:
         index = self._store.named(name)
         if not self._store.count(index):
             raise InvalidReport(f"index {name} is empty: file cases in it first", field="index")
+        self._take_over(index)
         self._lease.require()
         index = self._store.switch(index)
         self._active_index.refresh()
         return index
+
+    def _take_over(self, index: IndexInfo) -> None:
+        """File in a new index what was filed in the one in force since the new one was begun."""
+        source = self._store.current()
+        if source.name == index.name or not source.has_cases:
+            return
+        if source.model_version != index.model_version:
+            raise VersionMismatch(
+                f"index {index.name} was begun for model {index.model_version}, and"
+                f" {source.model_version} answers now: begin anew"
+            )
+        model = _model_in_force(self._encoder, self._store)
+        for rows in self._store.cases.filed_since(source, index.created):
+            reports = self._store.get(source, sorted({row.filed.report_id for row in rows}))
+            self._cases().put(
+                index,
+                model,
+                [
+                    (replace(row.filed.case, text=reports[row.filed.report_id].text), row)
+                    for row in rows
+                    if row.filed.report_id in reports
+                ],
+            )
 
     def _cases(self) -> CaseWriter:
         return CaseWriter(self._encoder, self._store, self._lease.require)

@@ -23,7 +23,7 @@ from cardex.stores.report_index import ReportIndex
 
 T = TypeVar("T", bound=Hashable)
 
-FEW = 1_000
+FEW = 10_000
 """Up to so many cases that a filter lets pass, their reports are searched and no others."""
 CASES_PER_REPORT = 8
 """By ECG so many cases are searched for each report that is wanted, since reports have several."""
@@ -151,7 +151,11 @@ class NearestSearch:
         if group.by is not Nearness.REPORT:
             more = CASES_PER_REPORT * count if group.by is Nearness.ECG else 0
             group.cases = self._cases.search(
-                index, group.vectors, max(fusion.VOTERS, more), narrowed
+                index,
+                group.vectors,
+                max(fusion.VOTERS, more),
+                narrowed,
+                of_text=group.probabilities is None,
             )
             if not any(group.cases) and group.by is Nearness.BOTH:
                 group.by = Nearness.REPORT
@@ -184,9 +188,8 @@ class NearestSearch:
         """Return the nearest reports that have a case which an expression fits."""
         if not index.has_cases:
             return [[] for _ in vectors]
-        few = self._store.cases.reports_with(index, narrowed, FEW + 1)
-        if len(few) <= FEW:
-            among = sorted(set(few))
+        if self._store.cases.count_where(index, narrowed) <= FEW:
+            among = sorted(set(self._store.cases.reports_with(index, narrowed)))
             return self._store.search(index, vectors, count, among) if among else _none(vectors)
         wide, passed, failed = WIDER * count, set[str](), set[str]()
         while True:

@@ -37,6 +37,7 @@ class QueryItem:
         question: what is asked.
         queued_s: how long it waited for a worker.
         filing: what it is to be filed as; None for nothing.
+        submitted: when it was sent, in Unix seconds.
     """
 
     sha256: str
@@ -44,6 +45,7 @@ class QueryItem:
     question: Question
     queued_s: float = 0.0
     filing: Filing | None = field(default=None, repr=False)
+    submitted: float = 0.0
 
     @property
     def asks(self) -> bool:

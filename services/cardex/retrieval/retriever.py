@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from cardex.api.convert.jobs import encode_answer, filed_answer, from_cache
-from cardex.domain.cases import Nearness
+from cardex.domain.cases import Filing, Nearness
 from cardex.domain.errors import CardexError, CaseNotFound, InvalidQuestion
 from cardex.domain.index import FoundCase, Hit
 from cardex.domain.jobs import (
@@ -320,7 +320,7 @@ class Retriever:
     def _file(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
         """File ECGs as cases; those that could not be read keep their error."""
         ready = [
-            (query, EmbeddedCase(query.item.filing, query.vector, query.trace, query.metadata))
+            (query, _embedded_case(query, query.item.filing))
             for query in queries
             if not isinstance(query.outcome, CardexError) and query.item.filing is not None
         ]
@@ -328,8 +328,13 @@ class Retriever:
             return
         assert self._filer is not None
         stages: dict[str, StageTime] = {}
+        wanted = [case for _, case in ready]
+        errors: list[CardexError | None]
         with timed(stages, "file"):
-            errors = self._filer.file(snapshot, [case for _, case in ready])
+            try:
+                errors = self._filer.file(snapshot, wanted)
+            except CardexError as broken:  # it keeps back nothing but the cases
+                errors = [broken] * len(wanted)
         for (query, case), error in zip(ready, errors, strict=True):
             answered = query.outcome
             if not isinstance(answered, EncodedAnswer):
@@ -396,6 +401,11 @@ def _answer(
         stages=tuple(stages.values()),
         by=found.by,
     )
+
+
+def _embedded_case(query: QueryState, filing: Filing) -> EmbeddedCase:
+    submitted = query.item.submitted
+    return EmbeddedCase(filing, query.vector, query.trace, submitted, query.metadata)
 
 
 def _only_filed(query: QueryState, snapshot: ServingSnapshot) -> Answer:

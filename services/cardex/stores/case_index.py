@@ -19,7 +19,7 @@ from cardex.domain.ecg import Embedding
 from cardex.domain.index import CaseMatch, IndexInfo
 from cardex.domain.trace import MAX_TRACE_BYTES, Trace
 from cardex.stores.case_filter import UNKNOWN_AGE, month_number, token
-from cardex.stores.milvus import Milvus, vector_index
+from cardex.stores.milvus import Milvus, row_ids, vector_index
 from cardex.stores.vector_index import kind_of
 
 CASES, TRACES = "cases_", "traces_"
@@ -121,19 +121,23 @@ class CaseIndex:
         ]
 
     def of_reports(
-        self, index: IndexInfo, report_ids: Sequence[str], expression: str = ""
+        self,
+        index: IndexInfo,
+        report_ids: Sequence[str],
+        expression: str = "",
+        limit: int = MAX_ROWS,
     ) -> tuple[list[FiledCase], Embedding]:
         """Return cases of reports that an expression fits, with (cases, dimension) embeddings.
 
-        A case without an ECG has a vector of zeros. Of very many, only some are returned.
+        A case without an ECG has a vector of zeros. Of very many, `limit` are returned.
         """
-        which = f"report_id in {list(report_ids)}"
+        which = f"report_id in {row_ids(report_ids)}"
         rows = self._milvus.call(
             lambda client: client.query(
                 _cases(index.name),
                 filter=f"{which} and {expression}" if expression else which,
                 output_fields=["body", "embedding"],
-                limit=MAX_ROWS,
+                limit=limit,
                 timeout=10.0,
             ),
             _cases(index.name),
@@ -154,6 +158,21 @@ class CaseIndex:
         )
         return [row["report_id"] for row in rows]
 
+    def filed_since(self, index: IndexInfo, seconds: float) -> Iterator[list[CaseRow]]:
+        """Yield the cases that were sent since a Unix time, with all that belongs to them."""
+        found = f"submitted >= {int(seconds * 1000)}"
+        for rows in self._milvus.pages(_cases(index.name), 256, "body", "embedding", where=found):
+            filed, vectors = _filed(rows), _vectors(rows, index.dimension)
+            traces = self.traces(index, [one.case.case_id for one in filed])
+            yield [
+                CaseRow(one, vector if one.case.has_ecg else None, traces.get(one.case.case_id))
+                for one, vector in zip(filed, vectors, strict=True)
+            ]
+
+    def count_where(self, index: IndexInfo, expression: str) -> int:
+        """Return how many cases an expression fits."""
+        return self._milvus.count(_cases(index.name), expression, timeout=10.0)
+
     def get(self, index: IndexInfo, case_ids: Sequence[str]) -> dict[str, FiledCase]:
         """Return cases by id; ids that are not there are left out."""
         rows = self._milvus.rows(_cases(index.name), case_ids, "body")
@@ -173,17 +192,17 @@ class CaseIndex:
             yield _filed(rows), _vectors(rows, index.dimension)
 
     def delete(self, index: IndexInfo, case_ids: Sequence[str]) -> None:
-        """Delete cases with their traces."""
-        self._milvus.delete(_cases(index.name), case_ids)
+        """Delete cases with their traces, the traces first: what is cut off is found again."""
         self._milvus.delete(_traces(index.name), case_ids)
+        self._milvus.delete(_cases(index.name), case_ids)
 
     def count(self, index: IndexInfo) -> int:
         """Return the number of cases in an index."""
         return self._milvus.count(_cases(index.name), timeout=10.0) if index.has_cases else 0
 
-    def settle(self, index: IndexInfo) -> int:
-        """Wait until reads see all that was written; return how many cases there are."""
-        return self._milvus.settle(_cases(index.name))
+    def settle(self, index: IndexInfo) -> None:
+        """Wait until reads see all that was written, seconds at most."""
+        self._milvus.settle(_cases(index.name), "case_id")
 
     def commit(self, index: IndexInfo) -> int:
         """Write all down and load it; return how many cases there are."""
@@ -229,6 +248,7 @@ def _case_schema(client: MilvusClient, dimension: int) -> Any:  # noqa: ANN401
         "codes", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=100, max_length=32
     )
     schema.add_field("has_ecg", DataType.BOOL)
+    schema.add_field("submitted", DataType.INT64)
     schema.add_field("body", DataType.VARCHAR, max_length=65_535)
     schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimension)
     return schema
@@ -256,6 +276,7 @@ def _row(row: CaseRow, dimension: int) -> dict[str, Any]:
         "device": token(case.device),
         "codes": [token(statement.code) for statement in case.statements],
         "has_ecg": case.has_ecg,
+        "submitted": int(row.filed.submitted * 1000),
         "body": msgspec.json.encode(row.filed).decode(),
         "embedding": vector,
     }

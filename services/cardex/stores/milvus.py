@@ -57,11 +57,13 @@ class Milvus:
             )
         )
 
-    def pages(self, name: str, size: int, *fields: str) -> Iterator[list[dict[str, Any]]]:
-        """Yield fields of all rows of a collection, some at a time."""
+    def pages(
+        self, name: str, size: int, *fields: str, where: str = ""
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield fields of all rows of a collection that an expression fits, some at a time."""
         iterator = self.call(
             lambda client: client.query_iterator(
-                name, batch_size=size, output_fields=list(fields), timeout=30.0
+                name, batch_size=size, filter=where, output_fields=list(fields), timeout=30.0
             ),
             name,
         )
@@ -81,9 +83,21 @@ class Milvus:
         )
         return int(rows[0]["count(*)"])
 
-    def settle(self, name: str) -> int:
-        """Wait until reads see all that was written, seconds at most; return how many there are."""
-        return self.count(name, consistency_level="Strong", timeout=30.0)
+    def settle(self, name: str, key: str) -> None:
+        """Wait until reads see all that was written, seconds at most; `key` is the primary field.
+
+        A strongly consistent read waits for that whatever it looks for.
+        """
+        self.call(
+            lambda client: client.query(
+                name,
+                filter=f'{key} == ""',
+                output_fields=[key],
+                consistency_level="Strong",
+                timeout=30.0,
+            ),
+            name,
+        )
 
     def upsert(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Add or replace rows of a collection."""
@@ -105,7 +119,6 @@ class Milvus:
             client.load_collection(name, timeout=600.0)
 
         self.call(build)
-        self.settle(name)
 
     def commit(self, name: str) -> int:
         """Write a collection down and load it; return how many rows it has."""
@@ -115,7 +128,7 @@ class Milvus:
             client.load_collection(name, timeout=120.0)
 
         self.call(flush)
-        return self.settle(name)
+        return self.count(name, consistency_level="Strong", timeout=120.0)
 
     def _once(self, function: Callable[[MilvusClient], T], read: str) -> T:
         try:

@@ -85,6 +85,10 @@ class ReportIndex:
             )
         return self._describe(name)
 
+    def every(self) -> list[IndexInfo]:
+        """Return all indexes, answering or not."""
+        return [self._describe(name) for name in self._names()]
+
     def of_model(self, model_version: str) -> list[IndexInfo]:
         """Return the indexes that a model embedded, answering or not, the newest first."""
         found = [
@@ -142,7 +146,7 @@ class ReportIndex:
 
     def pages(self, index: IndexInfo, size: int = 256) -> Iterator[list[Report]]:
         """Yield all reports of an index, some at a time."""
-        self._settle(index)
+        self.settle(index)
         for rows in self._milvus.pages(index.name, size, "body"):
             yield [msgspec.json.decode(row["body"], type=Report) for row in rows]
 
@@ -150,7 +154,7 @@ class ReportIndex:
         self, index: IndexInfo, size: int = 1000
     ) -> Iterator[tuple[list[Report], Embedding]]:
         """Yield all reports of an index with their (reports, dimension) embeddings."""
-        self._settle(index)
+        self.settle(index)
         for rows in self._milvus.pages(index.name, size, "body", "embedding"):
             reports = [msgspec.json.decode(row["body"], type=Report) for row in rows]
             yield reports, np.array([row["embedding"] for row in rows], dtype=np.float32)
@@ -192,14 +196,20 @@ class ReportIndex:
 
     def delete(self, index: IndexInfo, report_ids: Sequence[str]) -> int:
         """Delete reports, without their cases; returns how many were there."""
-        self._settle(index)
+        self.settle(index)
         there = list(self.get(index, report_ids))
         self._milvus.delete(index.name, there)
         return len(there)
 
+    def settle(self, index: IndexInfo) -> None:
+        """Wait until reads see all that was written, seconds at most."""
+        if index.has_cases:
+            self.cases.settle(index)
+        self._milvus.settle(index.name, "report_id")
+
     def touch(self, index: IndexInfo) -> IndexInfo:
         """Give the index a new generation, after its contents changed and searches see that."""
-        self._settle(index)
+        self.settle(index)
         return self._set(index, {"cardex.generation": _generation()})
 
     def pair(self, index: IndexInfo, source: IndexInfo) -> IndexInfo:
@@ -218,12 +228,16 @@ class ReportIndex:
         index = self._divide(index, cells_for(index.kind, count), cells_for(index.kind, cases))
         if before == index.name:
             return index
+        index = self._set(index, {"cardex.answered": "1"})
         if before is None:
             self._milvus.call(lambda client: client.create_alias(index.name, ALIAS, timeout=10.0))
         else:
             self._milvus.call(lambda client: client.alter_alias(index.name, ALIAS, timeout=10.0))
         keep = {index.name, before}
-        self._drop(lambda info: info.name not in keep and info.created < index.created)
+        # One that is being filled stays: it never answered.
+        self._drop(
+            lambda info: info.answered and info.name not in keep and info.created < index.created
+        )
         return index
 
     def _divide(self, index: IndexInfo, cells: int, case_cells: int) -> IndexInfo:
@@ -240,12 +254,6 @@ class ReportIndex:
         """Remove an index that never answered, or answers no more."""
         self.cases.drop(index)
         self._milvus.call(lambda client: client.drop_collection(index.name, timeout=30.0))
-
-    def _settle(self, index: IndexInfo) -> int:
-        """Wait until reads see all that was written; return how many reports there are."""
-        if index.has_cases:
-            self.cases.settle(index)
-        return self._milvus.settle(index.name)
 
     def _remove_abandoned(self) -> None:
         answering = self._aliases().get(ALIAS)
@@ -292,12 +300,14 @@ class ReportIndex:
             twin=tuple(properties.get("cardex.twin", "").split()),
             cells=int(properties.get("cardex.cells", "1")),
             has_cases="cardex.cases" in properties,
+            # Those of before kept no such note, and none of them is being filled.
+            answered="cardex.answered" in properties or "cardex.cases" not in properties,
             case_cells=int(properties.get("cardex.case_cells", "1")),
         )
 
 
 def _body(report: Report) -> str:
-    """Return the JSON of a report; a very common text keeps as many record ids as fit."""
+    """Return the JSON of a report; a very common text keeps as many of the newest ids as fit."""
     body = msgspec.json.encode(report)
     while len(body) > MAX_BODY_BYTES:
         if not report.record_ids:
@@ -306,7 +316,8 @@ def _body(report: Report) -> str:
                 f" {MAX_BODY_BYTES}",
                 field="reports",
             )
-        report = replace(report, record_ids=report.record_ids[: len(report.record_ids) // 2])
+        kept = len(report.record_ids) // 2
+        report = replace(report, record_ids=report.record_ids[len(report.record_ids) - kept :])
         body = msgspec.json.encode(report)
     return body.decode()
 

@@ -54,7 +54,15 @@ def web_app(settings: Settings, page: Path = FOLDER) -> FastAPI:
             yield
         app.state.reading.close()
 
-    app = FastAPI(title="Cardex", version=__version__, description=DISCLAIMER, lifespan=lifespan)
+    app = FastAPI(
+        title="Cardex",
+        version=__version__,
+        description=DISCLAIMER,
+        lifespan=lifespan,
+        # FastAPI's pages of the schema load scripts from elsewhere into this origin.
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.settings = settings
     app.state.stopping = asyncio.Event()
     app.state.reading = ReadingPool()

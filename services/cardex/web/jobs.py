@@ -98,9 +98,9 @@ async def _events(
                 reading = asyncio.ensure_future(call.read())
             elif not done:
                 yield ": nothing new\n\n"
-        yield _event("error", body_of(_restarting()))
+        yield _error(_restarting())
     except grpc.aio.AioRpcError as error:
-        yield _event("error", body_of(error_of_call(error)))
+        yield _error(error_of_call(error))
     finally:
         call.cancel()
         stop.cancel()
@@ -113,6 +113,12 @@ async def _cancel(call: Any) -> None:  # noqa: ANN401
 
 def _changes(response: pb.WatchJobsResponse) -> dict[str, Any]:
     return {"jobs": [json_of(job) for job in response.jobs], "cursor": response.cursor}
+
+
+def _error(error: CardexError) -> str:
+    """Return an error as an event, with the status that it would have as an answer."""
+    body = body_of(error)
+    return _event("error", {"error": {**body["error"], "http_status": error.http_status}})
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

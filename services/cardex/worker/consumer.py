@@ -39,6 +39,9 @@ SHARES = {Priority.STAT: 1, Priority.ROUTINE: 8}
 NOT_THE_ECG = (Unavailable, VersionMismatch, IndexMissing, ConfigurationError)
 """Errors of a part that is down or does not fit: the job goes back and waits."""
 
+GO_BACK = (Overloaded, Unavailable, VersionMismatch)
+"""Outcomes of a case that another client's writing, or a part, keeps from being filed for now."""
+
 _UNFORESEEN = JobError(
     "PROCESSING_FAILED",
     "this ECG made every worker fail that tried it: see the worker's log, and send the file to us",
@@ -122,10 +125,9 @@ class JobConsumer:
     def _answer(self, claims: Sequence[Claim], held: Held) -> None:
         try:
             outcomes = self._outcomes(claims, held.priority)
-        except (*NOT_THE_ECG, Overloaded) as error:
+        except NOT_THE_ECG as error:
             logger.warning("%d jobs go back: %s", len(claims), error.message)
-            if not isinstance(error, Overloaded):  # another client writes the index
-                self._active_index.suspect(error)
+            self._active_index.suspect(error)
             self._jobs.release(claims, JobError.of(error), counted=False)
         except Exception as error:
             # Unforeseen, so perhaps one ECG's doing: alone, it takes no other with it. The message
@@ -140,7 +142,20 @@ class JobConsumer:
             for claim in claims:
                 self._answer([claim], held)
         else:
-            self._write(claims, outcomes, held)
+            back = [isinstance(outcome, GO_BACK) for outcome in outcomes]
+            self._release(claims, outcomes, back)
+            ended = [place for place, goes_back in enumerate(back) if not goes_back]
+            self._write([claims[at] for at in ended], [outcomes[at] for at in ended], held)
+
+    def _release(
+        self, claims: Sequence[Claim], outcomes: Sequence[Outcome], back: Sequence[bool]
+    ) -> None:
+        """Put back what was answered and could not be filed, and leave the others alone."""
+        held = [claim for claim, goes_back in zip(claims, back, strict=True) if goes_back]
+        errors = [one for one in outcomes if isinstance(one, GO_BACK)]
+        if held:
+            logger.warning("%d cases go back: %s", len(held), errors[0].message)
+            self._jobs.release(held, JobError.of(errors[0]), counted=False)
 
     def _outcomes(self, claims: Sequence[Claim], priority: Priority) -> list[Outcome]:
         now = time.time()
@@ -155,7 +170,9 @@ class JobConsumer:
                 outcomes[place] = error
             else:
                 waited = max(0.0, now - job.submitted)
-                items[place] = QueryItem(job.payload, ecg, job.question, waited, job.filing)
+                items[place] = QueryItem(
+                    job.payload, ecg, job.question, waited, job.filing, job.submitted
+                )
         answered = self._retriever.by_ecg(list(items.values()), priority)
         outcomes.update(zip(items, answered, strict=True))
         return [outcomes[place] for place in range(len(claims))]

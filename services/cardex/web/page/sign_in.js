@@ -13,8 +13,14 @@ import { word } from "./words.js";
 export function watchSession(onSignedIn) {
   const dialog = byId("sign-in");
   const key = byId("sign-in-key");
+  let shown = false;
+  const signedIn = () => {
+    shown = true;
+    onSignedIn();
+  };
   const ask = () => {
     byId("sign-out").hidden = true;
+    document.body.classList.toggle("locked", shown); // the next one to sign in may be another
     if (!dialog.open) dialog.showModal();
   };
   document.addEventListener("cardex:signed-out", ask);
@@ -24,9 +30,13 @@ export function watchSession(onSignedIn) {
     byId("sign-in-error").textContent = "";
     try {
       await signIn(key.value);
+      if (shown) {
+        location.reload(); // so that nothing of what was shown is left
+        return;
+      }
       dialog.close();
       byId("sign-out").hidden = false;
-      onSignedIn();
+      signedIn();
     } catch (error) {
       byId("sign-in-error").textContent = error.status === 401 ? word("sign_in.unknown") : error.message;
       key.select();
@@ -40,7 +50,7 @@ export function watchSession(onSignedIn) {
     location.hash = "";
     location.reload(); // so that nothing of what was shown is left
   });
-  begin(ask, onSignedIn);
+  begin(ask, signedIn);
 }
 
 async function begin(ask, onSignedIn) {
