@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from cardex.domain.cases import Case
+from cardex.domain.cases import Case, FiledCase
 from cardex.domain.ecg import Embedding
 from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder, ModelInfo
-from cardex.reports.records import report_of_case, with_case, without_case
+from cardex.reports.records import names_all, report_of_case, with_case, without_case
 from cardex.stores.case_index import CaseRow
 from cardex.stores.report_index import ReportIndex
 
@@ -37,8 +37,9 @@ class CaseWriter:
     ) -> IndexInfo:
         """Add or replace cases, and return the index with its new generation.
 
-        Reports are written before cases, and a record that a report names is not counted again: so
-        the same call after one that was cut off puts all right.
+        Reports are written before cases, and a record that a report names is not counted again. A
+        case that is to count for another report, or with other statements, is removed first. So the
+        same call after one that was cut off puts all right.
 
         Args:
             index: where to.
@@ -55,13 +56,13 @@ class CaseWriter:
             {report_of_case(case) for case, _ in last.values()}
             | {filed.report_id for filed in before.values()},
         )
-        for case, row in last.values():
-            if (old := before.get(case.case_id)) is not None and (
-                old.report_id in reports and old != row.filed
-            ):
-                reports[old.report_id] = without_case(reports[old.report_id], old.case)
-            report_id = report_of_case(case)
-            reports[report_id] = with_case(reports.get(report_id), case)
+        others = {one for one, old in before.items() if _differ(old, last[one][1].filed)}
+        self._take_off(index, reports, [old for one, old in before.items() if one in others])
+        for case_id, (case, _) in last.items():
+            report = reports.get(report_of_case(case))
+            if report and case_id in before.keys() - others and not names_all(report):
+                continue  # it is counted, though its name may be cut off
+            reports[report_of_case(case)] = with_case(report, case)
         self._write(index, model, reports.values())
         self._require()
         self._store.cases.upsert(index, [row for _, row in last.values()])
@@ -75,13 +76,7 @@ class CaseWriter:
         """
         there = self._store.cases.get(index, case_ids)
         reports = self._reports(index, {filed.report_id for filed in there.values()})
-        for filed in there.values():
-            if filed.report_id in reports:
-                report = reports[filed.report_id]
-                reports[filed.report_id] = without_case(report, filed.case)
-        self._write(index, None, reports.values())
-        self._require()
-        self._store.cases.delete(index, list(there))
+        self._take_off(index, reports, list(there.values()))
         return len(there)
 
     def remove_of(self, index: IndexInfo, report_ids: Sequence[str]) -> None:
@@ -93,6 +88,23 @@ class CaseWriter:
             self._require()
             self._store.cases.delete(index, [one.case.case_id for one in filed])
             self._store.cases.settle(index)
+
+    def _take_off(
+        self, index: IndexInfo, reports: dict[str, Report], gone: Sequence[FiledCase]
+    ) -> None:
+        """Remove cases, and take them off their reports; of `reports` those stay that are left."""
+        if not gone:
+            return
+        own = {filed.report_id for filed in gone if filed.report_id in reports}
+        for filed in gone:
+            if filed.report_id in own:
+                reports[filed.report_id] = without_case(reports[filed.report_id], filed.case)
+        self._write(index, None, [reports[one] for one in sorted(own)])
+        for one in own:
+            if reports[one].record_count <= 0:
+                del reports[one]
+        self._require()
+        self._store.cases.delete(index, [filed.case.case_id for filed in gone])
 
     def _reports(self, index: IndexInfo, report_ids: Iterable[str]) -> dict[str, Report]:
         return self._store.get(index, sorted(report_ids))
@@ -122,3 +134,8 @@ class CaseWriter:
             made = self._encoder.embed_texts(model, texts, Priority.ROUTINE)
             known |= dict(zip((report.report_id for report in new), made, strict=True))
         return np.stack([known[report.report_id] for report in reports])
+
+
+def _differ(old: FiledCase, new: FiledCase) -> bool:
+    """Return whether a case counts otherwise than before."""
+    return old.report_id != new.report_id or old.case.statements != new.case.statements
