@@ -1,6 +1,6 @@
 """Sends the cases of an archive to be filed, some hundreds at a time."""
 
-import hashlib
+import secrets
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from cardex.api.archive.patience import PATIENCE_S, Patience
+from cardex.api.archive.patience import PATIENCE_S, Patience, may_pass
 from cardex.api.convert.cases import filing_message
 from cardex.api.convert.jobs import error_of
 from cardex.api.ecgs import sized_ecg_of_files
@@ -134,41 +134,40 @@ class CaseSender:
         return self._request_of(case, ecg)
 
     def _request_of(self, case: Case, ecg: ecg_pb2.Ecg | None) -> pb.SubmitBatchRequest:
-        request = pb.SubmitBatchRequest(
+        # Its own, so that a case that was erased since an earlier call is filed anew.
+        return pb.SubmitBatchRequest(
             item_id=case.case_id,
             ecg=ecg,
+            request_id=secrets.token_hex(16),
             any_order=True,
             file_as=filing_message(Filing(case, self._index, only=True)),
         )
-        content = request.SerializeToString(deterministic=True)
-        request.request_id = hashlib.sha256(content).hexdigest()
-        return request
 
     def _once(self, chunk: "_Chunk") -> None:
         """Submit what is open, and wait for its jobs."""
         jobs: dict[str, str] = {}
         passing: CardexError | None = None
         for response in self._gateway.submit(list(chunk.items.values()), timeout_s=CHUNK_S):
-            self._patience.heard()
             if response.HasField("job"):
+                self._patience.heard()
                 jobs[response.job.job_id] = response.item_id
+            elif may_pass(error := error_of(response.error)):
+                passing = error
             else:
-                passing = self._refused(chunk, response.item_id, response.error) or passing
+                self._patience.heard()
+                passing = self._refused(chunk, response.item_id, error) or passing
         for job in self._gateway.finished(list(jobs), timeout_s=CHUNK_S):
             self._patience.heard()
             case_id = jobs[job.job_id]
             if job.state == job_pb2.JOB_STATE_SUCCEEDED:
                 chunk.items.pop(case_id, None)
             else:
-                passing = self._refused(chunk, case_id, job.error) or passing
+                passing = self._refused(chunk, case_id, error_of(job.error)) or passing
         if passing is not None:
             raise passing
 
-    def _refused(
-        self, chunk: "_Chunk", case_id: str, message: job_pb2.JobError
-    ) -> CardexError | None:
+    def _refused(self, chunk: "_Chunk", case_id: str, error: CardexError) -> CardexError | None:
         """Take a case whose ECG is at fault without it; returns an error that may pass."""
-        error = error_of(message)
         request = chunk.items.get(case_id)
         if request is None:
             return None
@@ -176,12 +175,14 @@ class CaseSender:
         if request.HasField("ecg") and not of_case and isinstance(error, NOT_THE_CASE):
             chunk.lost_ecg(case_id, error)
             chunk.items[case_id] = self._request_of(chunk.case(case_id), None)
+            chunk.failed.discard(case_id)
             return None
-        if isinstance(error, NOT_THE_CASE) or request.request_id in chunk.failed:
+        if isinstance(error, NOT_THE_CASE) or case_id in chunk.failed:
             del chunk.items[case_id]
             chunk.refused.append(f"{case_id}: {error.message}")
             return None
-        chunk.failed.add(request.request_id)
+        chunk.failed.add(case_id)
+        request.request_id = secrets.token_hex(16)  # by the old one the failed job would be found
         return error
 
 
@@ -194,7 +195,7 @@ class _Chunk:
         items: requests by case id, of those that are not done.
         unusable: by case id, why its ECG is not filed.
         refused: why cases were not filed.
-        failed: request_ids of jobs that failed once for no fault of their own.
+        failed: ids of cases whose jobs failed once for no fault of their own.
     """
 
     sources: Sequence[Source]
