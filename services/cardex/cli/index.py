@@ -103,7 +103,8 @@ def _index_cases(
 ) -> tuple[int, report_index_pb2.IndexInfo]:
     """Send cases behind a progress bar, from where an earlier call stopped."""
     name, done = place.read()
-    if name or done:
+    going_on = bool(name or done)
+    if going_on:
         console.print(f"going on after {done} cases that an earlier call filed", soft_wrap=True)
     elif not merge:
         name = client.begin_rebuild().name
@@ -111,7 +112,7 @@ def _index_cases(
     try:
         sent = _file(client, source, place, (name, done), console)
     except IndexMissing:
-        if not done:
+        if not going_on:
             raise
         console.print("the index that an earlier call filled is gone: beginning anew")
         place.remove()

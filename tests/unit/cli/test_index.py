@@ -155,6 +155,24 @@ def test_an_index_that_is_gone_is_begun_anew(cases):
     assert client.committed == ["reports_2"]
 
 
+def test_an_index_that_is_gone_before_its_first_case_is_begun_anew(cases):
+    client = FakeCaseClient()
+    client.broken = 0
+    with pytest.raises(Unavailable):
+        index_cases(client, cases)
+    client.broken, client.gone = None, {"reports_1"}
+    index_cases(client, cases)
+    assert client.committed == ["reports_2"]
+
+
+def test_a_new_index_that_is_gone_at_once_is_told(cases):
+    client = FakeCaseClient()
+    client.gone = {"reports_1"}
+    with pytest.raises(IndexMissing):
+        index_cases(client, cases)
+    assert client.begun == 1
+
+
 def test_another_table_is_another_indexing(cases):
     client = FakeCaseClient()
     client.broken = 2
