@@ -190,11 +190,7 @@ class FakeCases:
         self._store._called("cases.of_reports")
         fitting = self._fitting(index, expression)
         rows = [row for row in fitting if row.filed.report_id in report_ids][: self.most]
-        vectors = [
-            np.zeros(DIMENSION, np.float32) if row.embedding is None else row.embedding
-            for row in rows
-        ]
-        return [row.filed for row in rows], np.array(vectors).reshape(len(rows), DIMENSION)
+        return [row.filed for row in rows], _vectors(rows)
 
     def reports_with(self, index: IndexInfo, expression: str, limit: int = 0) -> list[str]:
         self._store._called("cases.reports_with")
@@ -204,7 +200,13 @@ class FakeCases:
     def embedded_pages(
         self, index: IndexInfo, size: int = 1000
     ) -> Iterator[tuple[list[FiledCase], np.ndarray]]:
-        yield self.of_reports(index, [row.filed.report_id for row in self.of(index).values()])
+        """Yield the cases as they are when their page is read."""
+        self._store._called("cases.pages")
+        ids = list(self.of(index))
+        for first in range(0, len(ids), size):
+            there = self.of(index)
+            rows = [there[one] for one in ids[first : first + size] if one in there]
+            yield [row.filed for row in rows], _vectors(rows)
 
     def delete(self, index: IndexInfo, case_ids: Sequence[str]) -> None:
         self._store._called("cases.delete")
@@ -213,6 +215,13 @@ class FakeCases:
 
     def settle(self, index: IndexInfo) -> int:
         return self.count(index)
+
+
+def _vectors(rows: Sequence[CaseRow]) -> np.ndarray:
+    vectors = [
+        np.zeros(DIMENSION, np.float32) if row.embedding is None else row.embedding for row in rows
+    ]
+    return np.array(vectors, np.float32).reshape(len(rows), DIMENSION)
 
 
 WRITES = {
