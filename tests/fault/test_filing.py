@@ -31,7 +31,7 @@ def leases(monkeypatch):
 
 
 def cases(shared: Path) -> list[tuple[Case, Path]]:
-    found = []
+    found: list[tuple[Case, Path]] = []
     for record in read_records(shared / "ptbxl"):
         path = shared / "ptbxl" / f"{record.path}.hea"
         if record.text and path.is_file():

@@ -1,5 +1,7 @@
 """Stand-ins for the remote parts, that keep what they are given and can be made to fail."""
 
+import ast
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
@@ -29,6 +31,7 @@ from cardex.retrieval.filing import CaseFiler
 from cardex.retrieval.retriever import Retriever
 from cardex.signals.image_spec import ImageSpec
 from cardex.stores.answer_cache import AnswerCache
+from cardex.stores.case_filter import WITH_ECG
 from cardex.stores.case_index import CaseRow
 from cardex.stores.job_queue import Swept
 from cardex.stores.report_index import ReportIndex
@@ -114,12 +117,35 @@ class FakeEncoder:
         return [np.array([len(text) for text in texts], dtype=np.float32) for texts in reports]
 
 
+_OF_REPORTS = re.compile(r"report_id (?:in (\[.*?\])|== (\"[^\"]*\"))(?: and |$)")
+
+
 class FakeCases:
-    """The CaseIndex of a FakeStore: exact search in memory; expressions are not understood."""
+    """The CaseIndex of a FakeStore: exact search in memory.
+
+    Of expressions it understands which reports are named, and those that `predicates` tells.
+    """
 
     def __init__(self, store: "FakeStore") -> None:
         self._store = store
         self.rows: dict[str, dict[str, CaseRow]] = {}
+        self.predicates: dict[str, Callable[[FiledCase], bool]] = {}
+        self.most = 16_384
+        """Rows that are returned at once."""
+
+    def _fitting(self, index: IndexInfo, expression: str) -> list[CaseRow]:
+        rows = list(self.of(index).values())
+        if named := _OF_REPORTS.match(expression):
+            wanted = ast.literal_eval(named[1] or named[2])
+            ids = [wanted] if isinstance(wanted, str) else wanted
+            rows = [row for row in rows if row.filed.report_id in ids]
+            expression = expression[named.end() :]
+        if expression.startswith(WITH_ECG):
+            rows = [row for row in rows if row.filed.case.has_ecg]
+            expression = expression[len(WITH_ECG) :].removeprefix(" and ")
+        if expression:
+            rows = [row for row in rows if self.predicates[expression](row.filed)]
+        return rows
 
     def of(self, index: IndexInfo) -> dict[str, CaseRow]:
         return self.rows.setdefault(index.name, {})
@@ -147,13 +173,12 @@ class FakeCases:
     def search(
         self, index: IndexInfo, embeddings: np.ndarray, count: int, expression: str = ""
     ) -> list[list[CaseMatch]]:
-        assert not expression
         self._store._called("cases.search")
         found = []
         for embedding in embeddings:
             matches = [
                 CaseMatch(row.filed, float(embedding @ row.embedding))
-                for row in self.of(index).values()
+                for row in self._fitting(index, expression)
                 if row.embedding is not None
             ]
             found.append(sorted(matches, key=lambda match: -match.similarity)[:count])
@@ -166,18 +191,26 @@ class FakeCases:
         expression: str = "",
         limit: int = 16_384,
     ) -> tuple[list[FiledCase], np.ndarray]:
-        assert not expression
-        rows = [row for row in self.of(index).values() if row.filed.report_id in report_ids]
-        vectors = [
-            np.zeros(DIMENSION, np.float32) if row.embedding is None else row.embedding
-            for row in rows
-        ]
-        return [row.filed for row in rows], np.array(vectors).reshape(len(rows), DIMENSION)
+        self._store._called("cases.of_reports")
+        fitting = self._fitting(index, expression)
+        rows = [row for row in fitting if row.filed.report_id in report_ids][: self.most]
+        return [row.filed for row in rows], _vectors(rows)
+
+    def reports_with(self, index: IndexInfo, expression: str, limit: int = 0) -> list[str]:
+        self._store._called("cases.reports_with")
+        fitting = self._fitting(index, expression)
+        return [row.filed.report_id for row in fitting[: limit or self.most]]
 
     def embedded_pages(
         self, index: IndexInfo, size: int = 1000
     ) -> Iterator[tuple[list[FiledCase], np.ndarray]]:
-        yield self.of_reports(index, [row.filed.report_id for row in self.of(index).values()])
+        """Yield the cases as they are when their page is read."""
+        self._store._called("cases.pages")
+        ids = list(self.of(index))
+        for first in range(0, len(ids), size):
+            there = self.of(index)
+            rows = [there[one] for one in ids[first : first + size] if one in there]
+            yield [row.filed for row in rows], _vectors(rows)
 
     def delete(self, index: IndexInfo, case_ids: Sequence[str]) -> None:
         self._store._called("cases.delete")
@@ -191,13 +224,27 @@ class FakeCases:
         yield [row for row in self.of(index).values() if row.filed.submitted >= seconds]
 
 
+def _vectors(rows: Sequence[CaseRow]) -> np.ndarray:
+    vectors = [
+        np.zeros(DIMENSION, np.float32) if row.embedding is None else row.embedding for row in rows
+    ]
+    return np.array(vectors, np.float32).reshape(len(rows), DIMENSION)
+
+
+WRITES = {
+    "cases.upsert", "cases.delete", "upsert", "delete", "touch", "pair", "create", "switch", "drop",
+}  # fmt: skip
+
+
 class FakeStore:
     """The ReportIndex: exact search in memory; `calls` tells what was asked of it, in order."""
 
     page = 2
 
-    def __init__(self, model_version: str = VERSION) -> None:
-        first = IndexInfo("reports_1", "g1", model_version, 1.0, DIMENSION, "FLAT")
+    def __init__(self, model_version: str = VERSION, *, has_cases: bool = False) -> None:
+        first = IndexInfo(
+            "reports_1", "g1", model_version, 1.0, DIMENSION, "FLAT", has_cases=has_cases
+        )
         self.indexes = {first.name: first}
         self.contents: dict[str, dict[str, tuple[Report, np.ndarray]]] = {first.name: {}}
         self.answering: str | None = first.name
@@ -205,6 +252,7 @@ class FakeStore:
         self.calls: list[str] = []
         self.top_ks: list[int] = []
         self.cases = FakeCases(self)
+        self._has_cases = has_cases
         self._made = 1
 
     @property
@@ -217,6 +265,11 @@ class FakeStore:
         self.answering = index.name if index else None
         if index:
             self.indexes[index.name] = index
+
+    @property
+    def writes(self) -> list[str]:
+        """The changes among the calls."""
+        return [call for call in self.calls if call in WRITES]
 
     def fill(self, *reports: Report) -> None:
         for report in reports:
@@ -241,6 +294,8 @@ class FakeStore:
 
     def named(self, name: str) -> IndexInfo:
         self._called("named")
+        if name not in self.indexes:
+            raise IndexMissing(f"there is no index {name!r}", field="index")
         return self.indexes[name]
 
     def of_model(self, model_version: str) -> list[IndexInfo]:
@@ -290,8 +345,9 @@ class FakeStore:
         self._called("create")
         self._made += 1
         made = IndexInfo(
-            f"reports_{self._made}", "new", model_version, float(self._made), dimension, "FLAT"
-        )
+            f"reports_{self._made}", "new", model_version, float(self._made), dimension, "FLAT",
+            has_cases=self._has_cases,
+        )  # fmt: skip
         self.indexes[made.name], self.contents[made.name] = made, {}
         return made
 
@@ -332,6 +388,7 @@ class FakeStore:
         self._called("drop")
         self.indexes.pop(index.name, None)
         self.contents.pop(index.name, None)
+        self.cases.rows.pop(index.name, None)
 
 
 class FakeCache:
@@ -393,8 +450,10 @@ class House:
         *reports: Report,
         calibration: Calibration | None = None,
         novelty: Novelty | None = None,
+        has_cases: bool = False,
     ) -> None:
-        self.encoder, self.store, self.cache = FakeEncoder(), FakeStore(), FakeCache()
+        self.encoder, self.cache = FakeEncoder(), FakeCache()
+        self.store = FakeStore(has_cases=has_cases)
         self.store.fill(*reports)
         self.active_index: ActiveIndex = FreshActiveIndex(
             self.encoder, self.store, lambda _: calibration, lambda _: novelty

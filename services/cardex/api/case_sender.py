@@ -1,9 +1,9 @@
 """Sends the cases of an archive to be filed, some hundreds at a time."""
 
-import hashlib
+import secrets
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,7 +29,6 @@ SHOWN_REASONS = 20
 NOT_THE_CASE = (InvalidInput, PayloadTooLarge)
 """Errors of an ECG or of a case itself: sent again, it fails again."""
 
-MORE_TRIES = 2
 HEARD_WITHIN_S, PAUSE_S = 15.0, 0.5
 Source = tuple[Case, Path | None]
 """A case with its text, and the file of its ECG, for WFDB its header."""
@@ -73,27 +72,18 @@ class CaseSender:
     """Has cases filed; a case whose ECG cannot be used is filed without it."""
 
     def __init__(
-        self,
-        gateway: Gateway,
-        index: str,
-        run: str,
-        *,
-        max_bytes: int,
-        patience_s: float = PATIENCE_S,
+        self, gateway: Gateway, index: str, *, max_bytes: int, patience_s: float = PATIENCE_S
     ) -> None:
         """Send to a gateway.
 
         Args:
             gateway: the client.
             index: name of the index that is filled; "" for the one in force.
-            run: names this run and those that go on from it: the same case is the same job in
-                it, and another in every other.
             max_bytes: size of the largest ECG that the gateway takes.
             patience_s: how long to try on without a word from the gateway, in seconds.
         """
         self._gateway = gateway
         self._index = index
-        self._run = run
         self._max_bytes = max_bytes
         self._began = time.monotonic()
         self._halted = threading.Event()
@@ -152,47 +142,40 @@ class CaseSender:
         return self._request_of(case, ecg)
 
     def _request_of(self, case: Case, ecg: ecg_pb2.Ecg | None) -> pb.SubmitBatchRequest:
-        request = pb.SubmitBatchRequest(
+        # Its own, so that a case that was erased since an earlier call is filed anew.
+        return pb.SubmitBatchRequest(
             item_id=case.case_id,
             ecg=ecg,
+            request_id=secrets.token_hex(16),
             any_order=True,
             file_as=filing_message(Filing(case, self._index, only=True)),
         )
-        request.request_id = self._request_id(request, tries=0)
-        return request
-
-    def _request_id(self, request: pb.SubmitBatchRequest, tries: int) -> str:
-        bare = pb.SubmitBatchRequest()
-        bare.CopyFrom(request)
-        bare.ClearField("request_id")
-        content = f"{self._run}|{tries}|".encode() + bare.SerializeToString(deterministic=True)
-        return hashlib.sha256(content).hexdigest()
 
     def _once(self, chunk: "_Chunk") -> None:
         """Submit what is open, and wait for its jobs."""
         jobs: dict[str, str] = {}
         passing: CardexError | None = None
         for response in self._gateway.submit(list(chunk.items.values()), timeout_s=CHUNK_S):
-            self._patience.heard()
             if response.HasField("job"):
+                self._patience.heard()
                 jobs[response.job.job_id] = response.item_id
+            elif may_pass(error := error_of(response.error)):
+                passing = error
             else:
-                passing = self._refused(chunk, response.item_id, response.error) or passing
+                self._patience.heard()
+                passing = self._refused(chunk, response.item_id, error) or passing
         for job in self._gateway.finished(list(jobs), timeout_s=CHUNK_S):
             self._patience.heard()
             case_id = jobs[job.job_id]
             if _is_filed(job, case_id):
                 chunk.items.pop(case_id, None)
             else:
-                passing = self._refused(chunk, case_id, job.error) or passing
+                passing = self._refused(chunk, case_id, error_of(job.error)) or passing
         if passing is not None:
             raise passing
 
-    def _refused(
-        self, chunk: "_Chunk", case_id: str, message: job_pb2.JobError
-    ) -> CardexError | None:
+    def _refused(self, chunk: "_Chunk", case_id: str, error: CardexError) -> CardexError | None:
         """Take a case whose ECG is at fault without it; returns an error that may pass."""
-        error = error_of(message)
         request = chunk.items.get(case_id)
         if request is None:
             return None
@@ -200,14 +183,14 @@ class CaseSender:
         if request.HasField("ecg") and not of_case and isinstance(error, NOT_THE_CASE):
             chunk.lost_ecg(case_id, error)
             chunk.items[case_id] = self._request_of(chunk.case(case_id), None)
+            chunk.failed.discard(case_id)
             return None
-        if isinstance(error, NOT_THE_CASE) or chunk.tries[case_id] >= MORE_TRIES:
+        if isinstance(error, NOT_THE_CASE) or case_id in chunk.failed:
             del chunk.items[case_id]
             chunk.refused.append(f"{case_id}: {error.message}")
             return None
-        if not may_pass(error):  # a job that has failed is found again by its id
-            chunk.tries[case_id] += 1
-            request.request_id = self._request_id(request, chunk.tries[case_id])
+        chunk.failed.add(case_id)
+        request.request_id = secrets.token_hex(16)  # by the old one the failed job would be found
         return error
 
 
@@ -228,14 +211,14 @@ class _Chunk:
         items: requests by case id, of those that are not done.
         unusable: by case id, why its ECG is not filed.
         refused: why cases were not filed.
-        tries: by case id, how often its job failed for no fault of its own.
+        failed: ids of cases whose jobs failed once for no fault of their own.
     """
 
     sources: Sequence[Source]
     items: dict[str, pb.SubmitBatchRequest] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    tries: Counter[str] = field(default_factory=Counter)
+    failed: set[str] = field(default_factory=set)
 
     def case(self, case_id: str) -> Case:
         """Return a case by its id."""

@@ -10,7 +10,6 @@ Example:
     ```
 """
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -319,7 +318,6 @@ class Client(Connection):
         sources: Iterable[Source],
         index: str = "",
         *,
-        run: str = "",
         patience_s: float = PATIENCE_S,
     ) -> Iterator[Sent]:
         """Have cases filed; yields what became of them after each chunk, in their order.
@@ -328,12 +326,10 @@ class Client(Connection):
             sources: each case with its text, and the file of its ECG or None. They are read as they
                 are sent, so that any number may come.
             index: name of the index of `begin_rebuild`; "" for the one that answers.
-            run: names this run where another goes on with it later; a new one where left out.
             patience_s: how long to try on without a word from the gateway, in seconds.
         """
         max_bytes = self._largest_message()
-        run = run or secrets.token_hex(8)
-        sender = CaseSender(self, index, run, max_bytes=max_bytes, patience_s=patience_s)
+        sender = CaseSender(self, index, max_bytes=max_bytes, patience_s=patience_s)
         yield from sender.send(sources)
 
     def migrate(

@@ -1,7 +1,6 @@
 """What `cardex index` does: sends reports or cases, and prints the index that they became."""
 
 import json
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -109,7 +108,7 @@ def _index_cases(
     resumed = place is not None
     if place is None:
         name = client.index().name if merge else client.begin_rebuild().name
-        place = Place(name, secrets.token_hex(8))
+        place = Place(name)
         kept.write(place)
     elif place.cases:
         console.print(f"going on after {place.cases} cases that an earlier call filed")
@@ -146,7 +145,7 @@ def _file(
     sent = Sent()
     with progress_bar(console) as progress:
         task = progress.add_task("filing cases", total=None, completed=place.cases)
-        for sent in client.file_cases(left, index, run=place.run):
+        for sent in client.file_cases(left, index):
             done = place.cases + sent.cases
             kept.write(replace(place, cases=done))
             progress.update(task, completed=done)

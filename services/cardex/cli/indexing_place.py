@@ -15,12 +15,10 @@ class Place:
 
     Attributes:
         index: name of the index that is filled.
-        run: names the calls that go on from one another.
         cases: how many of the source's cases are done.
     """
 
     index: str
-    run: str
     cases: int = 0
 
 

@@ -13,6 +13,11 @@ def report_of_case(case: Case) -> str:
     return report_id(case.text)
 
 
+def names_all(report: Report) -> bool:
+    """Return whether a report names every record that it counts; a very common one does not."""
+    return len(report.record_ids) >= report.record_count
+
+
 def with_case(report: Report | None, case: Case) -> Report:
     """Return a report that one record more bears; it is new where `report` is None.
 
@@ -33,10 +38,9 @@ def with_case(report: Report | None, case: Case) -> Report:
 def without_case(report: Report, case: Case) -> Report:
     """Return a report that one record less bears; it may be none that is left.
 
-    A record that the report does not name is not taken off, unless ids were left out of it.
+    A record that is not named, where all are, has gone already and is not taken off again.
     """
-    names_all = len(report.record_ids) >= report.record_count
-    if names_all and case.case_id not in report.record_ids:
+    if case.case_id not in report.record_ids and names_all(report):
         return report
     return replace(
         report,
@@ -78,10 +82,16 @@ def _one(known: Statement | None, own: Statement | None, count: int, added: int)
 
 
 def _mean(mean: float | None, weight: float, own: float | None, added: int) -> float | None:
-    """Return a mean of `weight` values after one came or went; None where none is left."""
+    """Return a mean of `weight` values after one came or went; None where none is left.
+
+    It is exact where all records give a value; else it is near, and stays in (0, 100].
+    """
     if own is None:
         return mean
     if mean is None:
         return own if added > 0 else None
     left = weight + added
-    return (mean * weight + own * added) / left if left > 0.5 else None
+    if left <= 0.5:
+        return None
+    changed = (mean * weight + own * added) / left
+    return min(100.0, changed) if changed > 0.0 else mean

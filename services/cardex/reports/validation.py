@@ -49,7 +49,7 @@ def validated(report: Report) -> Report:
             field="reports.report_id",
         )
     for statement in report.statements:
-        _check_statement(statement, identity)
+        _check_statement(statement, f"report {identity!r}", "reports.statements")
     return Report(
         report_id=identity,
         text=text,
@@ -60,14 +60,14 @@ def validated(report: Report) -> Report:
     )
 
 
-def _check_statement(statement: Statement, report_id: str) -> None:
+def _check_statement(statement: Statement, whose: str, field: str) -> None:
     likelihood = 100.0 if statement.likelihood is None else statement.likelihood
     # Comparisons that a NaN fails.
     if not statement.code or not 0.0 < likelihood <= 100.0 or not 0.0 < statement.support <= 1.0:
         raise InvalidReport(
-            f"report {report_id!r}, statement {statement.code[:20]!r}: needs a code, a likelihood"
+            f"{whose}, statement {statement.code[:20]!r}: needs a code, a likelihood"
             f" in (0, 100] or none, and a support in (0, 1]",
-            field="reports.statements",
+            field=field,
         )
 
 
@@ -98,7 +98,7 @@ def validated_case(case: Case) -> Case:
         raise _wrong(case, "case.statements", f"there are more than {MAX_CODES}")
     by_code = {}
     for statement in case.statements:
-        _check_statement(statement, case.case_id)
+        _check_statement(statement, f"case {case.case_id!r}", "file_as.case.statements")
         if len(statement.code) > MAX_CODE or len(statement.description) > MAX_DESCRIPTION:
             raise _wrong(
                 case,

@@ -1,18 +1,18 @@
 """Writes cases into an index, and keeps the reports that they bear in step."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from cardex.domain.cases import Case
+from cardex.domain.cases import Case, FiledCase
 from cardex.domain.ecg import Embedding
 from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder, ModelInfo
-from cardex.reports.records import report_of_case, with_case, without_case
+from cardex.reports.records import names_all, report_of_case, with_case, without_case
 from cardex.stores.case_index import CaseRow
 from cardex.stores.report_index import ReportIndex
 
@@ -39,9 +39,9 @@ class CaseWriter:
     ) -> IndexInfo:
         """Add or replace cases, and return the index with its new generation.
 
-        Reports are written before cases. A record that a report names is not counted again, and one
-        that it does not name is not taken off: so the same call after one that was cut off puts
-        all right.
+        Reports are written before cases, and a record that a report names is not counted again. A
+        case that is to count for another report, or with other statements, is removed first. So the
+        same call after one that was cut off puts all right.
 
         Args:
             index: where to.
@@ -59,23 +59,33 @@ class CaseWriter:
             for case_id, (case, row) in last.items()
             if (old := before.get(case_id)) is None or old.submitted < row.filed.submitted
         }
+        if new:
+            self._put(index, model, new, {one: before[one] for one in new if one in before})
+        self._require()
+        return self._written(index)
+
+    def _put(
+        self,
+        index: IndexInfo,
+        model: ModelInfo,
+        new: Mapping[str, tuple[Case, CaseRow]],
+        before: Mapping[str, FiledCase],
+    ) -> None:
         reports = self._reports(
             index,
             {report_of_case(case) for case, _ in new.values()}
-            | {before[case_id].report_id for case_id in new if case_id in before},
+            | {filed.report_id for filed in before.values()},
         )
+        others = {one for one, old in before.items() if _differ(old, new[one][1].filed)}
+        self._take_off(index, reports, [old for one, old in before.items() if one in others])
         for case_id, (case, _) in new.items():
-            old = before.get(case_id)
-            if old is not None and old.report_id in reports:
-                reports[old.report_id] = without_case(reports[old.report_id], old.case)
-            report_id = report_of_case(case)
-            reports[report_id] = with_case(reports.get(report_id), case)
-        if new:
-            self._write(index, model, reports.values(), set(new))
-            self._require()
-            self._store.cases.upsert(index, [row for _, row in new.values()])
+            report = reports.get(report_of_case(case))
+            if report and case_id in before.keys() - others and not names_all(report):
+                continue  # it is counted, though its name may be cut off
+            reports[report_of_case(case)] = with_case(report, case)
+        self._write(index, model, reports.values(), set(new))
         self._require()
-        return self._written(index)
+        self._store.cases.upsert(index, [row for _, row in new.values()])
 
     def _written(self, index: IndexInfo) -> IndexInfo:
         """Have searches see what was written; an index that does not answer keeps its generation.
@@ -94,11 +104,7 @@ class CaseWriter:
         """
         there = self._store.cases.get(index, case_ids)
         reports = self._reports(index, {filed.report_id for filed in there.values()})
-        for filed in there.values():
-            if filed.report_id in reports:
-                report = reports[filed.report_id]
-                reports[filed.report_id] = without_case(report, filed.case)
-        self._write(index, None, reports.values(), set(there))
+        self._take_off(index, reports, list(there.values()))
         self._require()
         # All that were named: of one that is gone already a trace may have been left.
         self._store.cases.delete(index, list(case_ids))
@@ -114,6 +120,26 @@ class CaseWriter:
             self._store.cases.delete(index, [one.case.case_id for one in filed])
             self._store.cases.settle(index)
 
+    def _take_off(
+        self, index: IndexInfo, reports: dict[str, Report], gone: Sequence[FiledCase]
+    ) -> None:
+        """Remove cases, and take them off their reports; of `reports` those stay that are left."""
+        if not gone:
+            return
+        own = {filed.report_id for filed in gone if filed.report_id in reports}
+        for filed in gone:
+            if filed.report_id in own:
+                reports[filed.report_id] = without_case(reports[filed.report_id], filed.case)
+        going = {filed.case.case_id for filed in gone}
+        left = self._write(index, None, [reports[one] for one in sorted(own)], going)
+        for one in own:
+            if one in left:
+                reports[one] = left[one]
+            else:
+                del reports[one]
+        self._require()
+        self._store.cases.delete(index, [filed.case.case_id for filed in gone])
+
     def _reports(self, index: IndexInfo, report_ids: Iterable[str]) -> dict[str, Report]:
         return self._store.get(index, sorted(report_ids))
 
@@ -123,27 +149,29 @@ class CaseWriter:
         model: ModelInfo | None,
         reports: Iterable[Report],
         changing: set[str],
-    ) -> None:
-        """Write the reports that are left, and delete the others.
+    ) -> dict[str, Report]:
+        """Write the reports that are left, delete the others, and return those that are left.
 
-        A report is deleted only where no case is left that bears it but those that are `changing`:
-        what an earlier, broken call took off twice must not take it from others.
+        A report is deleted only where no case bears it but those that are `changing`: what a broken
+        call took off twice must not be taken from others.
         """
-        kept, gone = [], []
+        kept: dict[str, Report] = {}
+        gone = []
         for report in reports:
             if report.record_count > 0:
-                kept.append(report)
+                kept[report.report_id] = report
             elif left := self._borne_by(index, report, changing):
-                kept.append(replace(report, record_count=left))
+                kept[report.report_id] = replace(report, record_count=left)
             else:
                 gone.append(report.report_id)
         if kept:
-            embeddings = self._embedded(index, model, kept)
+            embeddings = self._embedded(index, model, list(kept.values()))
             self._require()
-            self._store.upsert(index, kept, embeddings)
+            self._store.upsert(index, list(kept.values()), embeddings)
         if gone:
             self._require()
             self._store.delete(index, gone)
+        return kept
 
     def _borne_by(self, index: IndexInfo, report: Report, changing: set[str]) -> int:
         filed, _ = self._store.cases.of_reports(index, [report.report_id])
@@ -161,3 +189,8 @@ class CaseWriter:
             made = self._encoder.embed_texts(model, texts, Priority.ROUTINE)
             known |= dict(zip((report.report_id for report in new), made, strict=True))
         return np.stack([known[report.report_id] for report in reports])
+
+
+def _differ(old: FiledCase, new: FiledCase) -> bool:
+    """Return whether a case counts otherwise than before."""
+    return old.report_id != new.report_id or old.case.statements != new.case.statements

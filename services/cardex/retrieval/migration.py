@@ -1,6 +1,6 @@
 """What answers now, embedded by another served model: what a new model version needs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -134,15 +134,21 @@ class Migration:
         for page, _ in cases.embedded_pages(source, CASES_AT_ONCE):
             by_id = {filed.case.case_id: filed for filed in page}
             seen.update(by_id)
-            there = cases.get(self.index, list(by_id))
-            self._embed_cases(
-                source, [filed for one, filed in by_id.items() if there.get(one) != filed]
-            )
+            same = self._same_cases(source, by_id)
+            self._embed_cases(source, [filed for one, filed in by_id.items() if one not in same])
             yield self.stored
         for page, _ in cases.embedded_pages(self.index, CASES_AT_ONCE):
             ids = (filed.case.case_id for filed in page)
             self._require()
             cases.delete(self.index, [case_id for case_id in ids if case_id not in seen])
+
+    def _same_cases(self, source: IndexInfo, by_id: Mapping[str, FiledCase]) -> set[str]:
+        """Return the ids of the cases that are in both indexes with the same ECG."""
+        cases = self._store.cases
+        there = cases.get(self.index, list(by_id))
+        same = [one for one, filed in by_id.items() if there.get(one) == filed]
+        old, new = cases.traces(source, same), cases.traces(self.index, same)
+        return {one for one in same if old.get(one) == new.get(one)}
 
     def _embed_cases(self, source: IndexInfo, filed: Sequence[FiledCase]) -> None:
         if not filed:

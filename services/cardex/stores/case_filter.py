@@ -13,7 +13,11 @@ def token(word: str) -> str:
 
     So a caller's word is a value, whatever it holds, and never a part of an expression.
     """
-    word = " ".join(word.split()).casefold()
+    return archive_token(" ".join(word.split()).casefold())
+
+
+def archive_token(word: str) -> str:
+    """Return the same for an archive's name, of which "A" and "a" are two."""
     return hashlib.sha256(word.encode("utf-8", "replace")).hexdigest()[:32] if word else ""
 
 
@@ -29,7 +33,7 @@ def expression(wanted: CaseFilter | None, archive: str = "") -> str:
         wanted: the filter, validated; None for none.
         archive: whose cases may be seen; "" for those of all.
     """
-    parts = [f'archive == "{token(archive)}"'] if archive else []
+    parts = [f'archive == "{archive_token(archive)}"'] if archive else []
     if wanted is not None:
         parts += [*_of_patient(wanted), *_of_words(wanted), *_of_month(wanted)]
     return " and ".join(parts)

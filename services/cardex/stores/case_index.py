@@ -18,7 +18,7 @@ from cardex.domain.cases import FiledCase, archive_of
 from cardex.domain.ecg import Embedding
 from cardex.domain.index import CaseMatch, IndexInfo
 from cardex.domain.trace import MAX_TRACE_BYTES, Trace
-from cardex.stores.case_filter import UNKNOWN_AGE, month_number, token
+from cardex.stores.case_filter import UNKNOWN_AGE, archive_token, month_number, token
 from cardex.stores.milvus import Milvus, row_ids, vector_index
 from cardex.stores.vector_index import kind_of
 
@@ -268,7 +268,7 @@ def _row(row: CaseRow, dimension: int) -> dict[str, Any]:
     return {
         "case_id": case.case_id,
         "report_id": row.filed.report_id,
-        "archive": token(archive_of(case.case_id)),
+        "archive": archive_token(archive_of(case.case_id)),
         "age": UNKNOWN_AGE if case.age is None else case.age,
         "sex": case.sex.value,
         "month": month_number(case.month),

@@ -72,7 +72,6 @@ class FakeCaseClient(FakeClient):
         self.filed: list[tuple[str, str]] = []
         self.begun = 0
         self.committed: list[str] = []
-        self.runs: set[str] = set()
         self.answering = "reports_0"
         self.broken: int | None = None
         self.gone: set[str] = set()
@@ -81,8 +80,7 @@ class FakeCaseClient(FakeClient):
         self.begun += 1
         return pb.IndexInfo(name=f"reports_{self.begun}")
 
-    def file_cases(self, sources, index="", *, run=""):
-        self.runs.add(run)
+    def file_cases(self, sources, index=""):
         sent = Sent()
         for case, _ in sources:
             if index in self.gone:
@@ -143,10 +141,8 @@ def test_a_second_call_goes_on_where_the_first_stopped(cases):
     _, told = index_cases(client, cases)
     assert "going on after 2 cases" in told
     assert client.filed == [("reports_1", "a"), ("reports_1", "b"), ("reports_1", "c")]
-    assert len(client.runs) == 1
     index_cases(client, cases)
     assert client.begun == 2
-    assert len(client.runs) == 2
 
 
 def test_a_merge_begins_anew_where_another_index_answers_by_now(cases):
@@ -180,6 +176,24 @@ def test_an_index_that_is_gone_is_begun_anew(cases):
     assert client.committed == ["reports_2"]
 
 
+def test_an_index_that_is_gone_before_its_first_case_is_begun_anew(cases):
+    client = FakeCaseClient()
+    client.broken = 0
+    with pytest.raises(Unavailable):
+        index_cases(client, cases)
+    client.broken, client.gone = None, {"reports_1"}
+    index_cases(client, cases)
+    assert client.committed == ["reports_2"]
+
+
+def test_a_new_index_that_is_gone_at_once_is_told(cases):
+    client = FakeCaseClient()
+    client.gone = {"reports_1"}
+    with pytest.raises(IndexMissing):
+        index_cases(client, cases)
+    assert client.begun == 1
+
+
 def test_another_table_is_another_indexing(cases):
     client = FakeCaseClient()
     client.broken = 2
@@ -193,8 +207,8 @@ def test_another_table_is_another_indexing(cases):
 
 def test_cases_that_were_not_filed_are_told_and_the_status_says_so(cases):
     class Refusing(FakeCaseClient):
-        def file_cases(self, sources, index="", *, run=""):
-            for sent in super().file_cases(sources, index, run=run):
+        def file_cases(self, sources, index=""):
+            for sent in super().file_cases(sources, index):
                 sent.refused, sent.reasons = 1, ["not filed: b: bad [id]"]
                 yield sent
 

@@ -70,7 +70,7 @@ def up() -> str:
 def test_a_signal_stops_the_stack_and_ends_well(stack, monkeypatch, number):
     monkeypatch.setattr(stack, "number", number)
     told = up()
-    assert "gRPC on 127.0.0.1:5, REST on http://w (/docs)" in told
+    assert "gRPC on 127.0.0.1:5, page and REST on http://w" in told
     assert told.endswith("stopped\n")
     assert stack.stopped
 

@@ -64,6 +64,26 @@ def test_a_second_key_stands_on_a_line_of_its_own(path):
     assert KeyRing(path).identify(first).name == "icu"
 
 
+def test_a_key_of_an_archive_is_known_with_it(path):
+    own = add_to_file(path, "feed", ["index"], "north")
+    other = add_to_file(path, "icu", ["submit"])
+    ring = KeyRing(path)
+    assert ring.identify(own) == Principal("feed", frozenset({Scope.INDEX}), "north")
+    assert ring.identify(other).archive == ""
+
+
+def test_without_an_archive_the_file_names_none(path):
+    add_to_file(path, "icu", ["submit"])
+    assert "archive" not in path.read_text()
+
+
+@pytest.mark.parametrize("archive", ["a/b", "a b", 'a"\nscopes = ["admin', "x" * 65, "Zürich"])
+def test_an_odd_archive_is_refused(path, archive):
+    with pytest.raises(ConfigurationError, match=r"archive .*1 to 64 letters"):
+        add_to_file(path, "icu", ["submit"], archive)
+    assert not path.exists()
+
+
 def test_a_name_is_given_once(path):
     add_to_file(path, "icu", ["submit"])
     before = path.read_text()
@@ -145,8 +165,20 @@ def test_a_hash_may_be_written_in_upper_case(path):
         '[[key]]\nname = "a"\nsha256 = "0000"\nscopes = ["submit"]\n',
         f'[[key]]\nname = "a"\nsha256 = "{"0" * 64}"\nscopes = ["everything"]\n',
         f'[[key]]\nsha256 = "{"0" * 64}"\nscopes = ["submit"]\n',
+        f'[[key]]\nname = "a"\nsha256 = "{"0" * 64}"\nscopes = ["submit"]\narchive = "a/b"\n',
+        f'[[key]]\nname = "a"\nsha256 = "{"0" * 64}"\nscopes = ["submit"]\narchive = ["north"]\n',
     ],
-    ids=["empty", "number", "no toml", "no hash", "short hash", "unknown scope", "no name"],
+    ids=[
+        "empty",
+        "number",
+        "no toml",
+        "no hash",
+        "short hash",
+        "unknown scope",
+        "no name",
+        "odd archive",
+        "list of archives",
+    ],
 )
 def test_a_broken_file_stops_the_start_with_its_name(path, content):
     path.write_text(content)

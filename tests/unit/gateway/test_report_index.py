@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -8,15 +9,26 @@ import pytest
 
 from cardex.api.pb.v1 import report_index_pb2 as pb
 from cardex.api.pb.v1 import report_index_pb2_grpc, report_pb2
-from cardex.domain.errors import InvalidReport, Overloaded, Unavailable, VersionMismatch
+from cardex.domain.cases import Case
+from cardex.domain.errors import (
+    IndexMissing,
+    InvalidReport,
+    Overloaded,
+    PermissionDenied,
+    Unavailable,
+    VersionMismatch,
+)
 from cardex.domain.reports import Report
 from cardex.gateway.health import HealthMonitor
-from cardex.gateway.keys import ANYBODY
+from cardex.gateway.keys import ANYBODY, Principal, Scope
 from cardex.gateway.report_index import ReportIndexService
 from cardex.gateway.threads import SlowCalls
+from cardex.retrieval.case_writer import CaseWriter
 from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.index_writer import MAX_CHUNK, IndexWriter
 from cardex.retrieval.write_lease import WriteLease
+from cardex.stores.report_index import ReportIndex
+from tests.helpers.cases import a_case, with_text
 from tests.helpers.fakes import FakeLock, House, model_info
 
 
@@ -31,7 +43,7 @@ class Health:
 
 @pytest.fixture
 def house():
-    return House(Report("old", "old infarct"))
+    return House(Report("old", "old infarct"), has_cases=True)
 
 
 @pytest.fixture
@@ -282,3 +294,187 @@ async def test_nobody_else_writes_during_a_migration(service):
 async def test_a_migration_to_a_model_that_is_not_served_is_refused(service):
     with pytest.raises(VersionMismatch, match="model-9"):
         await migrate(service, "model-9")
+
+
+# Cases.
+
+
+def file(house: House, *cases: Case, index: str = "reports_1") -> None:
+    writer = CaseWriter(house.encoder, cast(ReportIndex, house.store), house.require)
+    writer.put(house.store.indexes[index], house.encoder.models()[0], with_text(cases))
+
+
+def there(house: House, index: str = "reports_1") -> set[str]:
+    return set(house.store.cases.rows.get(index, {}))
+
+
+async def delete_cases(service, *case_ids: str) -> pb.DeleteCasesResponse:
+    found: pb.DeleteCasesResponse = await service.DeleteCases(
+        pb.DeleteCasesRequest(case_ids=case_ids), None
+    )
+    return found
+
+
+async def test_erasing_tells_how_many_cases_were_there_and_the_index(service, house):
+    file(house, a_case("1", "a"), a_case("2", "a"), a_case("3", "b"))
+    before = house.store.current().generation
+    response = await delete_cases(service, "1", "3", "never")
+    assert response.deleted == 2
+    assert (response.index.case_count, response.index.report_count) == (1, 2)
+    assert there(house) == {"2"}
+    assert {one.text for one in house.store.reports("reports_1").values()} == {"old infarct", "a"}
+    assert response.index.generation == house.store.current().generation != before
+
+
+async def test_what_was_erased_is_gone_before_its_generation_is(service, house):
+    file(house, a_case("1", "a"))
+    house.store.calls.clear()
+    await delete_cases(service, "1")
+    assert house.store.writes == ["delete", "cases.delete", "touch"]
+
+
+async def test_what_was_erased_is_forgotten_by_the_cache(service, house):
+    file(house, a_case("1", "a"))
+    house.cache.stored["answer"] = b"names case 1"
+    await delete_cases(service, "1")
+    assert house.cache.stored == {}
+
+
+async def test_an_erasure_that_failed_at_the_cache_is_made_good_by_the_next(service, house):
+    file(house, a_case("1", "a"))
+    house.cache.stored["answer"] = b"names case 1"
+    forget = house.cache.forget
+
+    def down() -> None:
+        raise Unavailable("the cache does not answer")
+
+    house.cache.forget = down
+    with pytest.raises(Unavailable):
+        await delete_cases(service, "1")
+    house.cache.forget = forget
+    assert (await delete_cases(service, "1")).deleted == 0
+    assert house.cache.stored == {}
+
+
+async def test_more_cases_than_a_call_takes_are_refused(service):
+    with pytest.raises(InvalidReport, match=f"at most {MAX_CHUNK}") as caught:
+        await delete_cases(service, *["1"] * (MAX_CHUNK + 1))
+    assert caught.value.field == "case_ids"
+
+
+async def test_an_index_of_an_earlier_version_has_no_cases_to_erase(service, house):
+    house.store.index = replace(house.store.current(), has_cases=False)
+    with pytest.raises(IndexMissing, match="cardex index"):
+        await delete_cases(service, "1")
+
+
+async def test_reports_are_erased_with_their_cases(service, house):
+    file(house, a_case("1", "a"), a_case("2", "b"))
+    (gone,) = (
+        one for one, report in house.store.reports("reports_1").items() if report.text == "a"
+    )
+    house.store.calls.clear()
+    response = await service.DeleteReports(pb.DeleteReportsRequest(report_ids=[gone]), None)
+    assert (response.deleted, response.index.case_count) == (1, 1)
+    assert there(house) == {"2"}
+    assert house.store.writes == ["cases.delete", "delete", "touch"]
+
+
+# A new index of cases.
+
+
+async def begun(service) -> pb.IndexInfo:
+    response: pb.BeginRebuildResponse = await service.BeginRebuild(pb.BeginRebuildRequest(), None)
+    return response.index
+
+
+async def committed(service, name: str) -> pb.IndexInfo:
+    request = pb.CommitRebuildRequest(index=name)
+    response: pb.CommitRebuildResponse = await service.CommitRebuild(request, None)
+    return response.index
+
+
+async def test_a_new_index_answers_after_its_commit(service, house, health):
+    made = await begun(service)
+    assert (made.report_count, made.case_count) == (0, 0)
+    assert house.store.current().name == "reports_1"
+    file(house, a_case("1", "a"), index=made.name)
+    index = await committed(service, made.name)
+    assert house.store.current().name == index.name == made.name
+    assert (index.report_count, index.case_count) == (1, 1)
+    assert health.ticks == 2
+
+
+async def test_a_new_index_stays_between_its_calls(service, house):
+    made = await begun(service)
+    assert made.name in house.store.indexes
+    assert service._dependencies.held == []
+
+
+async def test_where_there_is_no_index_the_new_one_answers_at_once(service, house):
+    house.store.index = None
+    made = await begun(service)
+    assert house.store.current().name == made.name
+
+
+async def test_an_index_that_is_empty_is_not_committed(service, house):
+    made = await begun(service)
+    with pytest.raises(InvalidReport, match="is empty") as caught:
+        await committed(service, made.name)
+    assert caught.value.field == "index"
+    assert house.store.current().name == "reports_1"
+
+
+async def test_an_index_that_is_gone_is_not_committed(service, house):
+    with pytest.raises(IndexMissing):
+        await committed(service, "reports_9")
+    assert house.store.current().name == "reports_1"
+
+
+async def test_a_new_index_is_of_the_model_in_force(service, house):
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    assert (await begun(service)).model_version == "model-1"
+
+
+async def test_a_right_that_is_lost_commits_nothing(service, house, monkeypatch):
+    made = await begun(service)
+    file(house, a_case("1", "a"), index=made.name)
+    monkeypatch.setattr(WriteLease, "require", _lost)
+    for call in (committed(service, made.name), begun(service), delete_cases(service, "1")):
+        with pytest.raises(Unavailable, match="lost"):
+            await call
+    assert house.store.current().name == "reports_1"
+    assert set(house.store.indexes) == {"reports_1", made.name}
+
+
+# Keys with an archive.
+
+
+@pytest.fixture
+def north(service, monkeypatch):
+    principal = Principal("feed", frozenset({Scope.INDEX}), "north")
+    monkeypatch.setattr("cardex.gateway.report_index.caller", lambda: principal)
+
+
+@pytest.mark.usefixtures("north")
+async def test_a_key_of_an_archive_erases_its_own_cases_alone(service, house):
+    file(house, *(a_case(one, "a") for one in ("1", "2", "north/1", "north/2", "south/1")))
+    response = await delete_cases(service, "1", "north/2", "south/1")
+    assert response.deleted == 2
+    assert there(house) == {"1", "2", "south/1"}
+
+
+@pytest.mark.usefixtures("north")
+async def test_what_would_change_all_archives_is_refused_to_a_key_of_one(service, house):
+    house.encoder.served = (model_info("model-2"), *house.encoder.served)
+    for call in (
+        upsert(service, chunk("a")),
+        migrate(service),
+        service.DeleteReports(pb.DeleteReportsRequest(report_ids=["old"]), None),
+        begun(service),
+        committed(service, "reports_1"),
+    ):
+        with pytest.raises(PermissionDenied, match="'north'"):
+            await call
+    assert house.store.writes == []
+    assert (await service.GetIndex(pb.GetIndexRequest(), None)).index.name == "reports_1"

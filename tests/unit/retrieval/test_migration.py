@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 
 from cardex.domain.errors import IndexMissing, Unavailable, VersionMismatch
+from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Report, Statement
+from cardex.domain.trace import Trace
 from cardex.retrieval.migration import PASSES, Migration
-from tests.helpers.fakes import House, model_info, text_vector
+from cardex.signals.images import image_of
+from cardex.signals.readers import read
+from cardex.signals.trace import trace_of, waveform_of
+from cardex.stores.case_index import CaseRow
+from tests.helpers.cases import a_case, row_of, vectors
+from tests.helpers.ecgs import ecg, typed
+from tests.helpers.fakes import FakeEncoder, House, model_info, text_vector
 
 REPORTS = [
     Report(f"r{number}", text, "en", (f"record-{number}",), 1, (Statement("SR"),))
@@ -261,3 +269,139 @@ def test_a_part_that_goes_down_leaves_the_old_index_in_force(house):
     with pytest.raises(Unavailable, match="Triton is down"):
         list(steps)
     assert house.store.current().name == "reports_1"
+
+
+# Cases.
+
+TRACES = [trace_of(read(typed(ecg(bpm=50 + 20 * seed, seed=seed)))) for seed in range(4)]
+
+
+@pytest.fixture
+def archive():
+    """Two reports and five cases by model-1, of which four have an ECG; model-2 is beside it."""
+    house = House(*REPORTS[:2], has_cases=True)
+    house.encoder.served = (model_info("model-2"), model_info("model-1"))
+    refile(house, *(filed_case(n, TRACES[n] if n < 4 else None) for n in range(5)))
+    return house
+
+
+def filed_case(number: int, trace: Trace | None, text: str = "sinus rhythm") -> CaseRow:
+    case = a_case(f"c{number}", text, age=50 + number)
+    return row_of(case, vectors(1)[0] if trace else None, trace)
+
+
+def refile(house: House, *rows: CaseRow) -> None:
+    """Change the cases of the index in force as a worker does."""
+    index = house.store.current()
+    house.store.cases.upsert(index, rows)
+    house.store.touch(index)
+
+
+def cases_of(house: House, index: IndexInfo | None = None) -> dict[str, CaseRow]:
+    return house.store.cases.of(index or house.store.current())
+
+
+def test_the_new_index_has_the_same_cases_with_their_traces(archive):
+    before = dict(cases_of(archive))
+    made = migrated(archive)
+    after = cases_of(archive, made.index)
+    assert {one: row.filed for one, row in after.items()} == {
+        one: row.filed for one, row in before.items()
+    }
+    assert {one: row.trace for one, row in after.items()} == {
+        one: row.trace for one, row in before.items()
+    }
+
+
+def test_ecgs_are_embedded_by_the_other_model_from_their_traces(archive):
+    made = migrated(archive)
+    model = made._model
+    for number, trace in enumerate(TRACES):
+        image = image_of(waveform_of(trace), model.image_spec)[None]
+        (expected,) = FakeEncoder("model-2").embed_images(model, image, Priority.ROUTINE)
+        vector = cases_of(archive, made.index)[f"c{number}"].embedding
+        assert vector is not None
+        np.testing.assert_allclose(vector, expected, atol=1e-6)
+    assert cases_of(archive, made.index)["c4"].embedding is None
+    assert set(archive.encoder.asked) == {"model-2"}
+    assert set(archive.encoder.priorities) == {Priority.ROUTINE}
+
+
+def test_ecgs_are_embedded_some_at_a_time(archive, monkeypatch):
+    monkeypatch.setattr("cardex.retrieval.migration.CASES_AT_ONCE", 2)
+    migrated(archive)
+    assert [len(images) for images in archive.encoder.images] == [2, 2]
+
+
+def test_where_no_case_has_an_ecg_nothing_is_drawn(archive):
+    refile(archive, *(filed_case(n, None) for n in range(5)))
+    made = migrated(archive)
+    assert archive.encoder.images == []
+    assert len(cases_of(archive, made.index)) == 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        filed_case(9, TRACES[0]),
+        replace(filed_case(0, TRACES[0]), filed=filed_case(0, TRACES[0], "old infarct").filed),
+        filed_case(4, TRACES[1]),
+        filed_case(0, None),
+        filed_case(0, TRACES[3]),
+    ],
+    ids=["new", "other report", "with an ECG", "without its ECG", "other ECG"],
+)
+def test_what_changes_of_cases_during_the_run_is_followed(archive, change):
+    made = migration(archive)
+    for step, _ in enumerate(made.run()):
+        if step == 1:  # the cases are there
+            assert cases_of(archive, made.index)
+            refile(archive, change)
+    row = cases_of(archive, made.index)[change.filed.case.case_id]
+    assert (row.filed, row.trace) == (change.filed, change.trace)
+    if change.trace is not None:
+        image = image_of(waveform_of(change.trace), made._model.image_spec)[None]
+        (expected,) = FakeEncoder("model-2").embed_images(made._model, image, Priority.ROUTINE)
+        assert row.embedding is not None
+        np.testing.assert_allclose(row.embedding, expected, atol=1e-6)
+    made.commit()
+
+
+def test_only_cases_that_changed_are_embedded_again(archive):
+    made = migration(archive)
+    for step, _ in enumerate(made.run()):
+        if step == 1:
+            refile(archive, filed_case(9, TRACES[0]))
+    assert [len(images) for images in archive.encoder.images] == [4, 1]
+
+
+def test_cases_that_are_erased_during_the_run_are_not_in_the_new_index(archive):
+    made = migration(archive)
+    for step, _ in enumerate(made.run()):
+        if step == 1:
+            index = archive.store.current()
+            archive.store.cases.delete(index, ["c0"])
+            archive.store.touch(index)
+    assert set(cases_of(archive, made.index)) == {"c1", "c2", "c3", "c4"}
+
+
+def test_a_lost_right_to_write_ends_it_before_the_cases_too(archive):
+    made = migration(archive)
+    steps = made.run()
+    next(steps)
+    archive.lost = True
+    with pytest.raises(Unavailable):
+        list(steps)
+    assert cases_of(archive, made.index) == {}
+
+
+def test_cases_of_an_index_of_an_earlier_version_are_not_asked_for(house):
+    migrated(house)
+    assert not [call for call in house.store.calls if call.startswith("cases.")]
+
+
+def test_an_abandoned_migration_leaves_no_cases(archive):
+    made = migration(archive)
+    list(made.run())
+    made.abandon()
+    assert set(archive.store.cases.rows) == {"reports_1"}

@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 import redis
 
+from cardex.domain.cases import CaseFilter, Nearness
+from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import Question
 from cardex.domain.quality import SignalQuality, SignalWarning
-from cardex.stores.answer_cache import AnswerCache, answer_key
+from cardex.stores.answer_cache import AT_ONCE, AnswerCache, answer_key
 
 QUALITY = SignalQuality(0.9, 66.0, (SignalWarning("LEAD_FLAT", "no signal", ("V1",)),))
 ANSWER = b"an encoded answer"
@@ -17,6 +19,8 @@ class FakeRedis:
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
         self.ttl_ms: set[int] = set()
+        self.unlinked: list[str] = []
+        self.units: list[int] = []
         self.error: redis.RedisError | None = None
 
     def mget(self, keys):
@@ -24,8 +28,21 @@ class FakeRedis:
             raise self.error
         return [self.stored.get(key) for key in keys]
 
+    def scan_iter(self, match, count):
+        assert match.endswith("*")
+        if self.error:
+            raise self.error
+        yield from [key for key in self.stored if key.startswith(match[:-1])]
+
     def pipeline(self, *, transaction):
+        self.unlinked.clear()
         return self
+
+    def __len__(self):
+        return len(self.unlinked)
+
+    def unlink(self, key):
+        self.unlinked.append(key)
 
     def __enter__(self):
         return self
@@ -40,6 +57,10 @@ class FakeRedis:
     def execute(self):
         if self.error:
             raise self.error
+        self.units.append(len(self.unlinked))
+        for key in self.unlinked:
+            self.stored.pop(key, None)
+        self.unlinked.clear()
 
 
 @pytest.fixture
@@ -117,10 +138,24 @@ KEY = ("sha", Question(3), "m", "g")
         ("sha2", Question(3), "m", "g"),
         ("sha", Question(4), "m", "g"),
         ("sha", Question(3, 8), "m", "g"),
+        ("sha", Question(3, by=Nearness.ECG), "m", "g"),
+        ("sha", Question(3, filter=CaseFilter(min_age=0)), "m", "g"),
+        ("sha", Question(3, trace=True), "m", "g"),
+        ("sha", Question(3, archive="north"), "m", "g"),
         ("sha", Question(3), "m2", "g"),
         ("sha", Question(3), "m", "g2"),
     ],
-    ids=["payload", "question", "re-ranking", "model", "generation"],
+    ids=[
+        "payload",
+        "question",
+        "re-ranking",
+        "nearness",
+        "filter",
+        "trace",
+        "archive",
+        "model",
+        "generation",
+    ],
 )
 def test_everything_that_an_answer_depends_on_is_in_its_key(other):
     assert answer_key(*other) != answer_key(*KEY)
@@ -132,3 +167,32 @@ def test_the_same_question_has_the_same_key():
 
 def test_a_key_shows_nothing_of_the_ecg():
     assert "sha" not in answer_key(*KEY).removeprefix("cardex:cache:result:")
+
+
+# Forgetting.
+
+
+def test_answers_and_embeddings_are_forgotten_and_nothing_else(cache, client):
+    cache.put_answers({answer_key(*KEY): ANSWER})
+    cache.put_embeddings({"sha": (np.ones(4, np.float32), QUALITY)}, "m")
+    client.stored |= {"cardex:job:1": b"a job", "other": b"of another"}
+    cache.forget()
+    assert set(client.stored) == {"cardex:job:1", "other"}
+    assert cache.answers([answer_key(*KEY)]) == [None]
+
+
+def test_many_entries_are_forgotten_some_at_a_time(cache, client):
+    cache.put_answers({f"cardex:cache:result:{n}": ANSWER for n in range(2 * AT_ONCE + 1)})
+    client.units.clear()
+    cache.forget()
+    assert client.stored == {}
+    assert client.units == [AT_ONCE, AT_ONCE, 1]
+
+
+def test_a_cache_that_is_down_is_said_to_have_forgotten_nothing(cache, client):
+    cache.put_answers({answer_key(*KEY): ANSWER})
+    client.error = redis.ConnectionError("x")
+    with pytest.raises(Unavailable):
+        cache.forget()
+    client.error = None
+    assert cache.answers([answer_key(*KEY)]) == [ANSWER]

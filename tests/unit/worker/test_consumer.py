@@ -1,14 +1,17 @@
 import logging
+from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from cardex.api.convert.ecg import to_payload
 from cardex.api.pb.v1 import ecg_pb2
+from cardex.domain.cases import Filing
 from cardex.domain.errors import (
     ConfigurationError,
     IndexMissing,
     InvalidEcg,
+    Overloaded,
     Unavailable,
     VersionMismatch,
 )
@@ -18,6 +21,7 @@ from cardex.retrieval.retriever import Retriever
 from cardex.stores.job_queue import JobQueue
 from cardex.worker.consumer import IDLE_S, MARGIN_S, JobConsumer
 from tests.helpers.answers import ANSWER
+from tests.helpers.cases import a_case
 from tests.helpers.fakes import FakeJobs
 
 BATCH = 4
@@ -32,11 +36,13 @@ class FakeRetriever:
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
+        self.filings: list[list[Filing | None]] = []
         self.error: Exception | None = None
 
     def by_ecg(self, batch, priority):
-        contents = [asked.ecg[0].content.decode() for asked in batch]
+        contents = [asked.ecg[0].content.decode() if asked.ecg else "" for asked in batch]
         self.batches.append(contents)
+        self.filings.append([asked.filing for asked in batch])
         if self.error is not None:
             raise self.error
         if "poison" in contents:
@@ -214,6 +220,40 @@ def test_no_log_shows_what_an_unforeseen_error_says_of_the_ecg(caplog):
     world.run()
     assert "ValueError" in caplog.text
     assert "Doe_John" not in caplog.text
+
+
+# Filing.
+
+
+def filed(**filings: Filing | None) -> World:
+    """Return a world of jobs that are filed; those of a filing alone have no ECG."""
+    world = World(**{n: b"" if f and f.only else payload(n) for n, f in filings.items()})
+    world.jobs.waiting = [replace(job, filing=filings[job.job_id]) for job in world.jobs.waiting]
+    return world
+
+
+def test_a_job_is_answered_with_what_it_is_filed_as():
+    filing, only = Filing(a_case("1"), "reports_2"), Filing(a_case("2"), only=True)
+    world = filed(a=filing, b=only, c=None)
+    world.run()
+    assert world.retriever.filings == [[filing, only, None]]
+    assert world.retriever.batches == [["a", "", "c"]]
+    assert set(world.jobs.results) == {"a", "b", "c"}
+
+
+def test_a_case_without_an_ecg_has_not_expired():
+    world = filed(a=Filing(a_case("1"), only=True))
+    world.run()
+    assert world.jobs.results == {"a": ANSWER.message}
+
+
+def test_while_another_writes_the_index_jobs_go_back_and_nothing_is_suspected():
+    world = filed(a=Filing(a_case("1")), b=None)
+    error = world.retriever.error = Overloaded("another client writes", reason="INDEX_BUSY")
+    world.run()
+    assert world.jobs.returned == {name: (JobError.of(error), False) for name in ("a", "b")}
+    assert world.active_index.suspected == []
+    assert not world.jobs.results
 
 
 # Waiting at the bell.
