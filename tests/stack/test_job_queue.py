@@ -2,11 +2,13 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cardex.domain.cases import Filing
 from cardex.domain.errors import (
     CardexError,
     JobNotFound,
@@ -14,12 +16,13 @@ from cardex.domain.errors import (
     RequestIdReused,
     Unavailable,
 )
-from cardex.domain.jobs import JobError, JobState, Priority, Question
+from cardex.domain.jobs import Claim, JobError, JobState, Priority, Question
 from cardex.local_stack.ports import free_ports
 from cardex.local_stack.valkey import ValkeyConfig, valkey_process
 from cardex.stores.job_queue import JobLimits, JobQueue, Submission, Submitted
 from cardex.stores.redis import connect
 from tests.helpers.answers import ANSWER
+from tests.helpers.cases import a_case
 
 STAT, ROUTINE = Priority.STAT, Priority.ROUTINE
 BROKEN = JobError("BROKEN", "broke")
@@ -244,6 +247,92 @@ def test_one_request_id_is_one_job(store, client):
     other = submit(store, submission(b"another", request_id="patient 4711", owner="clinic"))
     assert other.is_new
     assert not any(b"4711" in key for key in client.scan_iter("*"))
+
+
+# What an ECG is filed as.
+
+FILING = Filing(a_case("north/1", "old infarct", age=57), "reports_2")
+
+
+def finished(store: JobQueue, claim: Claim) -> None:
+    assert store.finish([(claim, ANSWER.message)]) == [True]
+
+
+def failed(store: JobQueue, claim: Claim) -> None:
+    assert store.finish([(claim, BROKEN)]) == [True]
+
+
+def given_up(store: JobQueue, claim: Claim) -> None:
+    assert store.release([claim], BROKEN, counted=True) == ["QUEUED"]
+    for state in ("QUEUED", "FAILED"):
+        assert store.release(store.claim(ROUTINE, 1), BROKEN, counted=True) == [state]
+
+
+def cancelled(store: JobQueue, claim: Claim) -> None:
+    store.cancel(claim.job.job_id)
+
+
+def test_a_job_keeps_what_it_is_filed_as_until_it_is_claimed_and_given_back(store):
+    job_id = submit(store, submission(filing=FILING)).job_id
+    assert store.get(job_id).filing == FILING
+    (claim,) = store.claim(ROUTINE, 1)
+    assert claim.job.filing == FILING
+    store.release([claim], BROKEN, counted=False)
+    (again,) = store.claim(ROUTINE, 1)
+    assert again.job.filing == FILING
+    submit(store, submission(b"plain"))
+    assert store.claim(ROUTINE, 1)[0].job.filing is None
+
+
+@pytest.mark.parametrize("ends", [finished, failed, given_up, cancelled])
+def test_the_record_of_a_final_job_holds_no_report(store, client, ends):
+    job_id = submit(store, submission(filing=FILING)).job_id
+    (claim,) = store.claim(ROUTINE, 1)
+    assert b"old infarct" in client.hget(f"cardex:job:{job_id}", "filing")
+    ends(store, claim)
+    assert store.get(job_id).state.final
+    assert store.get(job_id).filing is None
+    assert not any(
+        b"old infarct" in value for value in client.hgetall(f"cardex:job:{job_id}").values()
+    )
+
+
+def test_one_request_id_is_one_ecg_and_one_case(store):
+    first = submit(store, submission(request_id="r", filing=FILING))
+    again = submit(store, submission(request_id="r", filing=FILING))
+    assert (again.job_id, again.is_new) == (first.job_id, False)
+    for other in (
+        None,
+        replace(FILING, index=""),
+        replace(FILING, only=True),
+        replace(FILING, case=replace(FILING.case, age=58)),
+        replace(FILING, case=replace(FILING.case, text="new infarct")),
+    ):
+        with pytest.raises(RequestIdReused) as caught:
+            submit(store, submission(request_id="r", filing=other))
+        assert (caught.value.reason, caught.value.field) == ("REQUEST_ID_REUSED", "request_id")
+    finished(store, store.claim(ROUTINE, 1)[0])
+    assert submit(store, submission(request_id="r", filing=FILING)).job_id == first.job_id
+    with pytest.raises(RequestIdReused):
+        submit(store, submission(request_id="r"))
+
+
+def test_cases_without_an_ecg_are_claimed_with_no_bytes_and_none_is_missing(store, client):
+    filings = [replace(FILING, case=replace(FILING.case, case_id=str(n)), only=True) for n in "ab"]
+    store.submit([(submission(b"", filing=one), None) for one in filings])
+    first, second = store.claim(ROUTINE, 2)
+    assert (first.payload, second.payload) == (b"", b"")
+    finished(store, first)
+    store.release([second], BROKEN, counted=False)
+    (again,) = store.claim(ROUTINE, 1)
+    assert (again.payload, again.job.filing) == (b"", filings[1])
+    finished(store, again)
+    assert not list(client.scan_iter("cardex:payload:*"))
+
+
+def test_no_key_shows_a_case(store, client):
+    submit(store, submission(request_id="north/1", filing=FILING))
+    assert not any(b"north" in key for key in client.scan_iter("*"))
 
 
 def test_a_full_queue_refuses_and_stores_nothing(store, client):
