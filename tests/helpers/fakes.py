@@ -196,6 +196,9 @@ class FakeCases:
         rows = [row for row in fitting if row.filed.report_id in report_ids][: self.most]
         return [row.filed for row in rows], _vectors(rows)
 
+    def count_where(self, index: IndexInfo, expression: str) -> int:
+        return len(self._fitting(index, expression))
+
     def reports_with(self, index: IndexInfo, expression: str, limit: int = 0) -> list[str]:
         self._store._called("cases.reports_with")
         fitting = self._fitting(index, expression)

@@ -53,11 +53,11 @@ class CaseWriter:
         """
         last = {case.case_id: (case, row) for case, row in rows}
         before = self._store.cases.get(index, list(last))
-        # What is there already, or was sent later, stays as it is.
+        # What was sent later stays. What is there already is written again: it may be a part.
         new = {
             case_id: (case, row)
             for case_id, (case, row) in last.items()
-            if (old := before.get(case_id)) is None or old.submitted < row.filed.submitted
+            if (old := before.get(case_id)) is None or old.submitted <= row.filed.submitted
         }
         if new:
             self._put(index, model, new, {one: before[one] for one in new if one in before})
@@ -104,10 +104,7 @@ class CaseWriter:
         """
         there = self._store.cases.get(index, case_ids)
         reports = self._reports(index, {filed.report_id for filed in there.values()})
-        self._take_off(index, reports, list(there.values()))
-        self._require()
-        # All that were named: of one that is gone already a trace may have been left.
-        self._store.cases.delete(index, list(case_ids))
+        self._take_off(index, reports, list(there.values()), also=case_ids)
         return len(there)
 
     def remove_of(self, index: IndexInfo, report_ids: Sequence[str]) -> None:
@@ -121,10 +118,18 @@ class CaseWriter:
             self._store.cases.settle(index)
 
     def _take_off(
-        self, index: IndexInfo, reports: dict[str, Report], gone: Sequence[FiledCase]
+        self,
+        index: IndexInfo,
+        reports: dict[str, Report],
+        gone: Sequence[FiledCase],
+        also: Sequence[str] = (),
     ) -> None:
-        """Remove cases, and take them off their reports; of `reports` those stay that are left."""
-        if not gone:
+        """Remove cases, and take them off their reports; of `reports` those stay that are left.
+
+        What may be left of the cases `also`, such as a trace, goes too.
+        """
+        ids = dict.fromkeys([*(filed.case.case_id for filed in gone), *also])
+        if not ids:
             return
         own = {filed.report_id for filed in gone if filed.report_id in reports}
         for filed in gone:
@@ -138,7 +143,7 @@ class CaseWriter:
             else:
                 del reports[one]
         self._require()
-        self._store.cases.delete(index, [filed.case.case_id for filed in gone])
+        self._store.cases.delete(index, list(ids))
 
     def _reports(self, index: IndexInfo, report_ids: Iterable[str]) -> dict[str, Report]:
         return self._store.get(index, sorted(report_ids))

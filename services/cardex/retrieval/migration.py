@@ -90,7 +90,7 @@ class Migration:
             raise _too_fast()
         self._require()
         self._made = None  # from here on it may answer: it is no longer to be dropped
-        self._store.switch(self.index)
+        self.index = self._store.switch(self.index)
         return self.index
 
     def abandon(self) -> None:

@@ -189,7 +189,7 @@ class NearestSearch:
         if not index.has_cases:
             return [[] for _ in vectors]
         if self._store.cases.count_where(index, narrowed) <= FEW:
-            among = sorted(set(self._store.cases.reports_with(index, narrowed)))
+            among = sorted(set(self._store.cases.reports_with(index, narrowed, FEW)))
             return self._store.search(index, vectors, count, among) if among else _none(vectors)
         wide, passed, failed = WIDER * count, set[str](), set[str]()
         while True:

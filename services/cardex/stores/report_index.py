@@ -219,15 +219,14 @@ class ReportIndex:
     def switch(self, index: IndexInfo) -> IndexInfo:
         """Make `index` the one that answers; the one before stays for searches in flight.
 
-        The vectors of a large one are divided into cells first, which may take minutes; one that
-        answers already cannot be searched meanwhile.
+        The vectors of a large one are divided into cells first, which may take minutes.
         """
         count = self._milvus.commit(index.name)
         cases = self.cases.commit(index) if index.has_cases else 0
         before = self._aliases().get(ALIAS)
-        index = self._divide(index, cells_for(index.kind, count), cells_for(index.kind, cases))
         if before == index.name:
             return index
+        index = self._divide(index, cells_for(index.kind, count), cells_for(index.kind, cases))
         index = self._set(index, {"cardex.answered": "1"})
         if before is None:
             self._milvus.call(lambda client: client.create_alias(index.name, ALIAS, timeout=10.0))

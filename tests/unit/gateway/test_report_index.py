@@ -411,10 +411,12 @@ async def test_a_new_index_stays_between_its_calls(service, house):
     assert service._dependencies.held == []
 
 
-async def test_where_there_is_no_index_the_new_one_answers_at_once(service, house):
+async def test_where_there_is_no_index_an_empty_one_answers_meanwhile(service, house):
     house.store.index = None
     made = await begun(service)
-    assert house.store.current().name == made.name
+    answering = house.store.current()
+    assert answering.name != made.name
+    assert house.store.reports(answering.name) == {}
 
 
 async def test_an_index_that_is_empty_is_not_committed(service, house):

@@ -91,6 +91,8 @@ class FakeMilvus:
         if list(output_fields) == ["count(*)"]:
             self.calls.append(("count", f"{name} {options.get('consistency_level', '')}".strip()))
             return [{"count(*)": len(rows)}]
+        if options.get("consistency_level") == "Strong":
+            self.calls.append(("query", f"{name} Strong"))
         self.asked = {"name": name, "filter": options["filter"], "limit": limit}
         return [self._row(row, output_fields) for row in rows[:limit]]
 
@@ -105,7 +107,7 @@ class FakeMilvus:
             found.append(sorted(hits, key=lambda hit: -hit["distance"])[:limit])
         return found
 
-    def query_iterator(self, name, batch_size, output_fields, timeout):
+    def query_iterator(self, name, batch_size, output_fields, timeout, **_):
         rows = [self._row(row, output_fields) for row in self.of(name).values()]
         self.iterators.append(FakeIterator(rows, batch_size))
         return self.iterators[-1]
@@ -273,7 +275,7 @@ def test_all_cases_come_page_by_page_after_all_that_was_written_is_seen(cases, m
     cases.upsert(INDEX, rows)
     milvus.calls.clear()
     pages = list(cases.embedded_pages(INDEX, 2))
-    assert milvus.calls == [("count", f"{CASES} Strong")]
+    assert milvus.calls == [("query", f"{CASES} Strong")]
     assert [len(filed) for filed, _ in pages] == [2, 2, 1]
     assert [one for filed, _ in pages for one in filed] == [row.filed for row in rows]
     assert milvus.iterators[0].closed

@@ -38,6 +38,7 @@ class FakeRetriever:
         self.batches: list[list[str]] = []
         self.filings: list[list[Filing | None]] = []
         self.error: Exception | None = None
+        self.back: Exception | None = None
 
     def by_ecg(self, batch, priority):
         contents = [asked.ecg[0].content.decode() if asked.ecg else "" for asked in batch]
@@ -48,7 +49,11 @@ class FakeRetriever:
         if "poison" in contents:
             raise ZeroDivisionError("of this ECG")
         bad = InvalidEcg("too short", reason="DURATION", field="ecg.file.content")
-        return [bad if content == "bad" else ANSWER for content in contents]
+        found = [bad if content == "bad" else ANSWER for content in contents]
+        return [
+            self.back if self.back and asked.filing else one
+            for asked, one in zip(batch, found, strict=True)
+        ]
 
 
 class FakeActiveIndex:
@@ -247,13 +252,14 @@ def test_a_case_without_an_ecg_has_not_expired():
     assert world.jobs.results == {"a": ANSWER.message}
 
 
-def test_while_another_writes_the_index_jobs_go_back_and_nothing_is_suspected():
+def test_while_another_writes_the_index_a_case_goes_back_and_keeps_no_other_job():
     world = filed(a=Filing(a_case("1")), b=None)
-    error = world.retriever.error = Overloaded("another client writes", reason="INDEX_BUSY")
+    error = Overloaded("another client writes", reason="INDEX_BUSY")
+    world.retriever.back = error
     world.run()
-    assert world.jobs.returned == {name: (JobError.of(error), False) for name in ("a", "b")}
+    assert world.jobs.returned == {"a": (JobError.of(error), False)}
     assert world.active_index.suspected == []
-    assert not world.jobs.results
+    assert set(world.jobs.results) == {"b"}
 
 
 # Waiting at the bell.
