@@ -193,7 +193,9 @@ class FakeCases:
     ) -> tuple[list[FiledCase], np.ndarray]:
         self._store._called("cases.of_reports")
         fitting = self._fitting(index, expression)
-        rows = [row for row in fitting if row.filed.report_id in report_ids][: self.most]
+        rows = [row for row in fitting if row.filed.report_id in report_ids][
+            : min(limit, self.most)
+        ]
         return [row.filed for row in rows], _vectors(rows)
 
     def reports_with(self, index: IndexInfo, expression: str, limit: int = 0) -> list[str]:
