@@ -18,23 +18,34 @@ def a_case(case_id: str, text: str = "sinus rhythm", **fields: Any) -> Case:
     return Case(case_id, text, **{"language": "en", **fields})
 
 
-def filed(case: Case) -> FiledCase:
+def filed(case: Case, submitted: float = 1.0) -> FiledCase:
     """Return a case as the index keeps it."""
-    return FiledCase(replace(case, text=""), report_of_case(case))
+    return FiledCase(replace(case, text=""), report_of_case(case), submitted)
 
 
-def row_of(case: Case, embedding: np.ndarray | None = None, trace: Trace | None = None) -> CaseRow:
+def row_of(
+    case: Case,
+    embedding: np.ndarray | None = None,
+    trace: Trace | None = None,
+    submitted: float = 1.0,
+) -> CaseRow:
     """Return a case on its way into the index; it has an ECG where it has an embedding."""
-    return CaseRow(filed(replace(case, has_ecg=embedding is not None)), embedding, trace)
+    told = filed(replace(case, has_ecg=embedding is not None), submitted)
+    return CaseRow(told, embedding, trace)
 
 
 def with_text(
-    cases: Iterable[Case], embeddings: Iterable[np.ndarray | None] = ()
+    cases: Iterable[Case],
+    embeddings: Iterable[np.ndarray | None] = (),
+    submitted: float = 1.0,
 ) -> list[tuple[Case, CaseRow]]:
     """Return cases as a writer takes them; without embeddings they have no ECG."""
     given = list(cases)
     vectors = list(embeddings) or [None] * len(given)
-    return [(case, row_of(case, one)) for case, one in zip(given, vectors, strict=True)]
+    return [
+        (case, row_of(case, one, submitted=submitted))
+        for case, one in zip(given, vectors, strict=True)
+    ]
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:

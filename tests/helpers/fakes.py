@@ -193,16 +193,19 @@ class FakeCases:
     ) -> tuple[list[FiledCase], np.ndarray]:
         self._store._called("cases.of_reports")
         fitting = self._fitting(index, expression)
-        rows = [row for row in fitting if row.filed.report_id in report_ids][: self.most]
+        rows = [row for row in fitting if row.filed.report_id in report_ids][
+            : min(limit, self.most)
+        ]
         return [row.filed for row in rows], _vectors(rows)
-
-    def count_where(self, index: IndexInfo, expression: str) -> int:
-        return len(self._fitting(index, expression))
 
     def reports_with(self, index: IndexInfo, expression: str, limit: int = 0) -> list[str]:
         self._store._called("cases.reports_with")
         fitting = self._fitting(index, expression)
         return [row.filed.report_id for row in fitting[: limit or self.most]]
+
+    def count_where(self, index: IndexInfo, expression: str) -> int:
+        self._store._called("cases.count_where")
+        return len(self._fitting(index, expression))
 
     def embedded_pages(
         self, index: IndexInfo, size: int = 1000

@@ -122,7 +122,7 @@ class CaseSender:
                 self._once(chunk)
             except IndexMissing:
                 # Another gateway than the one that began the index hears of it a little later.
-                if time.monotonic() - self._began > HEARD_WITHIN_S:
+                if self._halted.is_set() or time.monotonic() - self._began > HEARD_WITHIN_S:
                     raise
                 self._halted.wait(PAUSE_S)
             except CardexError as error:

@@ -46,6 +46,8 @@ class Gateway:
         before: is called with the item_ids of each stream.
         streams: item_ids of each stream.
         filed: requests of the jobs that succeeded, by item_id.
+        archive: that it files in, with a slash.
+        only_answers: item_ids of which a worker of an earlier version only answers the ECG.
     """
 
     refuse: Fault = none
@@ -56,6 +58,8 @@ class Gateway:
     jobs: dict[str, pb.SubmitBatchRequest] = field(default_factory=dict)
     ended: dict[str, job_pb2.Job] = field(default_factory=dict)
     filed: dict[str, list[pb.SubmitBatchRequest]] = field(default_factory=dict)
+    archive: str = ""
+    only_answers: set[str] = field(default_factory=set)
 
     def submit(self, requests, *, timeout_s=None) -> Iterator[pb.SubmitBatchResponse]:
         sent = list(requests)
@@ -88,7 +92,9 @@ class Gateway:
             message = error_message(error)
             return job_pb2.Job(job_id=job_id, state="JOB_STATE_FAILED", error=message)
         self.filed.setdefault(request.item_id, []).append(request)
-        answer = job_pb2.Answer(case_id=f"north/{request.item_id}")
+        if request.item_id in self.only_answers:
+            return job_pb2.Job(job_id=job_id, state="JOB_STATE_SUCCEEDED")
+        answer = job_pb2.Answer(case_id=f"{self.archive}{request.item_id}")
         return job_pb2.Job(job_id=job_id, state="JOB_STATE_SUCCEEDED", answer=answer)
 
 
@@ -170,6 +176,24 @@ def test_nothing_sent_is_nothing_told():
     gateway = Gateway()
     assert list(sender(gateway).send([])) == []
     assert gateway.streams == []
+
+
+def test_a_case_of_an_archive_is_known_without_its_name():
+    assert send(Gateway(archive="north/"), sources(3)) == Sent(cases=3)
+
+
+def test_a_job_that_was_only_answered_is_no_case():
+    gateway = Gateway(only_answers={"1"})
+    sent = send(gateway, sources(3))
+    assert (sent.cases, sent.refused) == (3, 1)
+    assert gateway.streams == [["0", "1", "2"], ["1"]]
+
+
+def test_an_index_that_a_gateway_does_not_know_yet_is_asked_for_again(monkeypatch):
+    monkeypatch.setattr(module, "HEARD_WITHIN_S", 3600.0)
+    monkeypatch.setattr(module, "PAUSE_S", 0.001)
+    gateway = Gateway(fail=once(IndexMissing("begin anew")))
+    assert send(gateway, sources(3), "reports_2") == Sent(cases=3)
 
 
 # What became of them, in their order.
@@ -369,6 +393,17 @@ def test_who_stops_listening_stops_the_sending(monkeypatch):
     sending.close()
     assert len(gateway.streams) <= before + 2 * AT_ONCE
     assert not [one for one in threading.enumerate() if one.name.startswith("cases")]
+
+
+def test_a_chunk_whose_index_is_not_known_yet_stops_too(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 2)
+    monkeypatch.setattr(module, "HEARD_WITHIN_S", 1.0)
+    gateway = Gateway(refuse=of("2", IndexMissing("begin anew")))
+    sending = cast("Generator[Sent, None, None]", sender(gateway).send(sources(1000)))
+    next(sending)
+    before = len(gateway.streams)
+    sending.close()
+    assert len(gateway.streams) <= before + 2 * AT_ONCE
 
 
 def test_an_error_of_one_chunk_stops_the_others(monkeypatch):

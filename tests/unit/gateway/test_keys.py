@@ -246,6 +246,10 @@ def test_a_caller_sees_its_own_jobs_and_an_administrator_all():
     assert Principal("root", frozenset({Scope.ADMIN})).owner is None
 
 
+def test_an_administrator_of_an_archive_sees_its_own_jobs_alone():
+    assert Principal("root", frozenset({Scope.ADMIN}), "north").owner == "root"
+
+
 def test_without_a_key_file_everybody_is_the_administrator():
     assert ANYBODY.may(frozenset())
     assert ANYBODY.owner is None

@@ -299,9 +299,11 @@ async def test_a_migration_to_a_model_that_is_not_served_is_refused(service):
 # Cases.
 
 
-def file(house: House, *cases: Case, index: str = "reports_1") -> None:
+def file(house: House, *cases: Case, index: str = "reports_1", submitted: float = 1.0) -> None:
     writer = CaseWriter(house.encoder, cast(ReportIndex, house.store), house.require)
-    writer.put(house.store.indexes[index], house.encoder.models()[0], with_text(cases))
+    writer.put(
+        house.store.indexes[index], house.encoder.models()[0], with_text(cases, (), submitted)
+    )
 
 
 def there(house: House, index: str = "reports_1") -> set[str]:
@@ -331,6 +333,15 @@ async def test_what_was_erased_is_gone_before_its_generation_is(service, house):
     house.store.calls.clear()
     await delete_cases(service, "1")
     assert house.store.writes == ["delete", "cases.delete", "touch"]
+
+
+async def test_an_erasure_reaches_every_index(service, house):
+    made = await begun(service)
+    file(house, a_case("1", "a"), a_case("2", "a"))
+    file(house, a_case("1", "a"), a_case("3", "b"), index=made.name)
+    assert (await delete_cases(service, "1")).deleted == 1
+    assert (there(house), there(house, made.name)) == ({"2"}, {"3"})
+    assert {one.text for one in house.store.reports(made.name).values()} == {"b"}
 
 
 async def test_what_was_erased_is_forgotten_by_the_cache(service, house):
@@ -417,6 +428,29 @@ async def test_where_there_is_no_index_an_empty_one_answers_meanwhile(service, h
     answering = house.store.current()
     assert answering.name != made.name
     assert house.store.reports(answering.name) == {}
+    file(house, a_case("1", "a"), index=made.name)
+    await committed(service, made.name)
+    assert house.store.current().name == made.name
+
+
+async def test_what_was_filed_meanwhile_is_in_the_new_index(service, house):
+    file(house, a_case("before", "a"), submitted=1.5)
+    made = await begun(service)
+    file(house, a_case("1", "new in both"), index=made.name, submitted=2.5)
+    file(house, a_case("2", "filed meanwhile"), a_case("1", "old"), submitted=2.2)
+    await committed(service, made.name)
+    assert there(house, made.name) == {"1", "2"}
+    texts = {one.text for one in house.store.reports(made.name).values()}
+    assert texts == {"new in both", "filed meanwhile"}
+
+
+async def test_an_index_of_another_model_than_answers_now_is_not_committed(service, house):
+    made = await begun(service)
+    file(house, a_case("1", "a"), index=made.name)
+    house.store.index = replace(house.store.current(), model_version="model-2")
+    with pytest.raises(VersionMismatch, match="begin anew"):
+        await committed(service, made.name)
+    assert house.store.current().name == "reports_1"
 
 
 async def test_an_index_that_is_empty_is_not_committed(service, house):

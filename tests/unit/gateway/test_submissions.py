@@ -253,6 +253,13 @@ def test_a_case_that_cannot_be_is_refused_before_it_is_stored(service, wrong, fi
     assert caught.value.field == field
 
 
+def test_a_case_is_filed_as_routine(service):
+    with pytest.raises(InvalidQuestion) as caught:
+        filing(service, file_as=file_as(), priority=job_pb2.PRIORITY_STAT)
+    assert (caught.value.reason, caught.value.field) == ("PRIORITY", "priority")
+    assert filing(service, priority=job_pb2.PRIORITY_STAT).priority is Priority.STAT
+
+
 def test_bytes_that_are_no_filing_are_refused(service):
     envelope = batch()
     envelope.file_as = b"\xff"

@@ -14,7 +14,14 @@ from cardex.domain.cases import (
 from cardex.domain.errors import InvalidQuestion, InvalidReport
 from cardex.domain.reports import Report, Statement
 from cardex.reports.ptbxl import report_id
-from cardex.reports.validation import MAX_TEXT, check_filter, validated, validated_case
+from cardex.reports.validation import (
+    MAX_CODE,
+    MAX_DESCRIPTION,
+    MAX_TEXT,
+    check_filter,
+    validated,
+    validated_case,
+)
 from tests.helpers.cases import a_case
 
 
@@ -95,6 +102,11 @@ def test_every_statement_of_a_case_is_of_its_one_record():
     assert validated_case(case).statements == (Statement("SR", "sinus", 50.0), Statement("IMI"))
 
 
+def test_of_a_code_that_a_case_states_twice_the_last_counts():
+    case = a_case("1", statements=(Statement("SR", "", 50.0), Statement("SR", "", 80.0)))
+    assert validated_case(case).statements == (Statement("SR", "", 80.0),)
+
+
 @pytest.mark.parametrize(
     "case_id",
     ["1", "x" * MAX_CASE_ID, "1.2.840:7_a-b", "north/1", f"{'a' * 64}/{'x' * MAX_CASE_ID}"],
@@ -133,6 +145,16 @@ def test_an_id_of_a_case_of_other_characters_is_refused(case_id):
         ("case.language", {"language": "x" * 11}),
         ("case.statements", {"statements": (Statement("SR"),) * (MAX_CODES + 1)}),
         ("case.statements", {"statements": (Statement(""),)}),
+        ("case.statements", {"statements": (Statement("x" * (MAX_CODE + 1)),)}),
+        ("case.statements", {"statements": (Statement("SR", "x" * (MAX_DESCRIPTION + 1)),)}),
+        ("report", {"text": "心" * MAX_TEXT}),
+        (
+            "report",
+            {
+                "text": "x" * MAX_TEXT,
+                "statements": tuple(Statement(f"C{n}", "x" * 100) for n in range(MAX_CODES)),
+            },
+        ),
         ("case.statements", {"statements": (Statement("SR", likelihood=math.nan),)}),
         ("case.statements", {"statements": (Statement("SR", support=2.0),)}),
     ],

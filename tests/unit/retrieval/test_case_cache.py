@@ -7,6 +7,7 @@ from cardex.domain.cases import SHOWN_CASES, FiledCase
 from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report
 from cardex.retrieval.case_cache import COMMON, CaseCache, NearestCases
+from cardex.stores.case_filter import WITH_ECG
 from cardex.stores.case_index import CaseIndex
 from tests.helpers.cases import a_case, row_of, vectors
 from tests.helpers.fakes import FakeStore
@@ -131,6 +132,40 @@ def test_a_common_report_is_searched_and_not_read(monkeypatch):
     assert told(found) == told(rare)
     (some,) = cache.of_reports(index, asked, "even")
     assert all(even(match.filed) for matches in some.values() for match in matches)
+
+
+def test_of_a_common_report_without_an_ecg_some_cases_are_shown():
+    store, index = store_of()
+    rows = [row_of(a_case(f"x{n}", "common", age=n)) for n in range(COMMON + 1)]
+    store.cases.upsert(index, rows)
+    report = Report(rows[0].filed.report_id, "common", record_count=len(rows))
+    (found,) = cache_of(store).of_reports(index, [(vectors(1)[0], [report])])
+    shown = found[report.report_id]
+    assert len(shown) == SHOWN_CASES
+    assert {match.filed.report_id for match in shown} == {report.report_id}
+    store.cases.predicates["even"] = even
+    (some,) = cache_of(store).of_reports(index, [(vectors(1)[0], [report])], "even")
+    assert len(some[report.report_id]) == SHOWN_CASES
+    assert all(even(match.filed) for match in some[report.report_id])
+
+
+def test_for_a_text_only_cases_with_an_ecg_are_asked_for(monkeypatch):
+    """Milvus would put the zeros of the others before an ECG that is unlike the text."""
+    store, index = store_of()
+    store.cases.predicates["even"] = even
+    asked: list[str] = []
+    search = store.cases.search
+
+    def noted(index, embeddings, count, expression=""):
+        asked.append(expression)
+        return search(index, embeddings, count, expression)
+
+    monkeypatch.setattr(store.cases, "search", noted)
+    cache = cache_of(store)
+    for expression in ("", "even"):
+        cache.search(index, vectors(1), 5, expression, of_text=True)
+        cache.search(index, vectors(1), 5, expression)
+    assert asked == [WITH_ECG, "", f"{WITH_ECG} and even", "even"]
 
 
 def test_a_report_of_which_the_archive_has_no_case_has_none():

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import cast
 
 import numpy as np
@@ -25,11 +26,21 @@ def house():
     return House(has_cases=True)
 
 
-def put(house: House, *cases: Case, require: Callable[[], None] = lambda: None) -> IndexInfo:
+TIMES = count(1)
+
+
+def put(
+    house: House,
+    *cases: Case,
+    require: Callable[[], None] = lambda: None,
+    submitted: float | None = None,
+) -> IndexInfo:
+    """Put cases, each time those that were sent later where nothing else is said."""
     writer = CaseWriter(house.encoder, cast(ReportIndex, house.store), require)
     index = house.store.current()
     embeddings = list(vectors(len(cases)))
-    return writer.put(index, house.encoder.models()[0], with_text(cases, embeddings))
+    at = float(next(TIMES)) if submitted is None else submitted
+    return writer.put(index, house.encoder.models()[0], with_text(cases, embeddings, at))
 
 
 def remove(house: House, *case_ids: str, require: Callable[[], None] = lambda: None) -> int:
@@ -137,6 +148,25 @@ def test_a_case_of_a_report_whose_names_are_cut_is_counted_once(house):
     assert reports(house)["a"].record_count == 5000
     put(house, stating("1", "a", "SR"))
     assert reports(house)["a"].record_count == 5000
+
+
+# Cases that were sent before.
+
+
+def test_a_case_that_was_sent_later_stays(house):
+    put(house, stating("1", "later", "SR"), submitted=5.0)
+    house.store.calls.clear()
+    put(house, stating("1", "earlier", "IMI"), a_case("2", "other"), submitted=4.0)
+    assert cases(house) == {"1": report_id("later"), "2": report_id("other")}
+    assert recorded(house) == {"later": ({"1"}, 1, {"SR": 1.0}), "other": ({"2"}, 1, {})}
+
+
+def test_the_same_writing_again_changes_nothing_and_makes_whole_what_is_a_part(house):
+    put(house, stating("1", "a", "SR"), a_case("2", "a"), submitted=5.0)
+    before = (recorded(house), cases(house))
+    house.store.contents["reports_1"].clear()
+    put(house, stating("1", "a", "SR"), a_case("2", "a"), submitted=5.0)
+    assert (recorded(house), cases(house)) == before
 
 
 # Order of the writes.
@@ -271,10 +301,11 @@ def expected(last: Sequence[Case]) -> dict[str, tuple[set[str], int, dict[str, f
 def test_a_put_that_was_cut_off_and_is_repeated_puts_all_right(puts, cuts):
     house, last = House(has_cases=True), dict[str, Case]()
     for some, looks in zip(puts, cuts, strict=False):
+        at = float(next(TIMES))
         try:
-            put(house, *some, require=Lease(house, looks).require)
+            put(house, *some, require=Lease(house, looks).require, submitted=at)
         except Unavailable:
-            put(house, *some)
+            put(house, *some, submitted=at)
         last |= {case.case_id: case for case in some}
         assert recorded(house) == expected(list(last.values()))
         assert cases(house) == {one: report_id(case.text) for one, case in last.items()}

@@ -106,6 +106,13 @@ def test_a_time_that_cannot_be_tells_no_month(world, recorded_at):
     assert world.filed()["1"].case.month == ""
 
 
+def test_a_case_is_filed_as_of_when_it_was_sent(world):
+    world.file(replace(wanted(), submitted=1_700_000_000.5))
+    assert world.filed()["1"].submitted == 1_700_000_000.5
+    world.file(replace(wanted(a_case("1", "earlier")), submitted=1_600_000_000.0))
+    assert world.filed()["1"].submitted == 1_700_000_000.5
+
+
 def test_a_batch_is_written_at_once(world):
     assert world.file(*(wanted(a_case(str(n))) for n in range(5))) == [None] * 5
     assert world.store.writes == ["upsert", "cases.upsert", "touch"]

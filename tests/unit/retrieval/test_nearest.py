@@ -208,6 +208,22 @@ def test_by_both_votes_and_coded_statements_are_added_by_the_models_weight():
             assert match.score == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("by", [Nearness.ECG, Nearness.BOTH])
+def test_how_far_the_text_fits_is_told_whatever_the_order_is_by(by):
+    world = World()
+    predictor = world.agrees(0.3)
+    asked = vectors(3, seed=7)
+    probabilities = predictor.probabilities(asked)
+    for row, (vector, found) in enumerate(
+        zip(asked, world.found([Question(by=by)] * 3, asked), strict=True)
+    ):
+        texts = world.by_text(vector)
+        for one in order(found):
+            own = world.store.contents[world.index.name][one][1][None]
+            expected = texts[one] + predictor.agreement(probabilities[row], own)[0]
+            assert found.text_scores[one] == pytest.approx(expected, abs=1e-5)
+
+
 def test_by_both_a_report_that_only_its_ecgs_are_near_to_is_found():
     world = World()
     world.agrees(1.0)
@@ -247,7 +263,7 @@ def test_a_filter_finds_reports_with_a_case_that_fits_and_no_other(by, few, monk
     monkeypatch.setattr(nearest, "FEW", few)
     monkeypatch.setattr(nearest, "AT_ONCE", 7)
     world = World(texts=60)
-    world.store.cases.most = 9
+    world.store.cases.most = 9 if few == 1 else 16_384
     question = Question(by=by, filter=CaseFilter(min_age=170))
 
     def fits(filed: FiledCase) -> bool:

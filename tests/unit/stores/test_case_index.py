@@ -88,11 +88,11 @@ class FakeMilvus:
 
     def query(self, name, *, output_fields=(), limit=None, **options):
         rows = list(self.of(name).values())
-        if list(output_fields) == ["count(*)"]:
-            self.calls.append(("count", f"{name} {options.get('consistency_level', '')}".strip()))
-            return [{"count(*)": len(rows)}]
         if options.get("consistency_level") == "Strong":
-            self.calls.append(("query", f"{name} Strong"))
+            self.calls.append(("settle", name))
+        if list(output_fields) == ["count(*)"]:
+            self.calls.append(("count", name))
+            return [{"count(*)": len(rows)}]
         self.asked = {"name": name, "filter": options["filter"], "limit": limit}
         return [self._row(row, output_fields) for row in rows[:limit]]
 
@@ -107,7 +107,8 @@ class FakeMilvus:
             found.append(sorted(hits, key=lambda hit: -hit["distance"])[:limit])
         return found
 
-    def query_iterator(self, name, batch_size, output_fields, timeout, **_):
+    def query_iterator(self, name, batch_size, output_fields, timeout, **asked):
+        self.asked = {"name": name, **asked}
         rows = [self._row(row, output_fields) for row in self.of(name).values()]
         self.iterators.append(FakeIterator(rows, batch_size))
         return self.iterators[-1]
@@ -275,10 +276,32 @@ def test_all_cases_come_page_by_page_after_all_that_was_written_is_seen(cases, m
     cases.upsert(INDEX, rows)
     milvus.calls.clear()
     pages = list(cases.embedded_pages(INDEX, 2))
-    assert milvus.calls == [("query", f"{CASES} Strong")]
+    assert milvus.calls == [("settle", CASES)]
     assert [len(filed) for filed, _ in pages] == [2, 2, 1]
     assert [one for filed, _ in pages for one in filed] == [row.filed for row in rows]
     assert milvus.iterators[0].closed
+
+
+def test_cases_that_were_sent_lately_come_with_all_that_belongs_to_them(cases, milvus):
+    rows = some(5)
+    cases.upsert(INDEX, rows)
+    (found,) = cases.filed_since(INDEX, 1_700_000_000.5)
+    assert milvus.asked == {"name": CASES, "filter": "submitted >= 1700000000500"}
+    assert [(row.filed, row.trace) for row in found] == [(row.filed, row.trace) for row in rows]
+    for own, row in zip(rows, found, strict=True):
+        assert (row.embedding is None) is (own.embedding is None)
+        if own.embedding is not None:
+            np.testing.assert_array_equal(row.embedding, own.embedding)
+
+
+def test_a_case_is_kept_with_when_it_was_sent(cases, milvus):
+    cases.upsert(INDEX, [row_of(a_case("1"), submitted=1_700_000_000.123)])
+    assert milvus.rows[CASES]["1"]["submitted"] == 1_700_000_000_123
+
+
+def test_erasing_takes_traces_first(cases, milvus):
+    cases.delete(INDEX, ["a"])
+    assert milvus.calls == [("delete", TRACES), ("delete", CASES)]
 
 
 # The collections.

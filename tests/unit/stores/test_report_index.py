@@ -112,7 +112,7 @@ class FakeMilvus:
         self.order.append(("delete", name))
         self.rows = [row for row in self.rows if row["report_id"] not in ids]
 
-    def query_iterator(self, name, batch_size, output_fields, timeout, **_):
+    def query_iterator(self, name, batch_size, filter, output_fields, timeout):  # noqa: A002
         self.iterators.append(FakeIterator(self.rows))
         return self.iterators[-1]
 
@@ -287,6 +287,7 @@ def test_an_index_answers_only_after_searches_see_all_its_reports(milvus, store,
     assert milvus.order == [
         ("flush", "reports_1"), STRONG, ("properties", "reports_1"), (switch, "reports_1"),
     ]  # fmt: skip
+    assert milvus.properties["reports_1"]["cardex.answered"] == "1"
     assert milvus.aliases == {ALIAS: "reports_1"}
 
 
@@ -354,6 +355,17 @@ def test_the_index_that_answers_is_not_built_anew(milvus, store, monkeypatch):
     monkeypatch.setattr(milvus, "rows", range(1_000_000))
     store.switch(index_of("reports_1", kind="IVF_FLAT"))
     assert not milvus.built
+
+
+def test_an_index_that_is_being_filled_stays_where_another_answers(milvus, store):
+    milvus.properties = {
+        "reports_filled": {"cardex.created": "1.0", "cardex.cases": "1"},
+        "reports_before": {"cardex.created": "1.0", "cardex.cases": "1", "cardex.answered": "1"},
+        "reports_old": {"cardex.created": "0.5"},
+        "reports_new": {"cardex.created": "2.0", "cardex.cases": "1"},
+    }
+    store.switch(index_of("reports_new", created=2.0))
+    assert set(milvus.properties) == {"reports_filled", "reports_new"}
 
 
 # A server that was restarted.

@@ -8,6 +8,7 @@ from cardex.api.convert.ecg import to_payload
 from cardex.api.pb.v1 import ecg_pb2
 from cardex.domain.cases import Filing
 from cardex.domain.errors import (
+    CardexError,
     ConfigurationError,
     IndexMissing,
     InvalidEcg,
@@ -15,7 +16,7 @@ from cardex.domain.errors import (
     Unavailable,
     VersionMismatch,
 )
-from cardex.domain.jobs import JobError, Priority
+from cardex.domain.jobs import EncodedAnswer, JobError, Priority
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.retriever import Retriever
 from cardex.stores.job_queue import JobQueue
@@ -37,23 +38,23 @@ class FakeRetriever:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
         self.filings: list[list[Filing | None]] = []
+        self.submitted: list[float] = []
+        self.outcomes: list[EncodedAnswer | CardexError] = []
         self.error: Exception | None = None
-        self.back: Exception | None = None
 
     def by_ecg(self, batch, priority):
         contents = [asked.ecg[0].content.decode() if asked.ecg else "" for asked in batch]
         self.batches.append(contents)
         self.filings.append([asked.filing for asked in batch])
+        self.submitted += [asked.submitted for asked in batch]
+        if self.outcomes:
+            return self.outcomes
         if self.error is not None:
             raise self.error
         if "poison" in contents:
             raise ZeroDivisionError("of this ECG")
         bad = InvalidEcg("too short", reason="DURATION", field="ecg.file.content")
-        found = [bad if content == "bad" else ANSWER for content in contents]
-        return [
-            self.back if self.back and asked.filing else one
-            for asked, one in zip(batch, found, strict=True)
-        ]
+        return [bad if content == "bad" else ANSWER for content in contents]
 
 
 class FakeActiveIndex:
@@ -252,14 +253,38 @@ def test_a_case_without_an_ecg_has_not_expired():
     assert world.jobs.results == {"a": ANSWER.message}
 
 
-def test_while_another_writes_the_index_a_case_goes_back_and_keeps_no_other_job():
-    world = filed(a=Filing(a_case("1")), b=None)
-    error = Overloaded("another client writes", reason="INDEX_BUSY")
-    world.retriever.back = error
+@pytest.mark.parametrize(
+    "error",
+    [
+        Overloaded("another client writes", reason="INDEX_BUSY"),
+        Unavailable("Milvus is down"),
+        VersionMismatch("another model answers"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_case_that_cannot_be_filed_now_goes_back_alone_and_nothing_is_suspected(error):
+    world = filed(a=Filing(a_case("1")), b=None, c=Filing(a_case("2")))
+    world.retriever.outcomes = [error, ANSWER, error]
     world.run()
-    assert world.jobs.returned == {"a": (JobError.of(error), False)}
+    assert world.jobs.returned == {name: (JobError.of(error), False) for name in ("a", "c")}
     assert world.active_index.suspected == []
-    assert set(world.jobs.results) == {"b"}
+    assert world.jobs.results == {"b": ANSWER.message}
+
+
+def test_a_case_that_can_never_be_filed_fails():
+    world = filed(a=Filing(a_case("1"), "gone"), b=None)
+    error = IndexMissing("there is no index 'gone'")
+    world.retriever.outcomes = [error, ANSWER]
+    world.run()
+    assert world.jobs.results == {"a": JobError.of(error), "b": ANSWER.message}
+    assert not world.jobs.returned
+
+
+def test_a_case_is_filed_as_of_when_it_was_sent():
+    world = filed(a=Filing(a_case("1")))
+    world.jobs.waiting = [replace(job, submitted=1_700_000_000.5) for job in world.jobs.waiting]
+    world.run()
+    assert world.retriever.submitted == [1_700_000_000.5]
 
 
 # Waiting at the bell.
