@@ -101,22 +101,25 @@ class ReportIndexServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BeginRebuild(self, request, context):
-        """Makes a new, empty index, which SubmitBatch fills (FileAs.index); the old one answers meanwhile, or where there is
-        none, the new one with what it has so far. It may be filled over days and any number of streams. One that nothing was filed in for a day is removed when the next one is begun.
+        """Makes a new, empty index, which SubmitBatch fills (FileAs.index); the old one answers meanwhile, or where
+        none can, an empty one. It may be filled over days and any number of streams. One that nothing was filed in
+        for a day is removed when the next one is begun.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CommitRebuild(self, request, context):
-        """Makes the new index answer in place of the old one.
+        """Makes the new index answer in place of the old one. Cases that were filed in the old one since it was begun come
+        along.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCases(self, request, context):
-        """Deletes cases by id, with their ECGs; a report that no case is left of goes too, and so does all that caches hold.
+        """Deletes cases by id, with their ECGs; a report that no case is left of goes too, and so does all that caches
+        hold.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
