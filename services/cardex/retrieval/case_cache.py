@@ -16,6 +16,8 @@ AT_ONCE = 256
 
 NearestCases = Mapping[str, list[CaseMatch]]
 """The nearest cases of each report, by its id."""
+AskedCases = tuple[Embedding, Sequence[Report], NearestCases]
+"""An (E,) embedding, the reports of its hits, and which of their cases are known to be near."""
 
 
 class CaseCache:
@@ -55,30 +57,30 @@ class CaseCache:
     def of_reports(
         self,
         index: IndexInfo,
-        asked: Sequence[tuple[Embedding, Sequence[Report]]],
+        asked: Sequence[AskedCases],
         expression: str = "",
     ) -> list[NearestCases]:
         """Return the nearest cases of each report that is shown, those without an ECG last.
 
         Args:
             index: the index.
-            asked: each (E,) embedding with the reports of its hits.
+            asked: whose hits, and what is known of their cases.
             expression: of the cases that may be shown, "" for all.
         """
         if not index.has_cases:
             return [{} for _ in asked]
         whole = self._memory.get(index)
         if whole is not None and not (expression and whole.filed):
-            return [_of_whole(whole, embedding, reports) for embedding, reports in asked]
+            return [_of_whole(whole, embedding, reports) for embedding, reports, _ in asked]
         return self._from_store(index, asked, expression)
 
     def _from_store(
         self,
         index: IndexInfo,
-        asked: Sequence[tuple[Embedding, Sequence[Report]]],
+        asked: Sequence[AskedCases],
         expression: str,
     ) -> list[NearestCases]:
-        every = {report.report_id: report for _, reports in asked for report in reports}
+        every = {report.report_id: report for _, reports, _ in asked for report in reports}
         rare = sorted(one for one, report in every.items() if report.record_count <= COMMON)
         read: dict[str, list[tuple[FiledCase, Embedding]]] = {}
         for first in range(0, len(rare), AT_ONCE):
@@ -92,11 +94,13 @@ class CaseCache:
                 report.report_id: (
                     _nearest(embedding, read.get(report.report_id, []))
                     if report.record_count <= COMMON
-                    else self._of_common(index, embedding, report.report_id, expression)
+                    # A search for each common report of each ECG would cost more than all else.
+                    else known.get(report.report_id, [])[:SHOWN_CASES]
+                    or self._of_common(index, embedding, report.report_id, expression)
                 )
                 for report in reports
             }
-            for embedding, reports in asked
+            for embedding, reports, known in asked
         ]
 
     def _of_common(

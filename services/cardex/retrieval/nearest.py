@@ -16,7 +16,7 @@ from cardex.inference.agreement import expected_jaccard
 from cardex.inference.statements import Predictor
 from cardex.retrieval import fusion
 from cardex.retrieval.active_index import ServingSnapshot
-from cardex.retrieval.case_cache import CaseCache, NearestCases
+from cardex.retrieval.case_cache import AskedCases, CaseCache, NearestCases
 from cardex.retrieval.report_cache import ReportCache
 from cardex.stores.case_filter import expression
 from cardex.stores.report_index import ReportIndex
@@ -32,9 +32,6 @@ WIDER, WIDEST = 4, 4_096
 AT_ONCE = 256
 """Reports of which is asked at once whether they have a case that passes."""
 
-Shown = tuple[Embedding, Sequence[Report], Question]
-"""An (E,) embedding, the reports of its hits that are shown, and the question."""
-
 
 @dataclass(slots=True)
 class Found:
@@ -46,6 +43,7 @@ class Found:
         report_similarities: of the texts, by report id.
         ecg_similarities: of the nearest cases, by report id, as far as they are known.
         text_scores: similarities of the texts and what agreement adds, where the order is by more.
+        cases: those that were near, nearest first, by report id.
     """
 
     by: Nearness
@@ -53,10 +51,33 @@ class Found:
     report_similarities: dict[str, float] = field(default_factory=dict)
     ecg_similarities: dict[str, float] = field(default_factory=dict)
     text_scores: dict[str, float] = field(default_factory=dict)
+    cases: dict[str, list[CaseMatch]] = field(default_factory=dict)
 
     def keep(self, reports: Mapping[str, Report], count: int) -> None:
         """Keep the first `count` that are there."""
         self.matches = [match for match in self.matches if match.report_id in reports][:count]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is shown of one ECG's or text's hits.
+
+    Attributes:
+        vector: (E,) its embedding.
+        reports: of the hits.
+        question: what was asked.
+        found: what was near.
+    """
+
+    vector: Embedding
+    reports: Sequence[Report]
+    question: Question
+    found: Found
+
+    @property
+    def asked(self) -> AskedCases:
+        """The same for the cache of cases."""
+        return self.vector, self.reports, self.found.cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +136,8 @@ class NearestSearch:
     def cases_of(self, index: IndexInfo, shown: Sequence[Shown]) -> list[NearestCases]:
         """Return the nearest cases of each question's hits."""
         result: list[NearestCases] = [{} for _ in shown]
-        for scope, places in _groups(Scope.of(question) for _, _, question in shown).items():
-            asked = [(shown[place][0], shown[place][1]) for place in places]
+        for scope, places in _groups(Scope.of(one.question) for one in shown).items():
+            asked = [shown[place].asked for place in places]
             found = self._cases.of_reports(index, asked, scope.expression)
             for place, cases in zip(places, found, strict=True):
                 result[place] = cases
@@ -172,6 +193,8 @@ class NearestSearch:
         group.found = [Found(group.by, list(near)) for near in group.near]
         for found, cases in zip(group.found, group.cases, strict=True):
             found.ecg_similarities = dict(fusion.nearest_similarity(cases))
+            for match in cases:
+                found.cases.setdefault(match.filed.report_id, []).append(match)
             found.report_similarities = {match.report_id: match.score for match in found.matches}
         every = sorted({one for found in group.found for one in _candidates(found)})
         reports = self._reports.get(index, [Match(one, 0.0) for one in every])

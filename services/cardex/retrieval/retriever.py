@@ -138,7 +138,7 @@ class Retriever:
         with timed(stages, "search"):
             found, reports = self._nearest.of_text(snapshot, embedding, question)
             order = _there(as_found(found.matches), reports)
-        shown = [(embedding[0], _first(order, reports, question), question)]
+        shown = [Shown(embedding[0], _first(order, reports, question), question, found)]
         (cases,) = self._cases(shown, snapshot, stages)
         hits = hits_of(order, reports, question, found, cases)
         return _answer(snapshot, hits[: question.top_k], stages, found)
@@ -293,9 +293,14 @@ class Retriever:
         ranked = [_there(_ranked(query, snapshot), reports) for query in queries]
         stages: dict[str, StageTime] = {}
         shown = [
-            (query.vector, _first(order, reports, query.item.question), query.item.question)
+            Shown(
+                query.vector,
+                _first(order, reports, query.item.question),
+                query.item.question,
+                query.found,
+            )
             for query, order in zip(queries, ranked, strict=True)
-            if query.vector is not None
+            if query.vector is not None and query.found is not None
         ]
         cases = self._cases(shown, snapshot, stages)
         for query in queries:

@@ -6,7 +6,7 @@ import pytest
 from cardex.domain.cases import SHOWN_CASES, FiledCase
 from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report
-from cardex.retrieval.case_cache import COMMON, CaseCache, NearestCases
+from cardex.retrieval.case_cache import COMMON, AskedCases, CaseCache, NearestCases
 from cardex.stores.case_filter import WITH_ECG
 from cardex.stores.case_index import CaseIndex
 from tests.helpers.cases import a_case, row_of, vectors
@@ -73,7 +73,9 @@ def test_in_memory_the_same_cases_are_found_without_a_call():
 
 def test_in_memory_the_same_cases_of_reports_are_shown_without_a_call():
     store, index = store_of()
-    asked = [(vector, reports_of(store, index)) for vector in vectors(3, seed=1)]
+    asked: list[AskedCases] = [
+        (vector, reports_of(store, index), {}) for vector in vectors(3, seed=1)
+    ]
     whole = in_memory(store, index).of_reports(index, asked)
     assert store.calls == []
     plain = cache_of(store).of_reports(index, asked)
@@ -84,7 +86,7 @@ def test_in_memory_the_same_cases_of_reports_are_shown_without_a_call():
 def test_the_cases_of_all_questions_are_read_at_once():
     store, index = store_of()
     reports = reports_of(store, index)
-    cache_of(store).of_reports(index, [(one, reports) for one in vectors(5)])
+    cache_of(store).of_reports(index, [(one, reports, {}) for one in vectors(5)])
     assert store.calls == ["cases.of_reports"]
 
 
@@ -99,7 +101,7 @@ def test_cases_without_an_ecg_come_last():
     report = Report(few[0].filed.report_id, "rare", record_count=4)
     for cache in (cache_of(store), cache_of(store, COUNT + 4)):
         cache._memory.read(index)
-        (found,) = cache.of_reports(index, [(vector, [report])])
+        (found,) = cache.of_reports(index, [(vector, [report], {})])
         shown = [match.filed.case.case_id for match in found[report.report_id]]
         assert shown[0] == "x2"
         assert sorted(shown) == ["x0", "x1", "x2", "x3"]
@@ -113,7 +115,7 @@ def test_an_expression_is_asked_of_the_store(memory):
     for found in cache.search(index, vectors(2, seed=1), 50, "even"):
         assert len(found) == 50
         assert all(even(match.filed) for match in found)
-    (shown,) = cache.of_reports(index, [(vectors(1)[0], reports_of(store, index))], "even")
+    (shown,) = cache.of_reports(index, [(vectors(1)[0], reports_of(store, index), {})], "even")
     assert all(even(match.filed) for matches in shown.values() for match in matches)
     assert all(shown.values())
     assert store.calls == ["cases.search", "cases.of_reports"]
@@ -123,9 +125,9 @@ def test_a_common_report_is_searched_and_not_read(monkeypatch):
     store, index = store_of()
     store.cases.predicates["even"] = even
     common = reports_of(store, index, record_count=COMMON + 1)
-    asked = [(vectors(1, seed=1)[0], common)]
+    asked: list[AskedCases] = [(vectors(1, seed=1)[0], common, {})]
     cache = cache_of(store)
-    (rare,) = cache.of_reports(index, [(asked[0][0], reports_of(store, index))])
+    (rare,) = cache.of_reports(index, [(asked[0][0], reports_of(store, index), {})])
     store.calls.clear()
     (found,) = cache.of_reports(index, asked)
     assert store.calls == ["cases.search"] * len(common)
@@ -139,12 +141,12 @@ def test_of_a_common_report_without_an_ecg_some_cases_are_shown():
     rows = [row_of(a_case(f"x{n}", "common", age=n)) for n in range(COMMON + 1)]
     store.cases.upsert(index, rows)
     report = Report(rows[0].filed.report_id, "common", record_count=len(rows))
-    (found,) = cache_of(store).of_reports(index, [(vectors(1)[0], [report])])
+    (found,) = cache_of(store).of_reports(index, [(vectors(1)[0], [report], {})])
     shown = found[report.report_id]
     assert len(shown) == SHOWN_CASES
     assert {match.filed.report_id for match in shown} == {report.report_id}
     store.cases.predicates["even"] = even
-    (some,) = cache_of(store).of_reports(index, [(vectors(1)[0], [report])], "even")
+    (some,) = cache_of(store).of_reports(index, [(vectors(1)[0], [report], {})], "even")
     assert len(some[report.report_id]) == SHOWN_CASES
     assert all(even(match.filed) for match in some[report.report_id])
 
@@ -170,7 +172,7 @@ def test_for_a_text_only_cases_with_an_ecg_are_asked_for(monkeypatch):
 
 def test_a_report_of_which_the_archive_has_no_case_has_none():
     store, index = store_of()
-    (found,) = cache_of(store).of_reports(index, [(vectors(1)[0], [Report("r1", "text")])])
+    (found,) = cache_of(store).of_reports(index, [(vectors(1)[0], [Report("r1", "text")], {})])
     assert found == {"r1": []}
 
 
@@ -180,6 +182,20 @@ def test_an_index_of_an_earlier_version_has_no_cases_and_is_not_asked():
     for cache in (cache_of(store), in_memory(store, index)):
         cache.read_ahead(old)
         assert cache.search(old, vectors(2), 5) == [[], []]
-        asked = [(vectors(1)[0], reports_of(store, index))]
+        asked: list[AskedCases] = [(vectors(1)[0], reports_of(store, index), {})]
         assert cache.of_reports(old, asked) == [{}]
     assert store.calls == []
+
+
+def test_of_a_common_report_the_cases_that_are_near_anyway_are_shown_without_a_search():
+    store, index = store_of()
+    common = reports_of(store, index, record_count=COMMON + 1)
+    vector = vectors(1, seed=1)[0]
+    cache = cache_of(store)
+    near = cache.search(index, vector[None], 30)[0]
+    known = {near[0].filed.report_id: near[:1]}
+    store.calls.clear()
+    report = next(one for one in common if one.report_id in known)
+    (found,) = cache.of_reports(index, [(vector, [report], known)])
+    assert found == {report.report_id: near[:1]}
+    assert "cases.search" not in store.calls

@@ -381,7 +381,7 @@ def test_each_question_shows_the_cases_of_its_own_scope():
     reports = list(world.reports.values())
     asked = vectors(3, seed=7)
     shown = [
-        (vector, reports, question)
+        nearest.Shown(vector, reports, question, nearest.Found(Nearness.BOTH))
         for vector, question in zip(asked, [Question(), filtered, Question()], strict=True)
     ]
     every, some, again = world.search.cases_of(world.index, shown)
