@@ -47,12 +47,15 @@ def test_a_wrong_address_is_one_message(cardex, server, tmp_path, monkeypatch):
 
 def test_ctrl_c_ends_at_once_with_130_and_the_next_call_goes_on(cardex, server, tmp_path):
     server.always[ECG] = STALL
+    # A shell's background job ignores Ctrl-C, and what it starts does too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "cardex", "data", "ptbxl", str(tmp_path)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     assert server.stalled.wait(60)
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=60)  # though the answer never ends

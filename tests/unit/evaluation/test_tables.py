@@ -21,6 +21,7 @@ RETRIEVAL = {
     },
     "clinical": dict.fromkeys(WHO, AGREEMENT),
 }
+FOUND = {name: RECALL[name] for name in ("R@1", "R@5", "R@10")} | AGREEMENT
 DRAFT = {f"bleu_{order}": 10.0 for order in (1, 2, 3, 4)}
 DRAFT |= {"rouge_l": 20.0, "meteor": 30.0, "statement_f1": 40.0}
 EVERY = {
@@ -43,6 +44,11 @@ EVERY = {
     },
     "out-of-distribution": {"as recorded": [1.5, 0.5, 2.5], "inverted": [60.0, 55.0, 65.0]},
     "drafts": {"draft": DRAFT, "nearest report": DRAFT},
+    "cases": {
+        "archive": {"cases": 4532, "texts": 2301},
+        "figures": dict.fromkeys(("REPORT", "ECG", "BOTH", "majority", "chance"), FOUND),
+        "more than REPORT": dict.fromkeys(("ECG", "BOTH"), FOUND),
+    },
 }  # fmt: skip
 
 
@@ -135,3 +141,11 @@ def test_a_card_can_be_of_one_subset_and_of_retrieval_alone(found):
     bare = {"figures": {"all": {k: v for k, v in EVERY.items() if k != "zero-shot"}}}
     assert "AUROC" not in tables.card(bare)
     assert "| all (613 ECGs) | majority |" in tables.card(bare)
+
+
+def test_what_an_archive_of_cases_is_found_by_stands_side_by_side(found):
+    lines = tables.cases(found).splitlines()
+    assert lines[0].startswith("| 4,532 cases, 2,301 texts | all (613 ECGs) |")
+    assert "| the same text, R@5, BOTH less REPORT | 12.3 (10.0 to 15.0) |" in tables.cases(found)
+    del found["figures"]["other"]["cases"]
+    assert tables.cases(found) == tables.cases_short(found) == "Not measured."
