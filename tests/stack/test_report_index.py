@@ -165,7 +165,7 @@ def test_a_switch_keeps_the_index_before_it_and_its_twin_is_known(store, filled,
     assert store.current().name == filled.name
     store.upsert(second, some(0, COUNT), -vectors)
     second = store.pair(store.touch(second), filled)
-    store.switch(second)
+    second = store.switch(second)
     assert store.current() == second
     assert second.same_reports(filled)
     assert store.of_model("model-1") == [filled]
