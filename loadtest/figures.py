@@ -147,6 +147,13 @@ WAYS_TO_ASK = tuple(
         ),
     )
 )
+PAGE = (
+    row("draw 12 leads of 10 s, longest", "%(draw 12 leads of 10 s, longest, ms).1f ms", "50 ms"),
+    row("answer drawn after its response, longest",
+        "%(answer drawn after its response, longest, ms).0f ms", "300 ms"),
+    row("frames a second while the calipers move",
+        "%(frames a second while the calipers move).0f", "60"),
+)  # fmt: skip
 LOADS = (10, 100, 1_000, 10_000)
 CASES = ("1e5", "1e6", "1e7", "1e8", "1e9")
 KINDS = {
@@ -305,6 +312,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
         block, "bench-ceiling", "make bench-ceiling", ("", "with the encoder", "without"), CEILING
     ),
     "search": search_block,
+    "page": partial(block, "bench-page", "make bench-page", MEASURED, PAGE),
     "speed-of-cases": partial(
         block, "bench-cases", "make bench-cases",
         ("`Retrieve`, one ECG", "p50", "p99", "p50 over that of REPORT"), WAYS_TO_ASK,
