@@ -7,7 +7,7 @@ from cardex.domain.ecg import Embedding
 from cardex.domain.index import CaseMatch, IndexInfo
 from cardex.domain.reports import Report
 from cardex.retrieval.memory_cases import MemoryCases, WholeCases
-from cardex.stores.case_filter import WITH_ECG
+from cardex.stores.case_filter import WITH_ECG, every_of
 from cardex.stores.case_index import CaseIndex
 
 COMMON = 64
@@ -51,8 +51,8 @@ class CaseCache:
         whole = self._memory.get_or_begin(index)
         if whole is not None and not (expression and whole.filed):
             return whole.search(embeddings, count)
-        parts = [*([WITH_ECG] if of_text else []), *([expression] if expression else [])]
-        return self._store.search(index, embeddings, count, " and ".join(parts))
+        recorded = WITH_ECG if of_text else ""
+        return self._store.search(index, embeddings, count, every_of(recorded, expression))
 
     def of_reports(
         self,
@@ -106,8 +106,8 @@ class CaseCache:
     def _of_common(
         self, index: IndexInfo, embedding: Embedding, report_id: str, expression: str
     ) -> list[CaseMatch]:
-        parts = [f'report_id == "{report_id}"', WITH_ECG, *([expression] if expression else [])]
-        near = self._store.search(index, embedding[None], SHOWN_CASES, " and ".join(parts))[0]
+        which = every_of(f'report_id == "{report_id}"', WITH_ECG, expression)
+        near = self._store.search(index, embedding[None], SHOWN_CASES, which)[0]
         if near:
             return near
         filed, _ = self._store.of_reports(index, [report_id], expression, SHOWN_CASES)

@@ -25,12 +25,14 @@ class WholeCases:
         filed: the cases.
         columns: (dimension, cases) float32, zeros where a case has no ECG.
         by_report: places in `filed` by report id, those with an ECG first.
+        recorded: how many cases have an ECG; they come first in `filed`.
     """
 
     generation: str
     filed: Sequence[FiledCase] = field(repr=False)
     columns: NDArray[np.float32] = field(repr=False)
     by_report: Mapping[str, list[int]] = field(repr=False)
+    recorded: int
 
     @classmethod
     def of(cls, generation: str, filed: Sequence[FiledCase], embeddings: Embedding) -> "WholeCases":
@@ -42,20 +44,21 @@ class WholeCases:
         for place, one in enumerate(ordered):
             by_report.setdefault(one.report_id, []).append(place)
         columns = np.ascontiguousarray(embeddings[order].T)
-        return cls(generation, ordered, columns, by_report)
+        recorded = sum(one.case.has_ecg for one in ordered)
+        return cls(generation, ordered, columns, by_report, recorded)
 
     def search(self, embeddings: Embedding, count: int) -> list[list[CaseMatch]]:
         """Return the cases whose ECGs are nearest to each of (B, dimension) embeddings."""
-        recorded = sum(one.case.has_ecg for one in self.filed)
-        scores = embeddings @ self.columns[:, :recorded]  # (B, cases with an ECG)
-        return [self._nearest(row, np.arange(recorded), count) for row in scores]
+        scores = embeddings @ self.columns[:, : self.recorded]  # (B, cases with an ECG)
+        places = np.arange(self.recorded)
+        return [self._nearest(row, places, count) for row in scores]
 
     def of_report(self, embedding: Embedding, report_id: str, count: int) -> list[CaseMatch]:
         """Return the nearest cases of a report, those without an ECG last: at most `count`."""
         places = np.array(self.by_report.get(report_id, []), dtype=np.int64)
         scores = embedding @ self.columns[:, places]
-        recorded = np.array([self.filed[place].case.has_ecg for place in places], dtype=np.bool_)
-        return self._nearest(np.where(recorded, scores, BEHIND_ALL), places, count)
+        ordered = np.where(places < self.recorded, scores, BEHIND_ALL)
+        return self._nearest(ordered, places, count)
 
     def _nearest(
         self, scores: NDArray[np.float32], places: NDArray[np.int64], count: int

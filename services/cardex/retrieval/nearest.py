@@ -117,41 +117,16 @@ class NearestSearch:
     ) -> tuple[list[Found], Mapping[str, Report]]:
         """Return what is near to each ECG, and the reports by id.
 
+        Questions of one scope and one kind of nearness are searched for together.
+
         Args:
             snapshot: model and index.
             vectors: (B, E) embeddings of the ECGs.
             questions: what is asked of each.
             count: how many reports of each.
-            probabilities: (B, S) of the ECGs' statements, None where the model tells none.
+            probabilities: (B, S) of the ECGs' statements, None where the model tells none, and for
+                texts.
         """
-        return self._in_scopes(snapshot, vectors, questions, count, probabilities)
-
-    def of_text(
-        self, snapshot: ServingSnapshot, vector: Embedding, question: Question
-    ) -> tuple[Found, Mapping[str, Report]]:
-        """Return what is near to one text of embedding (1, E), and the reports by id."""
-        found, reports = self._in_scopes(snapshot, vector, [question], question.top_k, None)
-        return found[0], reports
-
-    def cases_of(self, index: IndexInfo, shown: Sequence[Shown]) -> list[NearestCases]:
-        """Return the nearest cases of each question's hits."""
-        result: list[NearestCases] = [{} for _ in shown]
-        for scope, places in _groups(Scope.of(one.question) for one in shown).items():
-            asked = [shown[place].asked for place in places]
-            found = self._cases.of_reports(index, asked, scope.expression)
-            for place, cases in zip(places, found, strict=True):
-                result[place] = cases
-        return result
-
-    def _in_scopes(
-        self,
-        snapshot: ServingSnapshot,
-        vectors: Embedding,
-        questions: Sequence[Question],
-        count: int,
-        probabilities: NDArray[np.float64] | None,
-    ) -> tuple[list[Found], Mapping[str, Report]]:
-        """Search for the questions of one scope and one kind of nearness together."""
         results: list[Found] = [Found(Nearness.REPORT) for _ in questions]
         reports: dict[str, Report] = {}
         asked = ((Scope.of(q), q.by or Nearness.REPORT) for q in questions)
@@ -165,6 +140,23 @@ class NearestSearch:
                 found.keep(there, count)
                 results[place] = found
         return results, reports
+
+    def of_text(
+        self, snapshot: ServingSnapshot, vector: Embedding, question: Question
+    ) -> tuple[Found, Mapping[str, Report]]:
+        """Return what is near to one text of embedding (1, E), and the reports by id."""
+        found, reports = self.of_ecgs(snapshot, vector, [question], question.top_k, None)
+        return found[0], reports
+
+    def cases_of(self, index: IndexInfo, shown: Sequence[Shown]) -> list[NearestCases]:
+        """Return the nearest cases of each question's hits."""
+        result: list[NearestCases] = [{} for _ in shown]
+        for scope, places in _groups(Scope.of(one.question) for one in shown).items():
+            asked = [shown[place].asked for place in places]
+            found = self._cases.of_reports(index, asked, scope.expression)
+            for place, cases in zip(places, found, strict=True):
+                result[place] = cases
+        return result
 
     def _search(self, group: "_Group", scope: Scope, count: int) -> None:
         """Find candidates: reports by their texts, and by the ECGs of their cases."""

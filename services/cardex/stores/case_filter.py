@@ -26,6 +26,11 @@ def month_number(month: str) -> int:
     return int(month[:4]) * 100 + int(month[5:7]) if month else 0
 
 
+def every_of(*parts: str) -> str:
+    """Return the expression that all of some parts fit; an empty part fits all."""
+    return " and ".join(filter(None, parts))
+
+
 def expression(wanted: CaseFilter | None, archive: str = "") -> str:
     """Return the expression of a filter for the cases of one archive; "" where all fit.
 

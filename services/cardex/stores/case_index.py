@@ -18,7 +18,7 @@ from cardex.domain.cases import FiledCase, archive_of
 from cardex.domain.ecg import Embedding
 from cardex.domain.index import CaseMatch, IndexInfo
 from cardex.domain.trace import MAX_TRACE_BYTES, Trace
-from cardex.stores.case_filter import UNKNOWN_AGE, archive_token, month_number, token
+from cardex.stores.case_filter import UNKNOWN_AGE, archive_token, every_of, month_number, token
 from cardex.stores.milvus import Milvus, row_ids, vector_index
 from cardex.stores.vector_index import kind_of
 
@@ -135,7 +135,7 @@ class CaseIndex:
         rows = self._milvus.call(
             lambda client: client.query(
                 _cases(index.name),
-                filter=f"{which} and {expression}" if expression else which,
+                filter=every_of(which, expression),
                 output_fields=["body", "embedding"],
                 limit=limit,
                 timeout=10.0,
