@@ -14,20 +14,27 @@ import pytest
 from cardex.api.client import Client
 from cardex.api.pb.v1 import job_pb2
 from cardex.domain.errors import CardexError
+from cardex.domain.settings import Settings
+from cardex.local_stack.stack import Stack
 from tests.fault.test_kills import FINAL, _until, events, held, kill, of_kind, submit, wait_final
 from tests.helpers.real import ROOT, reports
 from tests.helpers.stack import build_index, cpsc_ecgs, running_stack
 
 SCRIPT = ROOT / "deploy" / "backup.sh"
 REWRITTEN = 75
+# While a lease lasts, a stopped worker's job stays RUNNING; the new stack waits for the rest of it.
+BACKED_UP_WITHIN_S = 30.0
 LIST = "appendonly.aof.manifest"
 
 
-@pytest.fixture(autouse=True)
-def leases(monkeypatch):
-    """Let leases be short, so that jobs of the lost workers wait again soon."""
-    monkeypatch.setenv("CARDEX_LEASE_S", "2.0")
-    monkeypatch.setenv("CARDEX_LATCH_S", "1.0")
+@contextmanager
+def stack_of(folder: Path, lease_s: float) -> Iterator[tuple[Stack, Settings]]:
+    """Run a stack whose workers and gateway count leases of `lease_s`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CARDEX_LEASE_S", str(lease_s))
+        patch.setenv("CARDEX_LATCH_S", "1.0")
+        with running_stack(folder, lease_s=lease_s, latch_s=1.0) as running:
+            yield running
 
 
 def back_up(folder: Path, tar: Path) -> None:
@@ -96,7 +103,7 @@ def torn(folder: Path) -> None:
 @pytest.mark.timeout(900)  # two stacks come up
 def test_a_backup_becomes_a_new_stack_with_every_job(tmp_path):
     first, tar = tmp_path / "first", tmp_path / "state.tar"
-    with running_stack(first, lease_s=2.0, latch_s=1.0) as (stack, settings):
+    with stack_of(first, BACKED_UP_WITHIN_S) as (stack, settings):
         build_index(settings, reports(400))
         ended = submit(settings, 0, 10)
         assert wait_final(stack, settings, ended) == {"SUCCEEDED": 10}
@@ -124,7 +131,7 @@ def test_a_backup_becomes_a_new_stack_with_every_job(tmp_path):
     restore(tar, second / "state")
     torn(second / "state")
     shutil.copytree(tmp_path / "milvus", second / "milvus")
-    with running_stack(second, lease_s=2.0, latch_s=1.0) as (stack, settings):
+    with stack_of(second, lease_s=2.0) as (stack, settings):
         assert wait_final(stack, settings, before) == {"SUCCEEDED": len(before)}
         for each, seen in events(settings).items():
             assert seen[: len(states.get(each, ()))] == states.get(each, [])
