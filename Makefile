@@ -129,9 +129,10 @@ gpu-check: $(APP)/.dev ## On a GPU machine: build the engines, compare their ans
 PTB ?= ../shared/ptbxl
 FOLD ?= 9
 TRAINING := $(TRAIN)/bin/cardex
+COMPILED = $(if $(shell command -v g++),--compile)
 
 train: $(TRAIN)/.ready ## Train all models on PTB=DIR by experiments/shipped.toml and export them
-	$(TRAINING) train --ptbxl $(PTB) --jobs 2 $(if $(shell command -v g++),--compile)
+	$(TRAINING) train --ptbxl $(PTB) --jobs 2 $(COMPILED)
 
 evaluate: $(APP)/.ready ## Measure the models in model_repository/ on PTB=DIR, FOLD=9
 	$(BIN)/cardex evaluate --ptbxl $(PTB) --fold $(FOLD)
@@ -144,7 +145,7 @@ figures: $(APP)/.ready ## Measure them with RERANK=32 too, and write the figures
 	mv $(SHIPPED).part $(SHIPPED)
 	$(BIN)/python -m tools.write_figures
 
-TABLE = $(TRAINING) table --ptbxl $(PTB) --ecgs representative
+TABLE = $(TRAINING) table --ptbxl $(PTB) --ecgs representative --jobs 2 $(COMPILED)
 ENCODINGS := experiments/encodings
 OFTEN := $(addprefix $(ENCODINGS)/,raster.toml all-grid-beat.toml simple-plot-beat.toml raster-and-beat.toml)
 

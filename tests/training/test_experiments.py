@@ -54,19 +54,19 @@ def test_an_error_becomes_the_result_and_what_is_known_is_not_done_again(
 
 
 def test_an_interruption_is_no_result(recipes, tmp_path, monkeypatch):
-    def measure(*task):
+    def measure(*task, **options):
         raise error("here")
 
     monkeypatch.setattr(experiments, "measure", measure)
     (run, _) = runs_of(recipes, [0], fold=9)
     error = CardexError
-    experiments._measure(run, tmp_path, tmp_path)
+    experiments._measure(run, tmp_path, tmp_path, False)
     (path,) = tmp_path.glob("entry-*.json")
     assert json.loads(path.read_text()) == run.entry(error="here")
     path.unlink()
     error = Stopped
     with pytest.raises(Stopped):
-        experiments._measure(run, tmp_path, tmp_path)
+        experiments._measure(run, tmp_path, tmp_path, False)
     assert not path.exists()
 
 

@@ -124,6 +124,18 @@ def test_a_finished_stage_is_not_trained_again(corpus, recipe, context, reports,
     torch.testing.assert_close(weights_of(again.encoder), weights_of(reports.encoder))
 
 
+def test_a_stage_that_another_training_has_in_hand_is_awaited(
+    corpus, recipe, context, reports, monkeypatch
+):
+    (stage,) = context.work.glob("text-*.pt")
+    hidden = stage.rename(stage.with_suffix(".hidden"))
+    monkeypatch.setattr("cardex.training.stage.fcntl.flock", lambda *_: hidden.rename(stage))
+    monkeypatch.setattr("cardex.training.stage.Trainer", None)
+    again = Reports(corpus, DESCRIPTIONS, recipe, context)
+    torch.testing.assert_close(weights_of(again.encoder), weights_of(reports.encoder))
+    assert not list(context.work.glob("*.lock"))
+
+
 def test_a_damaged_stage_is_named_with_the_remedy(corpus, recipe, context, reports):
     (stage,) = context.work.glob("text-*.pt")
     stage.write_bytes(stage.read_bytes()[:1000])

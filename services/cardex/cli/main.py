@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 TRAINING_PACKAGES = ("torch", "onnx", "ot", "sklearn", "transformers")
 
+Compiled = Annotated[bool, typer.Option("--compile", help="Through torch.compile.")]
 NearnessOption = Annotated[
     Nearness | None,
     typer.Option(help="Compare with the texts of reports, the ECGs of cases, or both."),
@@ -236,7 +237,7 @@ def train(
             help="Matrix products in bfloat16; by default where the CPU has units for it."
         ),
     ] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="Through torch.compile.")] = False,
+    compiled: Compiled = False,
     tensorboard: Annotated[bool, typer.Option(help="Also write TensorBoard's files.")] = False,
     jobs: Annotated[
         int, typer.Option(min=1, help="Encoders that are trained side by side, on a CPU.")
@@ -306,6 +307,7 @@ def table(
     work: Annotated[Path, typer.Option(help="As for `train`.")] = Path("runs/tables"),
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    compiled: Compiled = False,
     ecgs: Annotated[
         str, typer.Option(help="Whose figures are shown: all, representative or other.")
     ] = "all",
@@ -314,7 +316,9 @@ def table(
     from cardex.training.commands import run_table
 
     with error_messages():
-        run_table(recipes, ptbxl, work, results, seeds=seeds, jobs=jobs, ecgs=ecgs)
+        run_table(
+            recipes, ptbxl, work, results, seeds=seeds, jobs=jobs, compiled=compiled, ecgs=ecgs
+        )
 
 
 @app.command()

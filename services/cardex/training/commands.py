@@ -159,7 +159,7 @@ def _described(data: Path, corpus: Corpus, records: Sequence[Record]) -> str:
 
 def run_table(
     recipes: Sequence[Path], data: Path, work: Path, results: Path, *, seeds: int, jobs: int,
-    ecgs: str,
+    compiled: bool, ecgs: str,
 ) -> None:  # fmt: skip
     """Train and measure recipes alike, and print their table of the figures on some ECGs.
 
@@ -169,6 +169,6 @@ def run_table(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     runs = runs_of(recipes, range(seeds), TEST_FOLD)
     (ecgs,) = chosen("--ecgs", [ecgs], ECGS)
-    known = run_all(runs, data, work, results, jobs)
+    known = run_all(runs, data, work, results, jobs, compiled=compiled)
     for row in table(known, runs, ecgs):
         print("| " + " | ".join(row) + " |")

@@ -89,9 +89,9 @@ def runs_of(
     return [run.with_seed(seed) for seed in seeds for run in runs]
 
 
-def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
+def measure(run: Run, data: Path, work: Path, *, compiled: bool = False) -> dict[str, Any]:
     """Train and measure one run; returns its entry with the figures of `evaluate`."""
-    context = RunContext(work, DistributedContext.here())
+    context = RunContext(work, DistributedContext.here(compiled=compiled))
     dataset = open_dataset(data, work)
     start = time.monotonic()
     reports = reports_of(dataset, run.folds, run.recipe, context)
@@ -105,7 +105,13 @@ def measure(run: Run, data: Path, work: Path) -> dict[str, Any]:
 
 
 def run_all(
-    runs: Sequence[Run], data: Path, work: Path, results: Path, jobs: int
+    runs: Sequence[Run],
+    data: Path,
+    work: Path,
+    results: Path,
+    jobs: int,
+    *,
+    compiled: bool = False,
 ) -> dict[str, Any]:
     """Execute the runs that `results` does not have yet, and write each result when it is there.
 
@@ -118,6 +124,7 @@ def run_all(
         work: folder of stages that are finished.
         results: JSON file of entries by label.
         jobs: number of processes.
+        compiled: whether models go through `torch.compile`.
 
     Returns:
         All entries of the file by label, also those of other runs.
@@ -139,7 +146,8 @@ def run_all(
         known[job.name] = json.loads(_entry_file(work, job.name).read_text())
         _write(results, known)
 
-    run_jobs([Job(run.label, _measure, (run, data, work)) for run in missing], jobs, keep)
+    tasks = [Job(run.label, _measure, (run, data, work, compiled)) for run in missing]
+    run_jobs(tasks, jobs, keep)
     return known
 
 
@@ -179,10 +187,10 @@ def read_results(path: Path) -> dict[str, Any]:
     return known
 
 
-def _measure(run: Run, data: Path, work: Path) -> None:
+def _measure(run: Run, data: Path, work: Path, compiled: bool) -> None:
     """Measure a run, and write its entry into the work folder."""
     try:
-        entry = measure(run, data, work)
+        entry = measure(run, data, work, compiled=compiled)
     except Stopped:  # not a result: the same command continues the run
         raise
     except CardexError as error:

@@ -1,7 +1,9 @@
 """One stage of a training: it is run once, kept in the work folder, and taken from there again."""
 
+import fcntl
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +62,8 @@ class Stage:
 def run_stage(context: RunContext, stage: Stage) -> None:
     """Train a stage's model in place, or load its weights where that was done before.
 
-    Only the first process writes; all processes load what it wrote.
+    Only the first process writes; all processes load what it wrote. Of several trainings in one
+    work folder, one trains a stage that they share, and the others wait for it.
 
     Raises:
         CardexError: if a loss is not finite, the training is interrupted, or a file is damaged.
@@ -68,17 +71,37 @@ def run_stage(context: RunContext, stage: Stage) -> None:
     finished = context.work / f"{stage.name}-{stage.key}.pt"
     known = checkpoint.load(finished, stage.key)
     if known is None:
-        _train(context, stage)
-        if context.distributed.first:
-            weights = stage.model.cpu().state_dict()
-            checkpoint.save(finished, {"fingerprint": stage.key, "model": weights})
-            finished.with_suffix(".checkpoint").unlink(missing_ok=True)
-        context.distributed.wait()
-        known = checkpoint.load(finished, stage.key)
+        with _only_one(context, finished.with_suffix(".lock")):
+            known = checkpoint.load(finished, stage.key)
+            if known is None:
+                _train_and_keep(context, stage, finished)
+                known = checkpoint.load(finished, stage.key)
     if known is None:
         raise CardexError(f"{finished} is not there: all processes need the same --work folder")
     stage.model.cpu().load_state_dict(known["model"])
     stage.model.eval()
+
+
+@contextmanager
+def _only_one(context: RunContext, lock: Path) -> Iterator[None]:
+    """Hold a lock that ends with this process; processes that train together need none."""
+    if context.distributed.world > 1:
+        yield
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        lock.unlink(missing_ok=True)
+
+
+def _train_and_keep(context: RunContext, stage: Stage, finished: Path) -> None:
+    _train(context, stage)
+    if context.distributed.first:
+        weights = stage.model.cpu().state_dict()
+        checkpoint.save(finished, {"fingerprint": stage.key, "model": weights})
+        finished.with_suffix(".checkpoint").unlink(missing_ok=True)
+    context.distributed.wait()
 
 
 def _train(context: RunContext, stage: Stage) -> None:
