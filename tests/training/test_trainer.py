@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from cardex.training.recipe import read_recipe
 from cardex.training.trainer import Plan, Stopped, Trainer, batches
 
 PLAN = Plan(epochs=4, batch=4, rate=0.1)
+AVERAGED = msgspec.structs.replace(PLAN, average=0.5)
 
 
 class Toy(torch.nn.Module):
@@ -43,9 +45,9 @@ def prepare(batch):
     return (torch.from_numpy(batch.samples.astype(np.float32) + batch.random.random()),)
 
 
-def trainer(folder, distributed=None, **more):
+def trainer(folder, distributed=None, plan=PLAN, **more):
     return Trainer(
-        "toy", PLAN, seed=5, distributed=distributed or DistributedContext(), folder=folder, **more
+        "toy", plan, seed=5, distributed=distributed or DistributedContext(), folder=folder, **more
     )
 
 
@@ -64,16 +66,35 @@ def test_samples_of_one_batch_are_alike_in_length():
     assert np.abs(np.diff(sizes[found].mean(axis=1))).mean() > 10  # batches come in no order
 
 
+@pytest.mark.parametrize("plan", [PLAN, AVERAGED], ids=["last", "averaged"])
 @pytest.mark.parametrize("after", [1, 3, 5, 7])
-def test_stopped_anywhere_it_ends_alike(after, tmp_path):
+def test_stopped_anywhere_it_ends_alike(after, plan, tmp_path):
     whole, part = Toy(), Toy()
-    trainer(tmp_path / "a").train(whole, prepare, 20)
+    trainer(tmp_path / "a", plan=plan).train(whole, prepare, 20)
     with pytest.raises(Stopped, match=rf"after step {after} of 20"):
-        trainer(tmp_path / "b", stop_after=after).train(part, prepare, 20)
+        trainer(tmp_path / "b", plan=plan, stop_after=after).train(part, prepare, 20)
     again = Toy()
-    trainer(tmp_path / "b").train(again, prepare, 20)
+    trainer(tmp_path / "b", plan=plan).train(again, prepare, 20)
     assert torch.equal(whole.mean, again.mean)
     assert not torch.equal(whole.mean, torch.zeros(1))
+
+
+def test_the_average_is_of_the_weights_after_each_step():
+    passed = []
+    averaged, last = Toy(), Toy()
+    trainer(None).train(last, prepare, 20, lambda: passed.append(last.mean.item()))
+    trainer(None, plan=AVERAGED).train(averaged, prepare, 20)
+    expected = 0.0
+    for step, weight in enumerate(passed):
+        left = min(0.5, (1 + step) / (10 + step))
+        expected = left * expected + (1 - left) * weight
+    assert averaged.mean.item() == pytest.approx(expected, rel=1e-5)
+    assert abs(expected - last.mean.item()) > 1e-3
+
+
+def test_a_plan_without_an_average_is_kept_as_it_always_was():
+    assert "average" not in msgspec.to_builtins(PLAN)
+    assert b"average" not in msgspec.json.encode(PLAN)
 
 
 def test_a_loss_that_is_not_finite_names_itself_and_the_checkpoint_that_stands(tmp_path):

@@ -9,14 +9,14 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -28,6 +28,7 @@ from cardex.domain.errors import CardexError
 from cardex.training import checkpoint
 from cardex.training.distributed import DistributedContext
 from cardex.training.metric_logger import MetricLogger
+from cardex.training.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             zero by a cosine.
         decay: weight decay.
         warmup: share of all steps that are warm-up.
+        average: decay of the moving average of the weights, which is kept in their place; where it
+            is not given, the last weights are.
     """
 
     epochs: Annotated[int, msgspec.Meta(ge=1)]
@@ -52,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: float = 1e-3
     decay: float = 0.05
     warmup: float = 0.05
+    average: Annotated[float, msgspec.Meta(gt=0, lt=1)] | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,10 @@ class Trainer:
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=self._plan.rate, weight_decay=self._plan.decay, fused=True
         )
+        average = WeightAverage(model, self._plan.average) if self._plan.average else None
+        whole = _Whole(model, optimizer, average)
         fingerprint = self._fingerprint(len(sizes))
-        begun = self._restore(model, optimizer, fingerprint)
+        begun = self._restore(whole, fingerprint)
         metrics = MetricLogger(
             self._folder, self._name, self._distributed.first, begun, self._tensorboard
         )
@@ -140,18 +146,22 @@ class Trainer:
                 model.train()
                 losses = self._step(step, wrapped, optimizer, inputs, total)
                 after_step()
+                if average:
+                    average.update(step)
                 metrics.write(step + 1, total, self._rate(step, total), losses)
                 enough = self._stop_after is not None and step + 1 - begun >= self._stop_after
                 # Also at the last step, so that a signal that arrived during it has its effect.
                 stop = self._distributed.any(interrupted.is_set()) or (enough and step + 1 < total)
                 if stop or time.monotonic() - saved > SAVE_EVERY_S:
-                    self._save(model, optimizer, fingerprint, step + 1)
+                    self._save(whole, fingerprint, step + 1)
                     saved = time.monotonic()
                 if stop:
                     raise Stopped(
                         f"{self._name} stopped after step {step + 1} of {total}: the same command"
                         " goes on from there"
                     )
+        if average:
+            average.apply()
         model.eval()
 
     def _inputs(
@@ -229,24 +239,39 @@ class Trainer:
     def _path(self) -> Path | None:
         return self._folder / f"{self._name}.checkpoint" if self._folder else None
 
-    def _restore(self, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str) -> int:
+    def _restore(self, whole: "_Whole", fingerprint: str) -> int:
         state = checkpoint.load(self._path, fingerprint) if self._path else None
         if state is None:
             return 0
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        whole.restore(state)
         logger.info("%s goes on after step %d", self._name, state["step"])
         return int(state["step"])
 
-    def _save(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str, step: int
-    ) -> None:
+    def _save(self, whole: "_Whole", fingerprint: str, step: int) -> None:
         if self._path and self._distributed.first:
-            checkpoint.save(
-                self._path,
-                {"fingerprint": fingerprint, "step": step, "model": model.state_dict(),
-                 "optimizer": optimizer.state_dict()},
-            )  # fmt: skip
+            state = {"fingerprint": fingerprint, "step": step, **whole.state()}
+            checkpoint.save(self._path, state)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """All that changes in a training."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        found = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return found | ({"average": self.average.state()} if self.average else {})
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what a checkpoint kept."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.restore(state["average"])
 
 
 def batches(sizes: NDArray[np.float64], batch: int, seed: int, epoch: int) -> NDArray[np.int64]:
