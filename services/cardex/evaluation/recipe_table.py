@@ -74,9 +74,10 @@ def block(results: Path, recipes: Path, command: str) -> str:
     if not shown:
         return f"Not measured yet: `{command}` measures, and writes the table."
     by_title: dict[str, list[Figures]] = {}
-    for entry in sorted(shown, key=lambda entry: _first_figure(entry["figures"]), reverse=True):
+    for entry in shown:
         by_title.setdefault(titles[entry["name"]], []).append(entry["figures"])
-    head, *rows = rows_of(by_title, REPRESENTATIVE)
+    best_first = sorted(by_title.items(), key=lambda one: _mean_of_first(one[1]), reverse=True)
+    head, *rows = rows_of(dict(best_first), REPRESENTATIVE)
     return f"{_said(shown, command)}\n\n{markdown.table(head, rows)}"
 
 
@@ -88,13 +89,13 @@ def _said(shown: Sequence[Mapping[str, Any]], command: str) -> str:
     what = f"fold {shown[0]['fold']}, {figures['ecgs']} representative ECGs"
     return (
         f"{', '.join(filter(None, (f'`{command}`', when, where, what)))}; mean ± standard deviation"
-        "\nof the runs with other seeds, the largest abnormal RSUM of a run first."
+        "\nof the runs with other seeds, the largest abnormal RSUM first."
     )
 
 
-def _first_figure(figures: Figures) -> float:
-    found = _figure(figures.get(REPRESENTATIVE, {}), next(iter(FIGURES.values())))
-    return 0.0 if np.isnan(found) else found
+def _mean_of_first(runs: Iterable[Figures]) -> float:
+    path = next(iter(FIGURES.values()))
+    return float(np.nan_to_num(np.mean([_figure(run[REPRESENTATIVE], path) for run in runs])))
 
 
 def _figure(figures: Figures, path: Iterable[str]) -> float:
