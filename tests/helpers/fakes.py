@@ -132,6 +132,8 @@ class FakeCases:
         self.predicates: dict[str, Callable[[FiledCase], bool]] = {}
         self.most = 16_384
         """Rows that are returned at once."""
+        self.now = 0.0
+        self.filed: dict[tuple[str, str], float] = {}
 
     def _fitting(self, index: IndexInfo, expression: str) -> list[CaseRow]:
         rows = list(self.of(index).values())
@@ -156,6 +158,7 @@ class FakeCases:
     def upsert(self, index: IndexInfo, rows: Sequence[CaseRow]) -> None:
         self._store._called("cases.upsert")
         self.of(index).update({row.filed.case.case_id: row for row in rows})
+        self.filed.update({(index.name, row.filed.case.case_id): self.now for row in rows})
 
     def get(self, index: IndexInfo, case_ids: Sequence[str]) -> dict[str, FiledCase]:
         self._store._called("cases.get")
@@ -227,7 +230,8 @@ class FakeCases:
         self._store._called("cases.settle")
 
     def filed_since(self, index: IndexInfo, seconds: float) -> Iterator[list[CaseRow]]:
-        yield [row for row in self.of(index).values() if row.filed.submitted >= seconds]
+        there = self.of(index)
+        yield [row for one, row in there.items() if self.filed[index.name, one] >= seconds]
 
 
 def _vectors(rows: Sequence[CaseRow]) -> np.ndarray:
@@ -407,17 +411,19 @@ class FakeCache:
     def answers(self, keys: list[str]) -> list[bytes | None]:
         return [self.stored.get(key) for key in keys]
 
-    def put_answers(self, answers: dict[str, bytes]) -> None:
+    def put_answers(self, answers: dict[str, bytes], index: IndexInfo) -> None:
         self.stored.update(answers)
 
-    def forget(self) -> None:
+    def forget(self, index: IndexInfo) -> None:
         self.stored.clear()
         self.vectors.clear()
 
     def embeddings(self, payloads: list[str], model_version: str) -> list[tuple | None]:
         return [self.vectors.get((sha256, model_version)) for sha256 in payloads]
 
-    def put_embeddings(self, embedded: dict[str, tuple], model_version: str) -> None:
+    def put_embeddings(
+        self, embedded: dict[str, tuple], model_version: str, index: IndexInfo
+    ) -> None:
         self.vectors.update({(sha, model_version): value for sha, value in embedded.items()})
 
 
@@ -528,6 +534,9 @@ class FakeJobs:
         for claim in claims:
             self.returned[claim.job.job_id] = (error, counted)
         return ["QUEUED"] * len(self.returned)
+
+    def holds(self, claim: Claim) -> bool:
+        return claim.job.job_id not in self.lost
 
     def extend(self, claims: Sequence[Claim]) -> None:
         raise AssertionError("no lease of an hour needs to be extended in a test")

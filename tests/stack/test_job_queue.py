@@ -168,6 +168,21 @@ def test_a_worker_that_lost_its_lease_cannot_write(store):
     assert store.get(job_id).attempts == 2
 
 
+def test_a_claim_is_held_until_its_job_is_cancelled_finished_or_given_to_another(store):
+    for _ in range(4):
+        submit(store, submission())
+    first, second, third, fourth = store.claim(ROUTINE, 4)
+    assert store.holds(first)
+    store.cancel(first.job.job_id)
+    store.finish([(second, ANSWER.message)])
+    store.release([third], BROKEN, counted=False)
+    assert [store.holds(one) for one in (first, second, third, fourth)] == [False] * 3 + [True]
+    (again,) = store.claim(ROUTINE, 1)
+    assert again.job.job_id == third.job.job_id
+    assert store.holds(again)
+    assert not store.holds(third)
+
+
 def test_an_extended_lease_is_not_swept(store):
     submit(store, submission())
     (claim,) = store.claim(ROUTINE, 1)

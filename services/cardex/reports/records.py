@@ -1,11 +1,17 @@
 """The report of several records: what changes in it when a record comes or goes."""
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+
+import msgspec
 
 from cardex.domain.cases import Case
 from cardex.domain.reports import Report, Statement
 from cardex.reports.ptbxl import report_id
+
+MAX_STATEMENT_BYTES = 28_000
+"""Statements of a report, the best supported first, as JSON."""
 
 
 def report_of_case(case: Case) -> str:
@@ -63,7 +69,15 @@ def _merged(report: Report, own: Iterable[Statement], added: int) -> tuple[State
         for code in dict.fromkeys([*known, *coming])
     ]
     there = [one for one in merged if one.support * left > 0.5]
-    return tuple(sorted(there, key=lambda s: (-s.support, -(s.likelihood or 0.0), s.code)))
+    return _fitting(sorted(there, key=lambda s: (-s.support, -(s.likelihood or 0.0), s.code)))
+
+
+def _fitting(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+    """Return as many of the first statements as a report has room for beside its text."""
+    sizes = itertools.accumulate(len(msgspec.json.encode(one)) for one in statements)
+    return tuple(
+        one for one, size in zip(statements, sizes, strict=True) if size <= MAX_STATEMENT_BYTES
+    )
 
 
 def _one(known: Statement | None, own: Statement | None, count: int, added: int) -> Statement:

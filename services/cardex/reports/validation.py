@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
 from cardex.domain.cases import (
     MAX_AGE,
     MAX_CASE_ID,
@@ -21,9 +23,7 @@ from cardex.reports.ptbxl import normalise, report_id
 MAX_TEXT = 20_000
 MAX_CODE, MAX_DESCRIPTION = 64, 200
 MAX_CASE_BYTES = 30_000
-"""Text and statements of one case; a report of many cases may have twice as much."""
-STATEMENT_BYTES = 80
-"""What the names of a statement's fields take."""
+"""Text and statements of one case as JSON; a report of many cases may have twice as much."""
 _REPORT_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 CASE_ID = re.compile(rf"(?:[\w.-]{{1,64}}/)?[\w.:-]{{1,{MAX_CASE_ID}}}", re.ASCII)
 _MONTH = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])", re.ASCII)
@@ -108,18 +108,16 @@ def validated_case(case: Case) -> Case:
             )
         by_code[statement.code] = replace(statement, support=1.0)
     statements = tuple(by_code.values())
-    size = len(text.encode()) + sum(map(_size, statements))
+    size = len(msgspec.json.encode((text, statements)))
     if size > MAX_CASE_BYTES:
         raise _wrong(
-            case, "report", f"has {size} bytes with its statements: at most {MAX_CASE_BYTES}"
+            case,
+            "report",
+            f"has {size} bytes as JSON with its statements: at most {MAX_CASE_BYTES}",
         )
     return replace(
         case, text=text, language=case.language or language_of(text), statements=statements
     )
-
-
-def _size(statement: Statement) -> int:
-    return len(f"{statement.code}{statement.description}".encode()) + STATEMENT_BYTES
 
 
 def _wrong(case: Case, field: str, what: str) -> InvalidReport:

@@ -3,10 +3,17 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from cardex.domain.cases import MAX_DEVICE, Case, FiledCase, Filing
 from cardex.domain.ecg import Embedding, RecordingMetadata
-from cardex.domain.errors import CardexError, IndexMissing, Overloaded, VersionMismatch
+from cardex.domain.errors import (
+    CardexError,
+    IndexMissing,
+    InvalidReport,
+    Overloaded,
+    VersionMismatch,
+)
 from cardex.domain.index import IndexInfo
 from cardex.domain.trace import Trace
 from cardex.inference.encoder import Encoder
@@ -32,6 +39,7 @@ class EmbeddedCase:
         trace: of the ECG; None without one.
         submitted: when it was sent, in Unix seconds.
         metadata: what its file says of device and time; it fills what the filing leaves empty.
+        held: asked right before it is written, whether its job is still in this worker's hands.
     """
 
     filing: Filing
@@ -39,6 +47,7 @@ class EmbeddedCase:
     trace: Trace | None
     submitted: float
     metadata: RecordingMetadata = field(default=RecordingMetadata(), repr=False)
+    held: Callable[[], bool] = lambda: True
 
 
 class CaseFiler:
@@ -59,7 +68,9 @@ class CaseFiler:
     def file(
         self, snapshot: ServingSnapshot, wanted: Sequence[EmbeddedCase]
     ) -> list[CardexError | None]:
-        """File cases; an index that is not there is the error of those that name it.
+        """File cases; what is wrong with one, or the index that it names, is its own error.
+
+        A case whose job is not in this worker's hands any more is not filed.
 
         Args:
             snapshot: the model that embedded them.
@@ -77,14 +88,38 @@ class CaseFiler:
         for place, one in enumerate(wanted):
             by_index.setdefault(one.filing.index, []).append(place)
         for name, places in by_index.items():
-            try:
-                index = self._target(name, snapshot)
-            except IndexMissing as error:
-                for place in places:
-                    outcomes[place] = error
-                continue
-            self._write(index, snapshot, [wanted[place] for place in places])
+            found = self._file(name, snapshot, [wanted[place] for place in places])
+            for place, outcome in zip(places, found, strict=True):
+                outcomes[place] = outcome
         return outcomes
+
+    def _file(
+        self, name: str, snapshot: ServingSnapshot, wanted: Sequence[EmbeddedCase]
+    ) -> list[CardexError | None]:
+        """File cases into the index of a name, "" for the one in force."""
+        lease = WriteLease(self._lock())
+        _take(lease)
+        try:
+            # Only now: whoever held the right before may have put another index in force.
+            index = self._target(name, snapshot)
+            writer = CaseWriter(self._encoder, self._store, lease.require)
+            return _each(partial(self._put, writer, index, snapshot), wanted)
+        except IndexMissing as error:
+            return [error] * len(wanted)
+        finally:
+            lease.release()
+
+    def _put(
+        self,
+        writer: CaseWriter,
+        index: IndexInfo,
+        snapshot: ServingSnapshot,
+        wanted: Sequence[EmbeddedCase],
+    ) -> None:
+        """Write cases, but for those whose jobs were cancelled or given to another worker."""
+        rows = [_row(one) for one in wanted if one.held()]
+        if rows:
+            writer.put(index, snapshot.model, rows)
 
     def _target(self, name: str, snapshot: ServingSnapshot) -> IndexInfo:
         index = self._store.named(name) if name else self._store.current()
@@ -103,16 +138,22 @@ class CaseFiler:
             raise VersionMismatch(f"index {index.name} is of model {index.model_version}")
         return index
 
-    def _write(
-        self, index: IndexInfo, snapshot: ServingSnapshot, wanted: Sequence[EmbeddedCase]
-    ) -> None:
-        lease = WriteLease(self._lock())
-        _take(lease)
-        try:
-            writer = CaseWriter(self._encoder, self._store, lease.require)
-            writer.put(index, snapshot.model, [_row(one) for one in wanted])
-        finally:
-            lease.release()
+
+def _each(
+    put: Callable[[Sequence[EmbeddedCase]], None], wanted: Sequence[EmbeddedCase]
+) -> list[CardexError | None]:
+    """Put cases together; where one can never be filed, each by itself, so that it harms no other.
+
+    Returns:
+        For each None, or why it can never be filed.
+    """
+    try:
+        put(wanted)
+    except InvalidReport as error:
+        if len(wanted) == 1:
+            return [error]
+        return [outcome for one in wanted for outcome in _each(put, [one])]
+    return [None] * len(wanted)
 
 
 def _take(lease: WriteLease) -> None:

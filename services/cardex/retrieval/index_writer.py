@@ -22,6 +22,8 @@ from cardex.stores.report_index import ReportIndex
 logger = logging.getLogger(__name__)
 
 MAX_CHUNK = 1_000
+CLOCKS_APART_S = 60.0
+"""How far the clocks of those that write may differ: what was filed shortly before comes along."""
 
 
 class IndexWriter:
@@ -171,20 +173,25 @@ class IndexWriter:
         return deleted, self._erased(index)
 
     def delete_cases(self, case_ids: Sequence[str]) -> tuple[int, IndexInfo]:
-        """Delete cases by id, and the reports that no record is left of; returns as `delete`.
+        """Delete cases by id from every index, and the reports that no record is left of.
+
+        Returns:
+            How many were in the index in force, or, where that has no cases, in another one; and
+            the index in force.
 
         Raises:
             IndexMissing: if there is no index that has cases.
             Unavailable: if Milvus is down, or the right to write was lost.
         """
         index = self._store.current()
-        if not index.has_cases:
+        if not case_ids:
+            return 0, index
+        # Those that are being filled, and those of before, too.
+        having = [one for one in self._store.every() if one.has_cases]
+        if not having:
             raise IndexMissing(f"index {index.name} has no cases: build one with `cardex index`")
-        deleted = self._cases().remove(index, case_ids)
-        for other in self._store.every():  # those that are being filled, and those of before
-            if other.has_cases and other.name != index.name:
-                self._cases().remove(other, case_ids)
-        return deleted, self._erased(index)
+        deleted = {one.name: self._cases().remove(one, case_ids) for one in having}
+        return deleted.get(index.name, max(deleted.values())), self._erased(index)
 
     def begin_rebuild(self) -> IndexInfo:
         """Make an empty index; cases may be filed in it for days.
@@ -234,7 +241,7 @@ class IndexWriter:
                 f" {source.model_version} answers now: begin anew"
             )
         model = _model_in_force(self._encoder, self._store)
-        for rows in self._store.cases.filed_since(source, index.created):
+        for rows in self._store.cases.filed_since(source, index.created - CLOCKS_APART_S):
             reports = self._store.get(source, sorted({row.filed.report_id for row in rows}))
             self._cases().put(
                 index,
@@ -254,7 +261,7 @@ class IndexWriter:
         self._lease.require()
         index = self._store.touch(index)
         self._active_index.refresh()
-        self._cache.forget()
+        self._cache.forget(index)
         return index
 
     def migrate(self, model_version: str, *, shadow: bool) -> Iterator[Migration]:

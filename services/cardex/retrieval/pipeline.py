@@ -1,7 +1,7 @@
 """One ECG on its way to an answer: what is known of it so far, and its image."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -38,6 +38,7 @@ class QueryItem:
         queued_s: how long it waited for a worker.
         filing: what it is to be filed as; None for nothing.
         submitted: when it was sent, in Unix seconds.
+        held: whether its job is still in this worker's hands.
     """
 
     sha256: str
@@ -46,6 +47,7 @@ class QueryItem:
     queued_s: float = 0.0
     filing: Filing | None = field(default=None, repr=False)
     submitted: float = 0.0
+    held: Callable[[], bool] = lambda: True
 
     @property
     def asks(self) -> bool:

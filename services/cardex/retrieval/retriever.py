@@ -234,6 +234,7 @@ class Retriever:
                 if query.vector is not None and query.quality is not None
             },
             snapshot.model.version,
+            snapshot.index,
         )
 
     def _search(self, queries: list[QueryState], snapshot: ServingSnapshot) -> Mapping[str, Report]:
@@ -320,7 +321,7 @@ class Retriever:
                 answers[_key(query.item.sha256, question, snapshot)] = encoded[-1][1].message
         for query, outcome in encoded:  # it cannot tell how long its own writing took
             query.outcome = replace(outcome, stages=(*outcome.stages, *stages.values()))
-        self._cache.put_answers(answers)
+        self._cache.put_answers(answers, snapshot.index)
 
     def _file(self, queries: list[QueryState], snapshot: ServingSnapshot) -> None:
         """File ECGs as cases; those that could not be read keep their error."""
@@ -409,8 +410,10 @@ def _answer(
 
 
 def _embedded_case(query: QueryState, filing: Filing) -> EmbeddedCase:
-    submitted = query.item.submitted
-    return EmbeddedCase(filing, query.vector, query.trace, submitted, query.metadata)
+    item = query.item
+    return EmbeddedCase(
+        filing, query.vector, query.trace, item.submitted, query.metadata, item.held
+    )
 
 
 def _only_filed(query: QueryState, snapshot: ServingSnapshot) -> Answer:

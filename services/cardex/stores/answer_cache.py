@@ -9,6 +9,7 @@ import numpy as np
 import redis as redis_py
 
 from cardex.domain.ecg import Embedding
+from cardex.domain.index import IndexInfo
 from cardex.domain.jobs import Question
 from cardex.domain.quality import SignalQuality
 from cardex.stores.redis import mapped
@@ -16,7 +17,17 @@ from cardex.stores.redis import mapped
 logger = logging.getLogger(__name__)
 
 PREFIX = "cardex:cache:"
+ERASED = "cardex:erased:"
 AT_ONCE = 1_000
+
+_PUT = """
+-- KEYS: the mark of an index's last erasure, then of entries.
+-- ARGV: the index's generation that the entries are made of, their ms to live, their values.
+local erased = redis.call('GET', KEYS[1])
+if erased and ARGV[1] < erased then return 0 end
+for i = 2, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'PX', ARGV[2]) end
+return 1
+"""
 
 
 def answer_key(
@@ -46,14 +57,19 @@ class AnswerCache:
         """Use `client`; entries live for `ttl_s` seconds unless evicted before."""
         self._client = client
         self._ttl_ms = int(ttl_s * 1000)
+        self._store = client.register_script(_PUT)
 
     def answers(self, keys: list[str]) -> list[bytes | None]:
         """Return the stored answers as the contract's bytes, None where there is none."""
         return self._get(keys)
 
-    def put_answers(self, answers: dict[str, bytes]) -> None:
-        """Store answers, as the contract's bytes, by key."""
-        self._put(answers)
+    def put_answers(self, answers: dict[str, bytes], index: IndexInfo) -> None:
+        """Store answers, as the contract's bytes, by key.
+
+        They are left out where something was erased since `index`, which they are made of: a worker
+        hears of that a moment later.
+        """
+        self._put(answers, index)
 
     def embeddings(
         self, payloads: list[str], model_version: str
@@ -66,24 +82,30 @@ class AnswerCache:
         self,
         embedded: dict[str, tuple[Embedding, SignalQuality]],
         model_version: str,
+        index: IndexInfo,
     ) -> None:
-        """Store embedding and signal quality by payload."""
+        """Store embedding and signal quality by payload; `index` is as for answers."""
         self._put(
             {
                 _embedding_key(sha256, model_version): msgspec.msgpack.encode(
                     EmbeddedEcg(vector.astype(np.float32).tobytes(), quality)
                 )
                 for sha256, (vector, quality) in embedded.items()
-            }
+            },
+            index,
         )
 
-    def forget(self) -> None:
+    def forget(self, index: IndexInfo) -> None:
         """Delete all entries: what was erased from the index must not stay in answers.
+
+        Args:
+            index: as it is after the erasure; nothing made of it before is stored any more.
 
         Raises:
             Unavailable: if the cache is down, so that the caller erases again.
         """
         with mapped("the cache"), self._client.pipeline(transaction=False) as pipeline:
+            self._client.set(_mark(index), index.generation, px=self._ttl_ms)
             for key in self._client.scan_iter(match=f"{PREFIX}*", count=AT_ONCE):
                 pipeline.unlink(key)
                 if len(pipeline) >= AT_ONCE:
@@ -100,16 +122,21 @@ class AnswerCache:
             return [None] * len(keys)
         return cast("list[bytes | None]", found)
 
-    def _put(self, entries: dict[str, bytes]) -> None:
+    def _put(self, entries: dict[str, bytes], index: IndexInfo) -> None:
         if not entries:
             return
         try:
-            with self._client.pipeline(transaction=False) as pipeline:
-                for key, value in entries.items():
-                    pipeline.set(key, value, px=self._ttl_ms)
-                pipeline.execute()
+            self._store(
+                keys=[_mark(index), *entries],
+                args=[index.generation, self._ttl_ms, *entries.values()],
+            )
         except redis_py.exceptions.RedisError as error:
             logger.warning("the cache does not take entries: %s", type(error).__name__)
+
+
+def _mark(index: IndexInfo) -> str:
+    """Return the key of the generation of an index's last erasure, after which later ones sort."""
+    return f"{ERASED}{index.name}"
 
 
 def _embedding(stored: bytes | None) -> tuple[Embedding, SignalQuality] | None:

@@ -6,6 +6,7 @@ shown: only fetched by id, and on disk where Milvus maps files.
 """
 
 import base64
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -159,8 +160,11 @@ class CaseIndex:
         return [row["report_id"] for row in rows]
 
     def filed_since(self, index: IndexInfo, seconds: float) -> Iterator[list[CaseRow]]:
-        """Yield the cases that were sent since a Unix time, with all that belongs to them."""
-        found = f"submitted >= {int(seconds * 1000)}"
+        """Yield the cases that were written since a Unix time, with all that belongs to them.
+
+        When they were sent is of no account: a job may wait for days.
+        """
+        found = f"filed >= {int(seconds * 1000)}"
         for rows in self._milvus.pages(_cases(index.name), 256, "body", "embedding", where=found):
             filed, vectors = _filed(rows), _vectors(rows, index.dimension)
             traces = self.traces(index, [one.case.case_id for one in filed])
@@ -248,7 +252,7 @@ def _case_schema(client: MilvusClient, dimension: int) -> Any:  # noqa: ANN401
         "codes", DataType.ARRAY, element_type=DataType.VARCHAR, max_capacity=100, max_length=32
     )
     schema.add_field("has_ecg", DataType.BOOL)
-    schema.add_field("submitted", DataType.INT64)
+    schema.add_field("filed", DataType.INT64)
     schema.add_field("body", DataType.VARCHAR, max_length=65_535)
     schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=dimension)
     return schema
@@ -276,7 +280,7 @@ def _row(row: CaseRow, dimension: int) -> dict[str, Any]:
         "device": token(case.device),
         "codes": [token(statement.code) for statement in case.statements],
         "has_ecg": case.has_ecg,
-        "submitted": int(row.filed.submitted * 1000),
+        "filed": int(time.time() * 1000),
         "body": msgspec.json.encode(row.filed).decode(),
         "embedding": vector,
     }

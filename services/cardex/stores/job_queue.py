@@ -345,6 +345,12 @@ class JobQueue:
         ]  # fmt: skip
         return [state.decode() for state in self._scripts.run("release", arguments)]
 
+    def holds(self, claim: Claim) -> bool:
+        """Return whether a claim is still its caller's: neither cancelled nor given to another."""
+        with mapped(STORE):
+            found = self._client.hmget(f"{PREFIX}job:{claim.job.job_id}", "state", "token")
+        return found == [JobState.RUNNING.value.encode(), claim.token.encode()]
+
     def extend(self, claims: Sequence[Claim]) -> None:
         """Give live claims of one token a new lease."""
         if claims:

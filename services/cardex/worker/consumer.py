@@ -5,6 +5,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from cardex.api.convert.ecg import from_payload
 from cardex.domain.errors import (
@@ -171,8 +172,9 @@ class JobConsumer:
             else:
                 waited = max(0.0, now - job.submitted)
                 items[place] = QueryItem(
-                    job.payload, ecg, job.question, waited, job.filing, job.submitted
-                )
+                    job.payload, ecg, job.question, waited, job.filing, job.submitted,
+                    partial(self._jobs.holds, claim),
+                )  # fmt: skip
         answered = self._retriever.by_ecg(list(items.values()), priority)
         outcomes.update(zip(items, answered, strict=True))
         return [outcomes[place] for place in range(len(claims))]

@@ -18,6 +18,7 @@ from cardex.domain.errors import (
     Unavailable,
     VersionMismatch,
 )
+from cardex.domain.index import IndexInfo
 from cardex.domain.reports import Report
 from cardex.gateway.health import HealthMonitor
 from cardex.gateway.keys import ANYBODY, Principal, Scope
@@ -25,7 +26,7 @@ from cardex.gateway.report_index import ReportIndexService
 from cardex.gateway.threads import SlowCalls
 from cardex.retrieval.case_writer import CaseWriter
 from cardex.retrieval.dependencies import Dependencies
-from cardex.retrieval.index_writer import MAX_CHUNK, IndexWriter
+from cardex.retrieval.index_writer import CLOCKS_APART_S, MAX_CHUNK, IndexWriter
 from cardex.retrieval.write_lease import WriteLease
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.cases import a_case, with_text
@@ -356,7 +357,7 @@ async def test_an_erasure_that_failed_at_the_cache_is_made_good_by_the_next(serv
     house.cache.stored["answer"] = b"names case 1"
     forget = house.cache.forget
 
-    def down() -> None:
+    def down(_index: IndexInfo) -> None:
         raise Unavailable("the cache does not answer")
 
     house.cache.forget = down
@@ -434,8 +435,10 @@ async def test_where_there_is_no_index_an_empty_one_answers_meanwhile(service, h
 
 
 async def test_what_was_filed_meanwhile_is_in_the_new_index(service, house):
+    house.store.cases.now = -2 * CLOCKS_APART_S
     file(house, a_case("before", "a"), submitted=1.5)
     made = await begun(service)
+    house.store.cases.now = house.store.named(made.name).created
     file(house, a_case("1", "new in both"), index=made.name, submitted=2.5)
     file(house, a_case("2", "filed meanwhile"), a_case("1", "old"), submitted=2.2)
     await committed(service, made.name)

@@ -3,6 +3,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from statistics import fmean
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from cardex.domain.cases import Case
 from cardex.domain.reports import Report, Statement
 from cardex.reports.ptbxl import report_id
-from cardex.reports.records import report_of_case, with_case, without_case
+from cardex.reports.records import MAX_STATEMENT_BYTES, report_of_case, with_case, without_case
 from tests.helpers.cases import a_case
 
 
@@ -51,6 +52,17 @@ def test_a_record_more_is_named_and_counted():
 def test_a_record_that_is_named_already_is_not_counted_again():
     report = filled([stating("1", "SR"), stating("2", "IMI")])
     assert with_case(report, stating("2", "IMI")) == report
+
+
+def test_a_report_keeps_the_statements_that_most_records_carry_as_far_as_there_is_room():
+    report = filled([stating("1", "SR"), stating("2", "SR")])
+    for number in range(400):
+        own = Statement(f"X{number}", "\x01" * 50)  # 300 bytes as JSON
+        report = with_case(report, a_case(f"c{number}", statements=(Statement("SR"), own)))
+    assert report.record_count == 402
+    assert report.statements[0].code == "SR"
+    size = sum(len(msgspec.json.encode(one)) for one in report.statements)
+    assert MAX_STATEMENT_BYTES - 500 < size <= MAX_STATEMENT_BYTES
 
 
 def test_a_report_keeps_its_own_language_and_text():

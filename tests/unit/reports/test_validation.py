@@ -148,6 +148,7 @@ def test_an_id_of_a_case_of_other_characters_is_refused(case_id):
         ("case.statements", {"statements": (Statement("x" * (MAX_CODE + 1)),)}),
         ("case.statements", {"statements": (Statement("SR", "x" * (MAX_DESCRIPTION + 1)),)}),
         ("report", {"text": "心" * MAX_TEXT}),
+        ("report", {"text": "\x01" * 6_000}),  # six bytes each as JSON
         (
             "report",
             {

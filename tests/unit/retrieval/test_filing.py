@@ -6,7 +6,14 @@ import pytest
 
 from cardex.domain.cases import MAX_DEVICE, Case, FiledCase, Filing
 from cardex.domain.ecg import RecordingMetadata
-from cardex.domain.errors import CardexError, IndexMissing, Overloaded, Unavailable, VersionMismatch
+from cardex.domain.errors import (
+    CardexError,
+    IndexMissing,
+    InvalidReport,
+    Overloaded,
+    Unavailable,
+    VersionMismatch,
+)
 from cardex.domain.trace import Trace
 from cardex.reports.records import report_of_case
 from cardex.retrieval import filing as module
@@ -49,6 +56,11 @@ class World:
 @pytest.fixture
 def world():
     return World()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return FakeClock.installed(monkeypatch, module)
 
 
 SENT = 1_000.0
@@ -118,7 +130,50 @@ def test_a_batch_is_written_at_once(world):
     assert world.store.writes == ["upsert", "cases.upsert", "touch"]
 
 
+def test_a_case_that_can_never_be_filed_harms_no_other(world, monkeypatch):
+    upsert = world.store.upsert
+
+    def refuse(index, reports, embeddings):
+        if any(report.text == "too large" for report in reports):
+            raise InvalidReport("too large", field="reports")
+        upsert(index, reports, embeddings)
+
+    monkeypatch.setattr(world.store, "upsert", refuse)
+    cases = [a_case("1", "fine"), a_case("2", "too large"), a_case("3", "good")]
+    outcomes = world.file(*map(wanted, cases))
+    assert [type(one) for one in outcomes] == [type(None), InvalidReport, type(None)]
+    assert set(world.filed()) == {"1", "3"}
+
+
+def test_a_case_whose_job_was_cancelled_meanwhile_is_not_filed(world):
+    """It is asked under the right to write, so that whoever erases it afterwards comes last."""
+    asked = []
+
+    def held() -> bool:
+        asked.append(len(world.held))
+        return False
+
+    world.file(wanted(a_case("1")), replace(wanted(a_case("2")), held=held))
+    assert set(world.filed()) == {"1"}
+    assert asked == [1]
+
+
 # Which index.
+
+
+def test_an_index_that_comes_into_force_while_another_writes_is_the_one(world, clock, monkeypatch):
+    other, sleep = FakeLock(world.held), clock.sleep
+    other.take()
+
+    def switches(seconds: float) -> None:
+        sleep(seconds)
+        world.store.index = world.store.create("model-1", 8)
+        other.release()
+
+    monkeypatch.setattr(clock, "sleep", switches)
+    assert world.file(wanted()) == [None]
+    assert set(world.filed(world.store.current().name)) == {"1"}
+    assert world.filed("reports_1") == {}
 
 
 def test_cases_go_to_the_index_that_they_name(world):
@@ -168,11 +223,6 @@ def test_the_right_to_write_is_let_go(world):
     with pytest.raises(Unavailable, match="Triton"):
         world.file(wanted(a_case("2", "another")))
     assert world.held == []
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    return FakeClock.installed(monkeypatch, module)
 
 
 def test_another_that_writes_is_waited_for_a_little(world, clock, monkeypatch):

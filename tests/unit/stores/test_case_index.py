@@ -282,11 +282,11 @@ def test_all_cases_come_page_by_page_after_all_that_was_written_is_seen(cases, m
     assert milvus.iterators[0].closed
 
 
-def test_cases_that_were_sent_lately_come_with_all_that_belongs_to_them(cases, milvus):
+def test_cases_that_were_filed_lately_come_with_all_that_belongs_to_them(cases, milvus):
     rows = some(5)
     cases.upsert(INDEX, rows)
     (found,) = cases.filed_since(INDEX, 1_700_000_000.5)
-    assert milvus.asked == {"name": CASES, "filter": "submitted >= 1700000000500"}
+    assert milvus.asked == {"name": CASES, "filter": "filed >= 1700000000500"}
     assert [(row.filed, row.trace) for row in found] == [(row.filed, row.trace) for row in rows]
     for own, row in zip(rows, found, strict=True):
         assert (row.embedding is None) is (own.embedding is None)
@@ -294,9 +294,10 @@ def test_cases_that_were_sent_lately_come_with_all_that_belongs_to_them(cases, m
             np.testing.assert_array_equal(row.embedding, own.embedding)
 
 
-def test_a_case_is_kept_with_when_it_was_sent(cases, milvus):
-    cases.upsert(INDEX, [row_of(a_case("1"), submitted=1_700_000_000.123)])
-    assert milvus.rows[CASES]["1"]["submitted"] == 1_700_000_000_123
+def test_a_case_is_kept_with_when_it_was_filed_whenever_it_was_sent(cases, milvus, monkeypatch):
+    monkeypatch.setattr("cardex.stores.case_index.time.time", lambda: 1_700_000_000.123)
+    cases.upsert(INDEX, [row_of(a_case("1"), submitted=5.0)])
+    assert milvus.rows[CASES]["1"]["filed"] == 1_700_000_000_123
 
 
 def test_erasing_takes_traces_first(cases, milvus):
