@@ -269,13 +269,13 @@ def test_an_ecg_over_the_limit_is_refused(ecgs):
 @pytest.mark.parametrize("top_k", [0, -1, 101, 10_000])
 def test_a_bad_top_k_is_refused(ecgs, top_k):
     question = pb.Question(top_k=top_k)
-    for call, request in (
-        (ecgs.Retrieve, pb.RetrieveRequest(ecg=dicom_ecg(), question=question)),
-        (ecgs.SubmitEcg, pb.SubmitEcgRequest(ecg=dicom_ecg(), question=question)),
-        (ecgs.SearchReports, pb.SearchReportsRequest(text="normal", top_k=top_k)),
+    for call, request, field in (
+        (ecgs.Retrieve, pb.RetrieveRequest(ecg=dicom_ecg(), question=question), "question.top_k"),
+        (ecgs.SubmitEcg, pb.SubmitEcgRequest(ecg=dicom_ecg(), question=question), "question.top_k"),
+        (ecgs.SearchReports, pb.SearchReportsRequest(text="normal", top_k=top_k), "top_k"),
     ):
         found = refusal(call, request, timeout=30)
-        assert (found.reason, found.field) == ("TOP_K", "question.top_k")
+        assert (found.reason, found.field) == ("TOP_K", field)
 
 
 @pytest.mark.parametrize("job_id", ["", "0" * 24, "../../etc/passwd", "x" * 5000])

@@ -189,7 +189,8 @@ class CaseSender:
             del chunk.items[case_id]
             chunk.refused.append(f"{case_id}: {error.message}")
             return None
-        chunk.failed.add(case_id)
+        if not isinstance(error, IndexMissing):  # for a while it may only be unheard of
+            chunk.failed.add(case_id)
         request.request_id = secrets.token_hex(16)  # by the old one the failed job would be found
         return error
 

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
-from cardex.api.case_sender import Sent
 from cardex.api.client import Client
 from cardex.api.pb.v1 import report_index_pb2
 from cardex.cli.indexing_place import IndexingPlace, Place
@@ -106,14 +105,16 @@ def _index_cases(
     if place is not None and merge and place.index != client.index().name:
         place = None  # what was filed then is in an index that answers no more
     resumed = place is not None
+    total = _counted(source, console)  # and looked through, before hours of work
     if place is None:
         name = client.index().name if merge else client.begin_rebuild().name
         place = Place(name)
         kept.write(place)
     elif place.cases:
         console.print(f"going on after {place.cases} cases that an earlier call filed")
+    filling = "" if merge else place.index
     try:
-        sent = _file(client, source, kept, place, "" if merge else place.index, console)
+        done = _file(client, source, kept, place, filling, total=total, console=console)
         info = client.index() if merge else client.commit_rebuild(place.index)
     except IndexMissing:
         kept.remove()
@@ -122,14 +123,33 @@ def _index_cases(
         console.print("the index that an earlier call filled is gone: beginning anew")
         return _index_cases(client, source, kept, merge=merge, console=console)
     kept.remove()
-    for reason in sent.reasons:
+    for reason in done.reasons:
         console.print(reason, markup=False, soft_wrap=True)
-    lost = sent.without_ecg + sent.refused
+    lost = done.without_ecg + done.refused
     if lost:
         console.print(
-            f"{sent.without_ecg} cases were filed without their ECG, {sent.refused} were not filed"
+            f"{done.without_ecg} cases were filed without their ECG, {done.refused} were not filed"
         )
     return int(bool(lost)), info
+
+
+def _counted(source: Source, console: Console) -> int:
+    """Look through all cases, and return how many there are.
+
+    Raises:
+        CardexError: if one cannot be, or its file is missing.
+    """
+    total = without = 0
+    for one in source.case_sources():
+        total += 1
+        without += one.ecg is None
+    if source.ptbxl is not None and without:
+        console.print(
+            f"{without} of {total} records have no waveform in {source.ptbxl}, and become cases"
+            " without an ECG: `cardex data ptbxl` downloads what is missing",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+    return total
 
 
 def _file(
@@ -138,15 +158,17 @@ def _file(
     kept: IndexingPlace,
     place: Place,
     index: str,
+    *,
+    total: int,
     console: Console,
-) -> Sent:
-    """Send what is left, and return what became of it."""
+) -> Place:
+    """Send what is left, and return how far it came."""
     left = ((one.case, one.ecg) for one in islice(source.case_sources(), place.cases, None))
-    sent = Sent()
+    done = place
     with progress_bar(console) as progress:
-        task = progress.add_task("filing cases", total=None, completed=place.cases)
+        task = progress.add_task("filing cases", total=total, completed=place.cases)
         for sent in client.file_cases(left, index):
-            done = place.cases + sent.cases
-            kept.write(replace(place, cases=done))
-            progress.update(task, completed=done)
-    return sent
+            done = place.after(sent)
+            kept.write(done)
+            progress.update(task, completed=done.cases)
+    return done

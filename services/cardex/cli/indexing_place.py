@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from cardex.api.case_sender import SHOWN_REASONS, Sent
 from cardex.domain.errors import ConfigurationError
 
 
@@ -16,10 +17,26 @@ class Place:
     Attributes:
         index: name of the index that is filled.
         cases: how many of the source's cases are done.
+        without_ecg: how many of them were filed without their ECG, which cannot be used.
+        refused: how many were not filed.
+        reasons: why, of some.
     """
 
     index: str
     cases: int = 0
+    without_ecg: int = 0
+    refused: int = 0
+    reasons: tuple[str, ...] = ()
+
+    def after(self, sent: Sent) -> "Place":
+        """Return the place after what a call has sent so far from here."""
+        return Place(
+            self.index,
+            self.cases + sent.cases,
+            self.without_ecg + sent.without_ecg,
+            self.refused + sent.refused,
+            (*self.reasons, *sent.reasons)[:SHOWN_REASONS],
+        )
 
 
 class IndexingPlace:

@@ -127,6 +127,11 @@ class CaseNotFound(CardexError):
     grpc_code = "NOT_FOUND"
     http_status = 404
 
+    @classmethod
+    def of(cls, case_id: str) -> "CaseNotFound":
+        """Return the error for an id."""
+        return cls(f"no case {case_id[:64]!r}: it never was, or was erased", field="case_id")
+
 
 class RequestIdReused(CardexError):
     """The request_id was used before for another ECG or question."""

@@ -174,7 +174,7 @@ class Model:
             some = ecgs[first : first + BATCH]
             known = self.predictor.probabilities(some) if self.predictor else None
             questions = [Question(NDCG_AT, by=by)] * len(some)
-            answered, _ = search.of_ecgs(snapshot, some, questions, VOTERS, known)
+            answered, _ = search.of_ecgs(snapshot, some, questions, [VOTERS] * len(some), known)
             found += [one.matches for one in answered]
         return found
 

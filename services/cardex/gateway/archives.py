@@ -40,6 +40,7 @@ def require_all_archives(caller: Principal) -> None:
     """
     if caller.archive:
         raise PermissionDenied(
-            f"key {caller.name!r} is of the archive {caller.archive!r}: this is for keys of no"
-            " archive"
+            f"key {caller.name!r} is of the archive {caller.archive!r}, and this changes those of"
+            " others too: take a key of no archive, or file cases into the index that answers"
+            " (`cardex index --merge`)"
         )

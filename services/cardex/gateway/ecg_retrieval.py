@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from cardex.api.pb.internal.v1.envelope_pb2 import (
 from cardex.api.pb.v1 import case_pb2
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.cases import Nearness
-from cardex.domain.errors import CardexError
+from cardex.domain.errors import CardexError, CaseNotFound, InvalidQuestion
 from cardex.domain.jobs import DISCLAIMER, MAX_TOP_K, Priority, QueueState
 from cardex.domain.settings import Settings
 from cardex.gateway.archives import own_ids
@@ -137,12 +138,13 @@ class EcgRetrievalService:
         context: Any,  # noqa: ANN401
     ) -> pb.SearchReportsResponse:
         """Find reports by text."""
-        question = question_of(request)
-        by = question.by or Nearness.REPORT
-        question = replace(question, by=by, archive=caller().archive)
-        answer = await self._slow.run(
-            partial(self._dependencies.retriever.by_text, request.text, question)
-        )
+        with _fields_without_a_question():
+            question = question_of(request)
+            by = question.by or Nearness.REPORT
+            question = replace(question, by=by, archive=caller().archive)
+            answer = await self._slow.run(
+                partial(self._dependencies.retriever.by_text, request.text, question)
+            )
         return pb.SearchReportsResponse(answer=answer_message(answer))
 
     async def GetCase(
@@ -151,8 +153,10 @@ class EcgRetrievalService:
         context: Any,  # noqa: ANN401
     ) -> case_pb2.GetCaseResponse:
         """Return one case that the caller may see."""
-        case_id = "".join(own_ids(caller(), [request.case_id]))
-        found = await self._slow.run(partial(self._dependencies.retriever.case, case_id))
+        own = own_ids(caller(), [request.case_id])
+        if not own:  # as of one that is not there, so that nobody learns what others have
+            raise CaseNotFound.of(request.case_id)
+        found = await self._slow.run(partial(self._dependencies.retriever.case, own[0]))
         restricted = bool(caller().archive)
         return case_response(found, restricted=restricted)
 
@@ -197,6 +201,17 @@ class EcgRetrievalService:
             info.queues.extend(_queue_message(queue, who) for queue in queues)
         except CardexError as error:
             logger.debug("server info lacks the queues: %s", error.reason)
+
+
+@contextmanager
+def _fields_without_a_question() -> Iterator[None]:
+    """Let errors name the fields of a search by text, which has those of a question itself."""
+    try:
+        yield
+    except InvalidQuestion as error:
+        field = error.field.removeprefix("question.")
+        said = error.message.replace(error.field, field) if error.field else error.message
+        raise InvalidQuestion(said, reason=error.reason, field=field) from error
 
 
 def _queue_message(queue: QueueState, who: Principal) -> pb.QueueInfo:

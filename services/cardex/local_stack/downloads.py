@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from cardex.domain.errors import CardexError, ConfigurationError, Unavailable
 from cardex.local_stack.checksums import PublishedFile, parse_checksums
@@ -57,6 +57,8 @@ class Download:
             raise ConfigurationError(
                 f"{CHECKSUMS}: {error}: CARDEX_PTBXL_URL must be the address of the data set"
             ) from error
+        except OSError as error:
+            raise _unwritable(error, target) from error
         found = parse_checksums(part.read_text("utf-8", "replace"), CHECKSUMS)
         part.replace(target)
         return found
@@ -119,7 +121,7 @@ class Download:
             except FileFailed as error:
                 outcomes.put(_Done(str(file.path), str(error), error.server))
             except OSError as error:
-                outcomes.put(_unwritable(error))
+                outcomes.put(_unwritable(error, file.path))
             except Exception as error:
                 # Whoever waits for the outcome has to hear of it.
                 outcomes.put(CardexError(f"{file.path}: {type(error).__name__}: {error}"))
@@ -168,7 +170,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("w")
     except OSError as error:
-        raise _unwritable(error) from error
+        raise _unwritable(error, folder) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -186,8 +188,9 @@ def _unreachable(problem: str) -> Unavailable:
     )
 
 
-def _unwritable(error: OSError) -> ConfigurationError:
+def _unwritable(error: OSError, path: PurePath) -> ConfigurationError:
+    """Say what cannot be written; the error itself does not where a disk is full."""
     return ConfigurationError(
-        f"cannot write {error.filename}: {error.strerror}: make room, or name another folder; the"
-        " same command goes on"
+        f"cannot write {error.filename or path}: {error.strerror}: make room, or name another"
+        " folder; the same command goes on"
     )

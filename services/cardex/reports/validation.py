@@ -124,18 +124,22 @@ def _wrong(case: Case, field: str, what: str) -> InvalidReport:
     return InvalidReport(f"case {case.case_id[:64]!r}: {field}: {what}", field=f"file_as.{field}")
 
 
-def check_filter(wanted: CaseFilter, path: str = "question.filter") -> None:
-    """Check a filter; `path` is the field that holds it.
+def check_filter(wanted: CaseFilter) -> None:
+    """Check a question's filter.
 
     Raises:
         InvalidQuestion: naming the field that is at fault, and what it may be.
     """
     for name, age in (("min_age", wanted.min_age), ("max_age", wanted.max_age)):
         if age is not None and not 0 <= age <= MAX_AGE:
-            raise _refused(path, name, f"{age}: must be 0 to {MAX_AGE} years")
+            raise _refused(name, f"{age}: must be 0 to {MAX_AGE} years")
     for name, month in (("from_month", wanted.from_month), ("to_month", wanted.to_month)):
         if month and not _MONTH.fullmatch(month):
-            raise _refused(path, name, f"{month[:16]!r}: write it as 2026-11")
+            raise _refused(name, f"{month[:16]!r}: write it as 2026-11")
+    if wanted.max_age is not None and (wanted.min_age or 0) > wanted.max_age:
+        raise _refused("min_age", f"{wanted.min_age}: is over max_age, {wanted.max_age}")
+    if wanted.to_month and wanted.from_month > wanted.to_month:
+        raise _refused("from_month", f"is after to_month, {wanted.to_month}")
     listed: dict[str, Sequence[str]] = {
         "with_codes": wanted.with_codes,
         "without_codes": wanted.without_codes,
@@ -144,11 +148,11 @@ def check_filter(wanted: CaseFilter, path: str = "question.filter") -> None:
     }
     for name, values in listed.items():
         if len(values) > MAX_FILTER_VALUES:
-            raise _refused(path, name, f"{len(values)} values: at most {MAX_FILTER_VALUES}")
+            raise _refused(name, f"{len(values)} values: at most {MAX_FILTER_VALUES}")
         if any(not value.strip() or len(value) > MAX_DEVICE for value in values):
-            raise _refused(path, name, f"each must have 1 to {MAX_DEVICE} characters")
+            raise _refused(name, f"each must have 1 to {MAX_DEVICE} characters")
 
 
-def _refused(path: str, name: str, what: str) -> InvalidQuestion:
-    field = f"{path}.{name}"
+def _refused(name: str, what: str) -> InvalidQuestion:
+    field = f"question.filter.{name}"
     return InvalidQuestion(f"{field}: {what}", reason="FILTER", field=field)

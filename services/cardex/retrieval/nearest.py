@@ -112,25 +112,29 @@ class NearestSearch:
         snapshot: ServingSnapshot,
         vectors: Embedding,
         questions: Sequence[Question],
-        count: int,
+        counts: Sequence[int],
         probabilities: NDArray[np.float64] | None,
     ) -> tuple[list[Found], Mapping[str, Report]]:
         """Return what is near to each ECG, and the reports by id.
 
-        Questions of one scope and one kind of nearness are searched for together.
+        Questions of one scope, one kind of nearness and one count are searched for together, so
+        that no answer depends on what else is asked at the same time.
 
         Args:
             snapshot: model and index.
             vectors: (B, E) embeddings of the ECGs.
             questions: what is asked of each.
-            count: how many reports of each.
+            counts: how many reports of each.
             probabilities: (B, S) of the ECGs' statements, None where the model tells none, and for
                 texts.
         """
         results: list[Found] = [Found(Nearness.REPORT) for _ in questions]
         reports: dict[str, Report] = {}
-        asked = ((Scope.of(q), q.by or Nearness.REPORT) for q in questions)
-        for (scope, by), places in _groups(asked).items():
+        asked = (
+            (Scope.of(question), question.by or Nearness.REPORT, count)
+            for question, count in zip(questions, counts, strict=True)
+        )
+        for (scope, by, count), places in _groups(asked).items():
             known = probabilities[places] if probabilities is not None else None
             group = _Group(snapshot, vectors[places], known, by)
             self._search(group, scope, count)
@@ -145,7 +149,7 @@ class NearestSearch:
         self, snapshot: ServingSnapshot, vector: Embedding, question: Question
     ) -> tuple[Found, Mapping[str, Report]]:
         """Return what is near to one text of embedding (1, E), and the reports by id."""
-        found, reports = self.of_ecgs(snapshot, vector, [question], question.top_k, None)
+        found, reports = self.of_ecgs(snapshot, vector, [question], [question.top_k], None)
         return found[0], reports
 
     def cases_of(self, index: IndexInfo, shown: Sequence[Shown]) -> list[NearestCases]:

@@ -154,9 +154,7 @@ class Retriever:
         filed = cases.get(index, [case_id]).get(case_id) if index.has_cases else None
         reports = self._store.get(index, [filed.report_id]) if filed else {}
         if filed is None or filed.report_id not in reports:
-            raise CaseNotFound(
-                f"no case {case_id[:64]!r}: it never was, or was erased", field="case_id"
-            )
+            raise CaseNotFound.of(case_id)
         trace = cases.traces(index, [case_id]).get(case_id)
         return FoundCase(filed, reports[filed.report_id], trace)
 
@@ -250,12 +248,11 @@ class Retriever:
                 probabilities = snapshot.predictor.probabilities(vectors)  # (B, statements)
                 for query, row in zip(queries, probabilities, strict=True):
                     query.probabilities = row
-            count = max(map(_searched, questions))
+            counts = [_searched(question) for question in questions]
             found, reports = self._nearest.of_ecgs(
-                snapshot, vectors, questions, count, probabilities
+                snapshot, vectors, questions, counts, probabilities
             )
             for query, one in zip(queries, found, strict=True):
-                one.keep(reports, _searched(query.item.question))
                 query.found = one
         for query in queries:
             query.stages |= stages

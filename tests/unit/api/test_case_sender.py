@@ -1,4 +1,5 @@
 import threading
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,15 +126,13 @@ def send(gateway: Gateway, wanted: list[Source], index: str = "") -> Sent:
     return sent
 
 
-def once(error: CardexError) -> Fault:
-    """Return a fault that each item has once."""
-    seen: set[str] = set()
+def once(error: CardexError, times: int = 1) -> Fault:
+    """Return a fault that each item has once, or some times."""
+    seen: Counter[str] = Counter()
 
     def fault(request: pb.SubmitBatchRequest) -> CardexError | None:
-        if request.item_id in seen:
-            return None
-        seen.add(request.item_id)
-        return error
+        seen[request.item_id] += 1
+        return error if seen[request.item_id] <= times else None
 
     return fault
 
@@ -192,7 +191,7 @@ def test_a_job_that_was_only_answered_is_no_case():
 def test_an_index_that_a_gateway_does_not_know_yet_is_asked_for_again(monkeypatch):
     monkeypatch.setattr(module, "HEARD_WITHIN_S", 3600.0)
     monkeypatch.setattr(module, "PAUSE_S", 0.001)
-    gateway = Gateway(fail=once(IndexMissing("begin anew")))
+    gateway = Gateway(fail=once(IndexMissing("begin anew"), times=3))
     assert send(gateway, sources(3), "reports_2") == Sent(cases=3)
 
 

@@ -10,7 +10,7 @@ from cardex.api.client import Client
 from cardex.api.pb.v1 import report_index_pb2 as pb
 from cardex.cli.index import Source, run_index
 from cardex.cli.indexing_place import IndexingPlace
-from cardex.domain.errors import IndexMissing, Unavailable
+from cardex.domain.errors import IndexMissing, InvalidReport, Unavailable
 
 INDEX = pb.IndexInfo(name="reports_1", model_version="m1", report_count=2)
 
@@ -143,6 +143,56 @@ def test_a_second_call_goes_on_where_the_first_stopped(cases):
     assert client.filed == [("reports_1", "a"), ("reports_1", "b"), ("reports_1", "c")]
     index_cases(client, cases)
     assert client.begun == 2
+
+
+def test_what_went_wrong_before_a_stop_is_told_at_the_end(cases):
+    class Losing(FakeCaseClient):
+        def file_cases(self, sources, index=""):
+            for sent in super().file_cases(sources, index):
+                first = self.filed[-1][1]
+                if sent.cases == 1:
+                    sent.without_ecg, sent.reasons = 1, [f"{first} is filed without its ECG"]
+                yield sent
+
+    client = Losing()
+    client.broken = 2
+    with pytest.raises(Unavailable):
+        index_cases(client, cases)
+    client.broken = None
+    status, told = index_cases(client, cases)
+    assert status == 1
+    assert "2 cases were filed without their ECG" in told
+    assert "a is filed without its ECG" in told
+    assert "c is filed without its ECG" in told
+
+
+def test_a_table_with_a_wrong_row_is_refused_before_anything_is_begun(cases):
+    cases.write_text(cases.read_text() + "d,paced rhythm\na,twice\n,none\n")
+    client = FakeCaseClient()
+    with pytest.raises(InvalidReport):
+        index_cases(client, cases)
+    assert (client.begun, client.filed) == (0, [])
+
+
+def test_records_of_ptb_xl_whose_waveforms_are_missing_are_told(tmp_path):
+    first, second = (f"records100/00000/{number:05}_lr" for number in (1, 2))
+    (tmp_path / "ptbxl_database.csv").write_text(
+        "ecg_id,patient_id,age,sex,report,scp_codes,strat_fold,recording_date,device,filename_lr\n"
+        f"1,1,50,0,sinus rhythm,{{}},1,1984-11-09 09:17:34,AT-6,{first}\n"
+        f"2,2,60,1,paced rhythm,{{}},1,1984-11-09 09:17:34,AT-6,{second}\n"
+    )
+    (tmp_path / "scp_statements.csv").write_text(",description\nSR,sinus rhythm\n")
+    (tmp_path / "records100" / "00000").mkdir(parents=True)
+    for suffix in (".hea", ".dat"):
+        (tmp_path / f"{first}{suffix}").write_text("")
+    told = io.StringIO()
+    place = IndexingPlace(tmp_path / "indexing", tmp_path, merge=False)
+    run_index(
+        cast(Client, FakeCaseClient()), Source(ptbxl=tmp_path), place, merge=False, as_json=False,
+        console=Console(file=told, width=200),
+    )  # fmt: skip
+    assert "1 of 2 records have no waveform" in told.getvalue()
+    assert "cardex data ptbxl" in told.getvalue()
 
 
 def test_a_merge_begins_anew_where_another_index_answers_by_now(cases):

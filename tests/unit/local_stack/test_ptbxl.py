@@ -1,12 +1,14 @@
+import errno
 import hashlib
 import threading
+from pathlib import Path
 
 import pytest
 
 from cardex.domain.errors import ConfigurationError, Unavailable
 from cardex.local_stack import http_files
 from cardex.local_stack.downloads import CHECKSUMS, GIVE_UP, alone_in
-from cardex.local_stack.http_files import ATTEMPTS
+from cardex.local_stack.http_files import ATTEMPTS, HttpFiles
 from cardex.local_stack.ptbxl import download_ptbxl
 from tests.helpers.file_server import (
     ANOTHER_RANGE,
@@ -222,6 +224,22 @@ def test_what_is_no_address_is_refused(tmp_path, url):
 def test_a_folder_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "records100").write_text("a file where a folder has to be")
     with pytest.raises(ConfigurationError, match=r"cannot write .*records100"):
+        fetch(server, tmp_path)
+
+
+@pytest.mark.parametrize("name", [CHECKSUMS, TABLE])
+def test_a_disk_that_is_full_is_told_with_what_there_was_no_room_for(
+    server, tmp_path, name, monkeypatch
+):
+    complete = HttpFiles.complete
+
+    def full(files: HttpFiles, path: str, part: Path) -> None:
+        if path == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        complete(files, path, part)
+
+    monkeypatch.setattr(HttpFiles, "complete", full)
+    with pytest.raises(ConfigurationError, match=rf"cannot write .*{name}: No space.*make room"):
         fetch(server, tmp_path)
 
 

@@ -203,12 +203,22 @@ def test_no_message_shows_the_text_of_a_report():
     ],
 )
 def test_a_filter_that_cannot_be_is_refused_with_its_field(field, wrong):
-    with pytest.raises(InvalidQuestion) as caught:
+    with pytest.raises(InvalidQuestion, match=f"^question.filter.{field}: ") as caught:
         check_filter(CaseFilter(**{field: wrong}))
     assert (caught.value.reason, caught.value.field) == ("FILTER", f"question.filter.{field}")
-    with pytest.raises(InvalidQuestion, match=f"^filter.{field}: ") as caught:
-        check_filter(CaseFilter(**{field: wrong}), "filter")
-    assert caught.value.field == f"filter.{field}"
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted"),
+    [
+        ("min_age", CaseFilter(min_age=61, max_age=60)),
+        ("from_month", CaseFilter(from_month="2026-11", to_month="2026-10")),
+    ],
+)
+def test_a_range_that_ends_before_it_begins_is_refused(field, wanted):
+    with pytest.raises(InvalidQuestion) as caught:
+        check_filter(wanted)
+    assert (caught.value.reason, caught.value.field) == ("FILTER", f"question.filter.{field}")
 
 
 @pytest.mark.parametrize(

@@ -66,13 +66,13 @@ class World:
         """Let the store understand the expression of a question."""
         self.store.cases.predicates[Scope.of(question).expression] = fits
 
-    def found(
-        self, questions: Sequence[Question], asked: np.ndarray, count: int = 10
-    ) -> list[Found]:
+    def found(self, questions: Sequence[Question], asked: np.ndarray, *counts: int) -> list[Found]:
         probabilities = None
         if self.snapshot.predictor is not None:
             probabilities = self.snapshot.predictor.probabilities(asked)
-        found, reports = self.search.of_ecgs(self.snapshot, asked, questions, count, probabilities)
+        found, reports = self.search.of_ecgs(
+            self.snapshot, asked, questions, counts or [10] * len(questions), probabilities
+        )
         assert all(match.report_id in reports for one in found for match in one.matches)
         return found
 
@@ -111,6 +111,17 @@ def order(found: Found) -> list[str]:
 
 def old(filed: FiledCase) -> bool:
     return (filed.case.age or 0) >= 60
+
+
+@pytest.mark.parametrize("by", list(Nearness))
+def test_what_is_found_does_not_depend_on_what_else_is_asked_at_the_same_time(by):
+    world = World(texts=150, count=300)
+    world.agrees(weight=5.0)
+    asked, question = vectors(2, seed=7), Question(by=by)
+    (alone,) = world.found([question], asked[:1], 3)
+    beside, _ = world.found([question, question], asked, 3, 100)
+    assert beside.matches == alone.matches
+    assert len(alone.matches) == 3
 
 
 # By the texts.
@@ -231,7 +242,7 @@ def test_by_both_a_report_that_only_its_ecgs_are_near_to_is_found():
     far = first(world.by_text(asked), TEXTS)[-1]
     case = next(case for case in world.cases if report_of_case(case) == far)
     world.store.cases.upsert(world.index, [row_of(case, asked)])
-    (found,) = world.found([Question(by=Nearness.BOTH)], asked[None], count=5)
+    (found,) = world.found([Question(by=Nearness.BOTH)], asked[None], 5)
     assert order(found)[0] == far
     assert found.ecg_similarities[far] == pytest.approx(1.0, abs=1e-5)
 
@@ -309,7 +320,7 @@ def test_more_is_searched_until_enough_reports_fit(monkeypatch):
     behind = first(world.by_text(asked[0]), 100)[80:]
     question = Question(filter=OLD)
     world.knows(question, lambda filed: filed.report_id in behind)
-    (found,) = world.found([question], asked, count=3)
+    (found,) = world.found([question], asked, 3)
     assert order(found) == behind[:3]
     assert world.store.top_ks == [12, 48, 192]
 
@@ -322,7 +333,7 @@ def test_no_more_than_a_limit_is_searched(monkeypatch):
     near = first(world.by_text(asked[0]), 100)[19:]
     question = Question(filter=OLD)
     world.knows(question, lambda filed: filed.report_id in near)
-    (found,) = world.found([question], asked, count=3)
+    (found,) = world.found([question], asked, 3)
     assert order(found) == near[:1]
 
 
