@@ -1,7 +1,7 @@
 """Signing in with an API key."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import choose
 
@@ -54,6 +54,25 @@ def test_a_session_outlives_a_reload_and_ends_with_signing_out(locked: Page, rec
     locked.click("#sign-out")
     expect(locked.locator("#sign-in")).to_be_visible()
     expect(locked.locator("#hits .hit")).to_have_count(0)
+
+
+def test_a_failure_to_sign_out_is_told(locked: Page, pages, recording):
+    pages.expected += ["status of 503"]
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-in")).to_be_hidden()
+    choose(locked, recording)
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    locked.route("**/v1/session", _down)
+    locked.click("#sign-out")
+    expect(locked.locator("#error")).to_contain_text("still signed in")
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    locked.unroute("**/v1/session")
+    locked.click("#sign-out")
+    expect(locked.locator("#sign-in")).to_be_visible()
+
+
+def _down(route: Route) -> None:
+    route.fulfill(status=503, json={"error": {"reason": "UNAVAILABLE", "message": "down"}})
 
 
 def test_a_key_that_is_withdrawn_asks_again(locked: Page, gateway, recording):

@@ -9,8 +9,9 @@ import { word } from "./words.js";
 /**
  * Asks the server for the session, and shows the dialog where a key is needed.
  * @param {() => void} onSignedIn Called whenever the page may call.
+ * @param {(error: Error) => void} onError Called where signing out fails.
  */
-export function watchSession(onSignedIn) {
+export function watchSession(onSignedIn, onError) {
   const dialog = byId("sign-in");
   const key = byId("sign-in-key");
   let shown = false;
@@ -46,7 +47,12 @@ export function watchSession(onSignedIn) {
     }
   });
   byId("sign-out").addEventListener("click", async () => {
-    await signOut().catch(() => {});
+    try {
+      await signOut();
+    } catch {
+      onError(new Error(word("sign_out.failed")));
+      return;
+    }
     location.hash = "";
     location.reload(); // so that nothing of what was shown is left
   });

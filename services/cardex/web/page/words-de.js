@@ -193,4 +193,5 @@ export const DE = {
   "sign_in.go": "Anmelden",
   "sign_in.unknown": "Dieser Schlüssel ist nicht bekannt. Bitte prüfen und es noch einmal versuchen.",
   "sign_in.hint": "Der Schlüssel wird einmal an diesen Server gesendet. Die Seite merkt ihn sich nicht.",
+  "sign_out.failed": "Das Abmelden ist gescheitert: Dieser Browser ist noch angemeldet. Bitte die Verbindung prüfen und es noch einmal versuchen.",
 };

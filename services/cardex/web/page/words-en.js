@@ -193,4 +193,5 @@ export const EN = {
   "sign_in.go": "Sign in",
   "sign_in.unknown": "This key is not known. Check it and try again.",
   "sign_in.hint": "The key is sent to this server once. The page does not keep it.",
+  "sign_out.failed": "Signing out failed: this browser is still signed in. Check the connection and try again.",
 };
