@@ -4,6 +4,7 @@
  */
 import { getSession, signIn, signOut } from "./api.js";
 import { byId } from "./dom.js";
+import { fillSheet } from "./print_sheet.js";
 import { word } from "./words.js";
 
 /**
@@ -21,7 +22,7 @@ export function watchSession(onSignedIn, onError) {
   };
   const ask = () => {
     byId("sign-out").hidden = true;
-    document.body.classList.toggle("locked", shown); // the next one to sign in may be another
+    if (shown) lock(); // the next one to sign in may be another
     if (!dialog.open) dialog.showModal();
   };
   document.addEventListener("cardex:signed-out", ask);
@@ -57,6 +58,12 @@ export function watchSession(onSignedIn, onError) {
     location.reload(); // so that nothing of what was shown is left
   });
   begin(ask, signedIn);
+}
+
+/** Hides what is shown, and what would be printed, until the page is loaded anew. */
+function lock() {
+  document.body.classList.add("locked");
+  fillSheet(null);
 }
 
 async function begin(ask, onSignedIn) {
