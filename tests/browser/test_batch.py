@@ -49,6 +49,47 @@ def test_a_broken_stream_goes_on_from_its_cursor(page: Page, gateway):
     assert gateway.cursors[-1] == "5-0"
 
 
+def test_jobs_that_are_missing_fail_and_the_others_are_followed(page: Page, pages, gateway):
+    pages.expected += ["status of 404"]
+    gateway.forgotten = {"job-2", "job-7"}
+    choose(page, *some(9))
+    done(page, 9)
+    expect(page.locator("#batch-count")).to_contain_text("2 failed")
+    page.select_option("#batch-state", "FAILED")
+    rows = page.locator("#batch-table .table-body [role=row]")
+    expect(rows.filter(has_text="no such job")).to_have_count(2)
+    expect(page.locator("#batch-trouble")).to_be_empty()
+
+
+def test_a_job_that_goes_missing_while_it_is_followed_fails(page: Page, pages):
+    pages.expected += ["status of 404"]
+    error = {"error": {"reason": "JOB_NOT_FOUND", "message": "expired", "http_status": 404}}
+    stream = f"event: error\ndata: {json.dumps(error)}\n\n"
+    how = {"content_type": "text/event-stream", "body": stream}
+    page.route("**/v1/jobs:watch", lambda route: route.fulfill(**how), times=1)
+    page.route("**/v1/jobs/job-1", lambda route: route.fulfill(status=404, json=error))
+    choose(page, *some(3))
+    done(page, 3)
+    expect(page.locator("#batch-count")).to_contain_text("1 failed")
+    expect(page.locator("#batch-trouble")).to_be_empty()
+
+
+def test_a_watch_that_is_refused_for_good_stops_the_batch(page: Page, pages):
+    pages.expected += ["status of 403"]
+    error = {"error": {"reason": "PERMISSION_DENIED", "message": "not with this key"}}
+    page.route("**/v1/jobs:watch", lambda route: route.fulfill(status=403, json=error))
+    choose(page, *some(3))
+    trouble = page.locator("#batch-trouble")
+    expect(trouble).to_have_text(
+        "Stopped, since the server does not say what becomes of open jobs: not with this key"
+    )
+    expect(page.locator("#batch-stop")).to_be_hidden()
+    page.unroute("**/v1/jobs:watch")
+    choose(page, *some(2))
+    expect(trouble).to_be_empty()
+    done(page, 2)
+
+
 def test_a_wfdb_header_and_its_signals_are_one_recording(page: Page, tmp_path, gateway):
     for number in range(2):
         wfdb_record(tmp_path, ecg(seed=number), name=f"rec{number}")

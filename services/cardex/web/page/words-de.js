@@ -157,6 +157,7 @@ export const DE = {
   "batch.count": "{done} von {all} fertig, {failed} gescheitert; {shown} gezeigt, {passed} andere Dateien übergangen",
   "batch.stop": "Anhalten",
   "batch.broken": "Die Verbindung brach ab und wird wieder aufgenommen: {message}",
+  "batch.unwatched": "Angehalten, denn der Server sagt nicht, was aus offenen Aufträgen wird: {message}",
   "batch.state": "Zustand",
   "batch.text": "Text",
   "batch.only_warnings": "nur mit Warnungen",

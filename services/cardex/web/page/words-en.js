@@ -157,6 +157,7 @@ export const EN = {
   "batch.count": "{done} of {all} done, {failed} failed; {shown} shown, {passed} other files passed over",
   "batch.stop": "Stop",
   "batch.broken": "The connection broke and is taken up again: {message}",
+  "batch.unwatched": "Stopped, since the server does not say what becomes of open jobs: {message}",
   "batch.state": "State",
   "batch.text": "Text",
   "batch.only_warnings": "with warnings only",
