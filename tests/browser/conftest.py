@@ -87,8 +87,10 @@ def url(gateway: PageGateway, tmp_path) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(pages: Pages, url: str) -> Page:
-    return pages.open(url)
+def page(pages: Pages, url: str) -> Iterator[Page]:
+    opened = pages.open(url)
+    yield opened
+    opened.close()  # before its server ends, which it would log as an error
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import io
 import json
 import threading
 
+import numpy as np
 import pytest
 from playwright.sync_api import FilePayload, Page, expect
 
@@ -49,6 +50,47 @@ def test_a_broken_stream_goes_on_from_its_cursor(page: Page, gateway):
     assert gateway.cursors[-1] == "5-0"
 
 
+def test_jobs_that_are_missing_fail_and_the_others_are_followed(page: Page, pages, gateway):
+    pages.expected += ["status of 404"]
+    gateway.forgotten = {"job-2", "job-7"}
+    choose(page, *some(9))
+    done(page, 9)
+    expect(page.locator("#batch-count")).to_contain_text("2 failed")
+    page.select_option("#batch-state", "FAILED")
+    rows = page.locator("#batch-table .table-body [role=row]")
+    expect(rows.filter(has_text="no such job")).to_have_count(2)
+    expect(page.locator("#batch-trouble")).to_be_empty()
+
+
+def test_a_job_that_goes_missing_while_it_is_followed_fails(page: Page, pages):
+    pages.expected += ["status of 404"]
+    error = {"error": {"reason": "JOB_NOT_FOUND", "message": "expired", "http_status": 404}}
+    stream = f"event: error\ndata: {json.dumps(error)}\n\n"
+    how = {"content_type": "text/event-stream", "body": stream}
+    page.route("**/v1/jobs:watch", lambda route: route.fulfill(**how), times=1)
+    page.route("**/v1/jobs/job-1", lambda route: route.fulfill(status=404, json=error))
+    choose(page, *some(3))
+    done(page, 3)
+    expect(page.locator("#batch-count")).to_contain_text("1 failed")
+    expect(page.locator("#batch-trouble")).to_be_empty()
+
+
+def test_a_watch_that_is_refused_for_good_stops_the_batch(page: Page, pages):
+    pages.expected += ["status of 403"]
+    error = {"error": {"reason": "PERMISSION_DENIED", "message": "not with this key"}}
+    page.route("**/v1/jobs:watch", lambda route: route.fulfill(status=403, json=error))
+    choose(page, *some(3))
+    trouble = page.locator("#batch-trouble")
+    expect(trouble).to_have_text(
+        "Stopped, since the server does not say what becomes of open jobs: not with this key"
+    )
+    expect(page.locator("#batch-stop")).to_be_hidden()
+    page.unroute("**/v1/jobs:watch")
+    choose(page, *some(2))
+    expect(trouble).to_be_empty()
+    done(page, 2)
+
+
 def test_a_wfdb_header_and_its_signals_are_one_recording(page: Page, tmp_path, gateway):
     for number in range(2):
         wfdb_record(tmp_path, ecg(seed=number), name=f"rec{number}")
@@ -57,6 +99,68 @@ def test_a_wfdb_header_and_its_signals_are_one_recording(page: Page, tmp_path, g
     done(page, 2)
     expect(page.locator("#batch-count")).to_contain_text("1 other files passed over")
     assert gateway.submitted == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        # What a header names goes with it, whatever its ending, beside what has its stem.
+        (
+            {"r.hea": "r.dat r.xyz", "r.dat": "", "r.xyz": ""},
+            [["r.hea", "r.dat", "r.xyz"]],
+        ),
+        (
+            {"r.hea": "r.dat r_2.dat", "r.dat": "", "r_2.dat": "", "q.hea": "q.dat", "q.dat": ""},
+            [["q.hea", "q.dat"], ["r.hea", "r.dat", "r_2.dat"]],
+        ),
+        ({"r.hea": "old.dat", "r.dat": "", "s.csv": ""}, [["r.hea", "r.dat"], ["s.csv"]]),
+        # Folders of where it was written do not count, and those of where it lies do.
+        (
+            {"a/r.hea": r"C:\x\d.dat ../e.dat", "a/d.dat": "", "a/e.dat": "", "e.dat": ""},
+            [["r.hea", "d.dat", "e.dat"], ["e.dat"]],
+        ),
+        # Letters of another case count where there is no other.
+        (
+            {"r.hea": "r.dat", "R.HEA": "R.DAT", "R.DAT": "", "r.dat": ""},
+            [["R.HEA", "R.DAT"], ["r.hea", "r.dat"]],
+        ),
+        ({"R.HEA": "r.dat", "R.DAT": ""}, [["R.HEA", "R.DAT"]]),
+        # No header is the signal of another, and one that names nothing is sent as it is.
+        ({"a.hea": "b.hea", "b.hea": "~"}, [["a.hea"], ["b.hea"]]),
+    ],
+)
+def test_a_wfdb_header_takes_the_signal_files_that_it_names(page: Page, files, found):
+    contents = {}
+    for path, named in files.items():
+        lines = ["# made up", "r 12 500", *(f"{name} 16" for name in named.split())]
+        contents[path] = "\n".join(lines)
+    sorted_by_page = page.evaluate(
+        """async (contents) => {
+          const { sorted } = await import("/page/recordings.js");
+          const files = Object.entries(contents).map(([path, text]) => (
+            { path, file: new File([text], path.split("/").pop()) }
+          ));
+          const { recordings } = await sorted(files);
+          return recordings.map((one) => one.files.map((file) => file.name));
+        }""",
+        contents,
+    )
+    assert sorted_by_page == found
+
+
+def test_a_wfdb_recording_of_two_signal_files_is_answered(page: Page, tmp_path):
+    header, signals = wfdb_record(tmp_path, ecg())
+    lines = header.content.decode().splitlines()
+    split = [line.replace("rec.dat", "rec_2.dat") for line in lines[7:]]
+    samples = np.frombuffer(signals.content, "<i2").reshape(-1, 12)
+    content = {
+        "rec.hea": "\n".join([*lines[:7], *split]).encode(),
+        "rec.dat": samples[:, :6].tobytes(),
+        "rec_2.dat": samples[:, 6:].tobytes(),
+    }
+    choose(page, *(csv(name, part) for name, part in content.items()))
+    expect(page.locator("#paper .ink .trace")).to_have_count(13)
+    expect(page.locator("#hits .hit")).to_have_count(3)
 
 
 def test_one_wfdb_recording_is_opened_at_once(page: Page, tmp_path):

@@ -103,6 +103,61 @@ def test_arrows_move_by_a_millimetre_and_with_shift_finer(measuring: Page):
     assert reading(page) == before
 
 
+@pytest.mark.parametrize(("there", "back"), [("ArrowRight", "ArrowLeft"), ("ArrowUp", "ArrowDown")])
+def test_at_the_edge_all_lines_keep_what_they_measure(measuring: Page, there, back):
+    page = measuring
+    before = reading(page)
+    handle(page, "all").focus()
+    for _ in range(300):
+        page.keyboard.press(there)
+    assert reading(page) == before
+    first = {"ArrowRight": "right", "ArrowUp": "top"}[there]
+    assert handle(page, first).get_attribute("aria-valuenow") == edge(page, first)
+    page.keyboard.press(back)
+    assert reading(page) == before
+    assert handle(page, first).get_attribute("aria-valuenow") != edge(page, first)
+
+
+def edge(page: Page, side: str) -> str | None:
+    name = "aria-valuemax" if side in ("right", "bottom") else "aria-valuemin"
+    return handle(page, side).get_attribute(name)
+
+
+def test_a_label_dragged_beyond_the_paper_takes_the_lines_to_its_edge(measuring: Page):
+    page = measuring
+    before = reading(page)
+    label = handle(page, "all").locator("rect").bounding_box()
+    assert label
+    page.mouse.move(label["x"] + 10, label["y"] + label["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(*on_screen(page, -40, -40), steps=3)
+    page.mouse.up()
+    assert reading(page) == before
+    assert handle(page, "left").get_attribute("aria-valuenow") == "0"
+    assert handle(page, "top").get_attribute("aria-valuenow") == "0"
+
+
+def test_a_line_dragged_beyond_the_paper_stops_alone(measuring: Page):
+    page = measuring
+    left = handle(page, "left").get_attribute("aria-valuenow")
+    handle(page, "right").focus()
+    for _ in range(300):
+        page.keyboard.press("ArrowRight")
+    assert handle(page, "right").get_attribute("aria-valuenow") == edge(page, "right")
+    assert handle(page, "left").get_attribute("aria-valuenow") == left
+
+
+def test_a_lower_paper_moves_the_lines_and_keeps_what_they_measure(measuring: Page):
+    page = measuring
+    before = reading(page)
+    handle(page, "all").focus()
+    for _ in range(300):
+        page.keyboard.press("ArrowDown")
+    page.select_option("#layout", "3x4+1")
+    assert reading(page) == before
+    assert handle(page, "bottom").get_attribute("aria-valuenow") == edge(page, "bottom")
+
+
 def test_the_lines_are_labelled_sliders(measuring: Page):
     left = measuring.get_by_role("slider", name="Calipers: first time line")
     expect(left).to_have_attribute("aria-valuetext", "800 ms, 1.00 mV, 75 bpm")

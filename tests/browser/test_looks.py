@@ -124,6 +124,29 @@ def test_keys_do_what_the_help_says(page: Page, recording):
     expect(page.locator("#help")).to_be_hidden()
 
 
+@pytest.mark.parametrize("view", ["search", "batch"])
+def test_keys_of_the_ecg_do_nothing_where_it_is_out_of_sight(page: Page, recording, view):
+    choose(page, recording)
+    expect(page.locator("#hits .hit")).to_have_count(3)
+    page.keyboard.press("c")
+    measured = page.locator("#measured").text_content() or ""
+    page.click(f"#to-{view}")
+    expect(page.locator("#view-ecg")).to_be_hidden()
+    for key in ("Escape", "c", "3", "s", "g", "w", "v", "+", "l"):
+        page.keyboard.press(key)
+    page.keyboard.press("?")  # keys of the whole page still act
+    expect(page.locator("#help")).to_be_visible()
+    page.click("#help-close")
+    page.click("#to-ecg")
+    expect(page.locator("#measured")).to_have_text(measured)
+    expect(page.locator("#layout")).to_have_value("3x4+1")
+    expect(page.locator("#speed")).to_have_value("25")
+    expect(page.locator("#gain")).to_have_value("10")
+    expect(page.locator("#wander")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#zoom-real")).to_contain_text("100")
+    expect(page.locator("#link-part")).to_be_hidden()
+
+
 def test_what_is_loaded_at_first_is_small_and_from_here(pages, url):
     page = pages.open("about:blank")
     loaded: dict[str, int] = {}

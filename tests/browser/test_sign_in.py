@@ -1,9 +1,10 @@
 """Signing in with an API key."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import choose
+from tests.browser.test_print import printed
 
 KEY = "cdx_of-this-test"
 
@@ -56,12 +57,53 @@ def test_a_session_outlives_a_reload_and_ends_with_signing_out(locked: Page, rec
     expect(locked.locator("#hits .hit")).to_have_count(0)
 
 
+def test_a_failure_to_sign_out_is_told(locked: Page, pages, recording):
+    pages.expected += ["status of 503"]
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-in")).to_be_hidden()
+    choose(locked, recording)
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    locked.route("**/v1/session", _down)
+    locked.click("#sign-out")
+    expect(locked.locator("#error")).to_contain_text("still signed in")
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    locked.unroute("**/v1/session")
+    locked.click("#sign-out")
+    expect(locked.locator("#sign-in")).to_be_visible()
+
+
+def _down(route: Route) -> None:
+    route.fulfill(status=503, json={"error": {"reason": "UNAVAILABLE", "message": "down"}})
+
+
 def test_a_key_that_is_withdrawn_asks_again(locked: Page, gateway, recording):
     sign_in(locked, KEY)
     expect(locked.locator("#sign-in")).to_be_hidden()
     gateway.keys = {"another"}
     choose(locked, recording)
     expect(locked.locator("#sign-in")).to_be_visible()
+
+
+def test_nothing_of_a_session_that_has_ended_is_printed(locked: Page, gateway, recording):
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-in")).to_be_hidden()
+    choose(locked, recording)
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    assert "Linkstyp" in words_printed(locked)
+    gateway.keys = {"another"}
+    locked.click("#ecg-filter summary")
+    locked.locator("#ecg-question button.primary").click()
+    expect(locked.locator("#sign-in")).to_be_visible()
+    expect(locked.locator("#sheet")).to_be_empty()
+    after = words_printed(locked)
+    assert "Cardex" in after
+    assert "Linkstyp" not in after
+    assert "mm/mV" not in after
+    expect(locked.locator("#sheet")).to_be_empty()
+
+
+def words_printed(page: Page) -> str:
+    return "".join(one.extract_text() for one in printed(page).pages)
 
 
 def test_where_no_key_is_needed_none_is_asked_for(page: Page):

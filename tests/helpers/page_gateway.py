@@ -152,6 +152,7 @@ class PageGateway(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
         breaks: streams that it still breaks in the midst.
         submitted: submissions that it took in.
         cursors: of the streams that it was asked for.
+        forgotten: jobs that it took in and knows no more.
         going_on: while it is not set, no ECG is answered.
     """
 
@@ -162,6 +163,7 @@ class PageGateway(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
         self.breaks = 0
         self.submitted = 0
         self.cursors: list[str] = []
+        self.forgotten: set[str] = set()
         self.going_on = threading.Event()
         self.going_on.set()
         self._jobs: dict[str, job_pb2.Job] = {}
@@ -217,14 +219,17 @@ class PageGateway(ecg_retrieval_pb2_grpc.EcgRetrievalServiceServicer):
 
     def GetJob(self, request, context):
         self._let_in(context)
-        if request.job_id not in self._jobs:
+        return pb.GetJobResponse(job=self._known(request.job_id, context))
+
+    def _known(self, name: str, context) -> job_pb2.Job:
+        if name not in self._jobs or name in self.forgotten:
             context.abort_with_status(status_of(JobNotFound("no such job", field="job_id")))
-        return pb.GetJobResponse(job=self._jobs[request.job_id])
+        return self._jobs[name]
 
     def WatchJobs(self, request, context) -> Iterator[pb.WatchJobsResponse]:
         self._let_in(context)
         self.cursors.append(request.cursor)
-        jobs = [self._jobs[name] for name in request.job_ids]
+        jobs = [self._known(name, context) for name in request.job_ids]
         with self._lock:
             self.breaks -= 1
             broken = self.breaks >= 0

@@ -26,7 +26,7 @@ def _credentials(
     ] = None,
     x_cardex_csrf: Annotated[
         str | None,
-        Header(description="For POST and DELETE with a session's cookie: csrf of GET /v1/session."),
+        Header(description="For POST with a session's cookie: csrf of GET /v1/session."),
     ] = None,
 ) -> Metadata:
     """Pass the caller's key on; this process has none of its own to lend.

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from cardex.domain.errors import Unauthenticated
-from cardex.web.credentials import Credentials, bearer, refuse_other_origins
+from cardex.web.credentials import bearer, refuse_other_origins
 from cardex.web.errors import refusals
 from cardex.web.gateway import Metadata, info_of
 from cardex.web.session import MAX_KEY, Session, forget, is_sendable, keep, session_of
@@ -61,11 +61,11 @@ async def sign_in(request: Request, response: Response, body: SignIn) -> Session
     return _state(True, session)
 
 
-@router.delete("", responses=refusals(401, 403, 413, 500, 503, 504))
-async def sign_out(request: Request, response: Response, _: Credentials) -> SessionState:
-    """Have the browser forget its key."""
+@router.delete("", status_code=204, responses=refusals(403, 413, 500))
+async def sign_out(request: Request, response: Response) -> None:
+    """Have the browser forget its key, whatever has become of the gateway or of the token."""
+    refuse_other_origins(request)
     forget(request, response)
-    return _state(not await _knows(request, []), None)
 
 
 async def _knows(request: Request, metadata: Metadata) -> bool:

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cardex.api.status import status_of
+from cardex.domain.errors import Unavailable
 from cardex.web.session import COOKIE, HOST_COOKIE, MAX_AGE_S, Session
 from tests.unit.web.conftest import KEY, refused
 
@@ -111,7 +113,6 @@ def test_an_unsafe_request_by_the_cookie_needs_the_token(web, gateway, token):
     before = len(gateway.asked)
     headers = {} if token is None else {"x-cardex-csrf": token.encode("latin-1")}
     assert refused(search(web, headers)) == (403, "CSRF", "X-Cardex-Csrf")
-    assert refused(web.delete("/v1/session", headers=headers))[1] == "CSRF"
     assert len(gateway.asked) == before
 
 
@@ -124,9 +125,22 @@ def test_a_header_goes_before_the_cookie_and_needs_no_token(web, gateway):
 def test_signing_out_removes_the_cookie(web, gateway):
     token = signed_in(web, gateway)
     response = web.delete("/v1/session", headers={"x-cardex-csrf": token})
-    assert response.json() == {"needs_key": True, "signed_in": False, "csrf": ""}
+    assert (response.status_code, response.content) == (204, b"")
     assert not web.cookies
     assert search(web).status_code == 401
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-cardex-csrf": "0" * 64}])
+def test_signing_out_needs_neither_the_gateway_nor_the_token(web, gateway, monkeypatch, headers):
+    signed_in(web, gateway)
+
+    def down(_, context):
+        context.abort_with_status(status_of(Unavailable("the state store is down")))
+
+    monkeypatch.setattr(gateway, "_let_in", down)
+    assert web.get("/v1/session").status_code == 503
+    assert web.delete("/v1/session", headers=headers).status_code == 204
+    assert not web.cookies
 
 
 def test_a_key_that_was_taken_back_ends_the_session(web, gateway):
@@ -168,6 +182,9 @@ def test_other_pages_sign_nobody_in_or_out_and_submit_nothing(web, gateway, head
     token = signed_in(web, gateway)
     assert refused(web.post("/v1/session", json={"key": KEY}, headers=headers))[1] == "ORIGIN"
     assert refused(search(web, {**headers, "x-cardex-csrf": token}))[:2] == (403, "ORIGIN")
+    signing_out = web.delete("/v1/session", headers={**headers, "x-cardex-csrf": token})
+    assert refused(signing_out)[1] == "ORIGIN"
+    assert web.cookies
     by_key = {**headers, "authorization": f"Bearer {KEY}"}
     assert search(web, by_key).status_code == 200  # a key in a header is a program's
 

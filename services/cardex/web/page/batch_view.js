@@ -92,7 +92,11 @@ export class BatchView {
     this.byJob = new Map();
     this.waiting = [...this.rows].reverse();
     this.aborting = new AbortController();
-    this.watch = new JobWatch((job) => this.#job(job), (error) => this.#trouble(error));
+    this.watch = new JobWatch(
+      (job) => this.#job(job),
+      (error) => this.#trouble("batch.broken", error),
+      (error) => this.#unwatched(error),
+    );
     this.openUntil = 0;
     this.running = true;
     for (let count = 0; count < AT_ONCE; count += 1) this.#submitNext(this.aborting.signal);
@@ -105,6 +109,7 @@ export class BatchView {
     this.waiting = [];
     this.aborting?.abort();
     this.watch?.stop();
+    this.#trouble("", null);
     this.#show();
   }
 
@@ -171,8 +176,14 @@ export class BatchView {
     this.#soon();
   }
 
-  #trouble(error) {
-    byId("batch-trouble").textContent = error ? word("batch.broken", { message: visible(error.message) }) : "";
+  #trouble(name, error) {
+    byId("batch-trouble").textContent = error ? word(name, { message: visible(error.message) }) : "";
+  }
+
+  /** Stops, since nobody would learn what comes of more. */
+  #unwatched(error) {
+    this.stop();
+    this.#trouble("batch.unwatched", error);
   }
 
   #soon() {

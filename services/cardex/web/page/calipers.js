@@ -77,11 +77,12 @@ export class Calipers {
     return { ms, mv: Math.abs(this.at.bottom - this.at.top) / gain, bpm: ms > 0 ? 60_000 / ms : null };
   }
 
-  /** Puts the lines where they belong; they stay on the paper when it changes its size. */
+  /** Puts the lines where they belong; they move onto the paper when it changes its size. */
   place() {
     if (!this.shown) return;
+    this.#shift(this.at, 0, 0);
+    this.#keepOnPaper();
     const { width, height } = this.paper.geometry;
-    for (const side of SIDES) this.at[side] = rounded(this.at[side], isTime(side) ? width : height);
     const { left, right, top, bottom } = this.at;
     const words = this.words();
     for (const side of SIDES) this.#placeHandle(side, words);
@@ -188,13 +189,24 @@ export class Calipers {
     if (side === "new") this.at = { left: began.x, right: x, top: began.y, bottom: y };
     else if (side === "all") this.#shift(began, x - began.x, y - began.y);
     else this.at[side] = began[side] + (isTime(side) ? x - began.x : y - began.y);
+    this.#keepOnPaper();
     this.place();
     performance.measure("cardex:calipers", { start, end: performance.now() });
   }
 
+  /** Moves all lines as far as they stay on the paper, so that what they measure stays too. */
   #shift(from, x, y) {
     const { left, right, top, bottom } = from;
-    this.at = { left: left + x, right: right + x, top: top + y, bottom: bottom + y };
+    const { width, height } = this.paper.geometry;
+    const across = way(left, right, x, width);
+    const down = way(top, bottom, y, height);
+    this.at = { left: left + across, right: right + across, top: top + down, bottom: bottom + down };
+  }
+
+  /** Stops each line at the paper's edge by itself. */
+  #keepOnPaper() {
+    const { width, height } = this.paper.geometry;
+    for (const side of SIDES) this.at[side] = rounded(this.at[side], isTime(side) ? width : height);
   }
 
   #key(event) {
@@ -205,6 +217,7 @@ export class Calipers {
     const [x, y] = arrow.map((direction) => direction * step);
     if (side === "all") this.#shift(this.at, x, y);
     else this.at[side] += isTime(side) ? x : y;
+    this.#keepOnPaper();
     this.place();
     event.preventDefault();
     event.stopPropagation();
@@ -236,7 +249,15 @@ function isTime(side) {
   return side === "left" || side === "right";
 }
 
+/** Returns how much of a way two lines may go together before one of them leaves the paper. */
+function way(one, other, by, most) {
+  return inQuanta(Math.max(Math.min(by, most - Math.max(one, other)), -Math.min(one, other)));
+}
+
 function rounded(at, most) {
-  const inside = Math.min(Math.max(at, 0), most);
-  return Math.round(inside / QUANTUM_MM) * QUANTUM_MM;
+  return inQuanta(Math.min(Math.max(at, 0), most));
+}
+
+function inQuanta(mm) {
+  return Math.round(mm / QUANTUM_MM) * QUANTUM_MM;
 }

@@ -26,6 +26,9 @@ const LISTED = [
   ["?", "keys.help"],
 ];
 
+/** What acts on the ECG does so only where it is seen. */
+const OF_ECG = new Set(["c", "Escape", "1", "2", "3", "s", "g", "w", "v", "+", "-", "0", "l"]);
+
 /**
  * Listens to the keyboard.
  * @param {Object<string, () => void>} actions What each key does.
@@ -36,7 +39,7 @@ export function listenToKeys(actions) {
     if (event.target.closest("input, select, textarea, [contenteditable]") && event.key !== "Escape") return;
     if (document.querySelector("dialog[open]")) return;
     const action = actions[event.key];
-    if (!action) return;
+    if (!action || (OF_ECG.has(event.key) && byId("view-ecg").hidden)) return;
     event.preventDefault();
     action();
   });

@@ -231,5 +231,5 @@ watchSession(() => {
   showExamples();
   // By now something else may be open; only a job had to wait for the session.
   if (jobOfAddress() && !ecg.hasEcg) follow();
-});
+}, tell);
 document.documentElement.dataset.ready = "";

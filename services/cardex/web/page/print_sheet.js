@@ -13,7 +13,7 @@ const HITS = 3;
 const LETTERS = 230;
 
 /**
- * Fills the page that is printed; it stays out of sight on the screen.
+ * Fills the page that is printed; it stays out of sight on the screen, and empty once the session has ended.
  * @param {Object|null} what What to print, or null for nothing.
  * @param {import("./trace.js").Ecg} what.ecg The ECG.
  * @param {import("./layout.js").Style} what.style Speed, gain and layout.
@@ -24,7 +24,7 @@ const LETTERS = 230;
  */
 export function fillSheet(what) {
   const sheet = byId("sheet");
-  if (!what) {
+  if (!what || document.body.classList.contains("locked")) {
     sheet.replaceChildren();
     return;
   }

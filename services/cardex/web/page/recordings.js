@@ -6,7 +6,10 @@
 const HIDDEN = /(^|\/)(\.|__MACOSX\/)/;
 const LISTS = /(^|\/)(RECORDS[^/]*|SHA\d+SUMS[^/]*|LICENSE)$/;
 const OTHERS = /\.(txt|md|pdf|html?|jpe?g|png|gif|json|jsonl|py|log|atr|qrs|ann|svg|docx?|xlsx?)$/i;
-const SIGNALS = /\.(dat|mat|d16|bin|xws)$/i;
+const HEADER = /\.hea$/i;
+const HEADER_BYTES = 65_536;
+const SIGNAL_ENDINGS = [".dat", ".mat", ".d16", ".bin", ".xws"];
+const READ_AT_ONCE = 64;
 
 /**
  * One recording.
@@ -60,15 +63,13 @@ async function walk(entry, found) {
  */
 export async function sorted(files) {
   const byPath = new Map();
-  for (const one of files) byPath.set(unused(one.path.toLowerCase(), byPath), one);
-  const taken = new Set();
-  const recordings = [];
-  for (const [key, { path, file }] of byPath) {
-    if (!key.endsWith(".hea") || isNoEcg(path)) continue;
-    const companions = await companionsOf(key, file, byPath);
-    recordings.push({ name: path, files: [file, ...companions.map((name) => byPath.get(name).file)] });
-    for (const name of [key, ...companions]) taken.add(name);
-  }
+  for (const one of files) byPath.set(unused(one.path, byPath), one);
+  const companions = await companionsOfHeaders(byPath);
+  const taken = new Set([...companions.keys(), ...[...companions.values()].flat()]);
+  const recordings = [...companions].map(([header, others]) => ({
+    name: byPath.get(header).path,
+    files: [header, ...others].map((key) => byPath.get(key).file),
+  }));
   let passedOver = 0;
   for (const [key, { path, file }] of byPath) {
     if (taken.has(key)) continue;
@@ -90,14 +91,43 @@ function unused(path, byPath) {
   return key;
 }
 
-async function companionsOf(key, header, byPath) {
-  const stem = key.slice(0, -".hea".length);
-  const beside = [...SIGNAL_ENDINGS].map((ending) => stem + ending).filter((name) => byPath.has(name));
-  if (beside.length) return beside;
-  const folder = key.slice(0, key.lastIndexOf("/") + 1);
-  const lines = (await header.slice(0, 65_536).text()).split(/\r?\n/).filter((line) => line && !line.startsWith("#"));
-  const named = lines.slice(1).map((line) => folder + line.split(/\s/)[0].toLowerCase());
-  return [...new Set(named)].filter((name) => SIGNALS.test(name) && byPath.has(name));
+/** Returns the signal files of each WFDB header, all by their paths. */
+async function companionsOfHeaders(byPath) {
+  const find = finder(byPath);
+  const headers = [...byPath.keys()].filter((key) => HEADER.test(key) && !isNoEcg(byPath.get(key).path));
+  const companions = new Map();
+  for (let first = 0; first < headers.length; first += READ_AT_ONCE) {
+    const some = headers.slice(first, first + READ_AT_ONCE);
+    const texts = await Promise.all(some.map((key) => startOf(byPath.get(key).file)));
+    some.forEach((key, at) => companions.set(key, companionsOf(key, texts[at], find)));
+  }
+  return companions;
 }
 
-const SIGNAL_ENDINGS = [".dat", ".mat", ".d16", ".bin"];
+/** Returns what finds a path among others, in letters of another case only where none is the very same. */
+function finder(byPath) {
+  const inAnyCase = new Map([...byPath.keys()].reverse().map((key) => [key.toLowerCase(), key]));
+  return (path) => (byPath.has(path) ? path : inAnyCase.get(path.toLowerCase()));
+}
+
+/** Returns what a header names beside it, and what has its stem. */
+function companionsOf(key, header, find) {
+  const stem = key.replace(HEADER, "");
+  const folder = key.slice(0, key.lastIndexOf("/") + 1);
+  const wanted = [...SIGNAL_ENDINGS.map((ending) => stem + ending), ...namedIn(header).map((name) => folder + name)];
+  const found = wanted.map(find).filter((name) => name && !HEADER.test(name));
+  return [...new Set(found)];
+}
+
+/** Returns the names of a header's signal files, without the folders where they lay when it was written. */
+function namedIn(header) {
+  const lines = header.split(/[\r\n]+/).map((line) => line.trim());
+  const [, ...signals] = lines.filter((line) => line && !line.startsWith("#"));
+  return signals.map((line) => line.split(/\s/)[0].split(/[/\\]/).pop());
+}
+
+/** Reads a header; where that fails, sending it says so. */
+async function startOf(file) {
+  const start = file.size > HEADER_BYTES ? file.slice(0, HEADER_BYTES) : file; // slices are read more slowly
+  return start.text().catch(() => "");
+}

@@ -4,13 +4,15 @@
  */
 import { getSession, signIn, signOut } from "./api.js";
 import { byId } from "./dom.js";
+import { fillSheet } from "./print_sheet.js";
 import { word } from "./words.js";
 
 /**
  * Asks the server for the session, and shows the dialog where a key is needed.
  * @param {() => void} onSignedIn Called whenever the page may call.
+ * @param {(error: Error) => void} onError Called where signing out fails.
  */
-export function watchSession(onSignedIn) {
+export function watchSession(onSignedIn, onError) {
   const dialog = byId("sign-in");
   const key = byId("sign-in-key");
   let shown = false;
@@ -20,7 +22,7 @@ export function watchSession(onSignedIn) {
   };
   const ask = () => {
     byId("sign-out").hidden = true;
-    document.body.classList.toggle("locked", shown); // the next one to sign in may be another
+    if (shown) lock(); // the next one to sign in may be another
     if (!dialog.open) dialog.showModal();
   };
   document.addEventListener("cardex:signed-out", ask);
@@ -46,11 +48,22 @@ export function watchSession(onSignedIn) {
     }
   });
   byId("sign-out").addEventListener("click", async () => {
-    await signOut().catch(() => {});
+    try {
+      await signOut();
+    } catch {
+      onError(new Error(word("sign_out.failed")));
+      return;
+    }
     location.hash = "";
     location.reload(); // so that nothing of what was shown is left
   });
   begin(ask, signedIn);
+}
+
+/** Hides what is shown, and what would be printed, until the page is loaded anew. */
+function lock() {
+  document.body.classList.add("locked");
+  fillSheet(null);
 }
 
 async function begin(ask, onSignedIn) {

@@ -157,6 +157,7 @@ export const DE = {
   "batch.count": "{done} von {all} fertig, {failed} gescheitert; {shown} gezeigt, {passed} andere Dateien übergangen",
   "batch.stop": "Anhalten",
   "batch.broken": "Die Verbindung brach ab und wird wieder aufgenommen: {message}",
+  "batch.unwatched": "Angehalten, denn der Server sagt nicht, was aus offenen Aufträgen wird: {message}",
   "batch.state": "Zustand",
   "batch.text": "Text",
   "batch.only_warnings": "nur mit Warnungen",
@@ -193,4 +194,5 @@ export const DE = {
   "sign_in.go": "Anmelden",
   "sign_in.unknown": "Dieser Schlüssel ist nicht bekannt. Bitte prüfen und es noch einmal versuchen.",
   "sign_in.hint": "Der Schlüssel wird einmal an diesen Server gesendet. Die Seite merkt ihn sich nicht.",
+  "sign_out.failed": "Das Abmelden ist gescheitert: Dieser Browser ist noch angemeldet. Bitte die Verbindung prüfen und es noch einmal versuchen.",
 };

@@ -157,6 +157,7 @@ export const EN = {
   "batch.count": "{done} of {all} done, {failed} failed; {shown} shown, {passed} other files passed over",
   "batch.stop": "Stop",
   "batch.broken": "The connection broke and is taken up again: {message}",
+  "batch.unwatched": "Stopped, since the server does not say what becomes of open jobs: {message}",
   "batch.state": "State",
   "batch.text": "Text",
   "batch.only_warnings": "with warnings only",
@@ -193,4 +194,5 @@ export const EN = {
   "sign_in.go": "Sign in",
   "sign_in.unknown": "This key is not known. Check it and try again.",
   "sign_in.hint": "The key is sent to this server once. The page does not keep it.",
+  "sign_out.failed": "Signing out failed: this browser is still signed in. Check the connection and try again.",
 };
