@@ -4,21 +4,32 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import choose, csv
 from tests.helpers.page_gateway import PULSE_MV, PULSE_S, pulses, table
 
 PX_PER_MM = 96 / 25.4
+MARGIN_MM = 15.0
 SEGMENTS = {"3x4+1": 13, "6x2": 12, "12x1": 12}
 
 
 def points(page: Page, lead: str, place: str = "#paper .ink") -> np.ndarray:
     """Return the points of a lead's first segment: (N, 2), mm."""
-    path = page.locator(f"{place} .trace[data-lead={lead}]").first.get_attribute("d") or ""
+    return drawn_by(page.locator(f"{place} .trace[data-lead={lead}]").first)
+
+
+def drawn_by(trace: Locator) -> np.ndarray:
+    """Return the points of a path: (N, 2), mm."""
+    path = trace.get_attribute("d") or ""
     start, _, moves = path.removeprefix("M").partition("l")
     steps = np.array([start.split(), *np.array(moves.split()).reshape(-1, 2)], dtype=float)
     return np.cumsum(steps, axis=0) * 0.01
+
+
+def edges(drawn: np.ndarray) -> np.ndarray:
+    """Return where pulses rise and fall, mm."""
+    return drawn[1:][abs(np.diff(drawn[:, 1])) > 1.0, 0]
 
 
 def width_mm(page: Page) -> float:
@@ -48,6 +59,18 @@ def test_time_and_voltage_are_to_scale(page: Page, speed, gain):
     assert np.ptp(drawn[:, 1]) == pytest.approx(PULSE_MV * gain, abs=0.011)
     assert falls[-1] - rises[-1] == pytest.approx(PULSE_S * speed, abs=0.011)
     assert np.diff(rises) == pytest.approx(np.full(len(rises) - 1, 1.0 * speed), abs=0.011)
+
+
+def test_columns_of_a_short_ecg_stand_over_its_rhythm_strip(page: Page):
+    choose(page, csv("short.csv", table(pulses(seconds=4.0), 250.0)))
+    expect(page.locator("#paper .ink .trace")).to_have_count(7)  # two columns, and the strip
+    strip = drawn_by(page.locator("#paper .ink .trace[data-lead=II]").last)
+    for lead in ("II", "aVR"):
+        for edge in edges(points(page, lead)):
+            assert np.min(abs(edges(strip) - edge)) < 0.011
+    assert points(page, "aVR")[-1, 0] == pytest.approx(MARGIN_MM + 4.0 * 25, abs=0.11)
+    for lead in ("V1", "V5"):
+        expect(page.locator(f"#paper .lead-name:text-is('{lead}')")).to_have_count(1)
 
 
 def test_a_millimetre_is_one_until_it_is_zoomed(page: Page, recording):

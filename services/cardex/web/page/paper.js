@@ -40,7 +40,7 @@ export class Paper {
   draw({ ecg, style, warnings = [], over = null, label = word("paper.label") }) {
     const began = performance.now();
     this.style = style;
-    this.geometry = layOut(style, ecg.samples / ecg.rate);
+    this.geometry = layOut(style);
     fill(this.drawing, ...drawn(this.geometry, { ecg, style, warnings, over }));
     const words = `${label}, ${style.layout}, ${style.speed} mm/s, ${style.gain} mm/mV`;
     this.drawing.setAttribute("aria-label", words);
@@ -97,7 +97,7 @@ export class Paper {
  * @returns {SVGElement} The drawing, in millimetres.
  */
 export function printed(ecg, style, warnings, room) {
-  const geometry = layOut(style, ecg.samples / ecg.rate, room);
+  const geometry = layOut(style, room);
   const { width, height } = geometry;
   return svg(
     "svg",
