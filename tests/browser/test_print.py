@@ -110,6 +110,42 @@ def _with_long_texts(route: Route) -> None:
     route.fulfill(response=response, json=body)
 
 
+WHOLE = ["LOW_QUALITY", "HEART_RATE", "NO_QRS", "SHORT_RECORD", "LOW_RATE", "OUT_OF_DISTRIBUTION"]
+LEADS = ["V1", "V2", "V3", "V4", "V5"]
+
+
+def test_all_doubts_about_the_record_are_printed_and_how_many_of_leads_are_not(page, recording):
+    page.route("**/v1/ecgs:retrieve", _with_doubts)
+    choose(page, recording)
+    expect(page.locator("#hits .hit")).to_have_count(3)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    doubts = page.locator("#sheet .sheet-doubts")
+    expect(doubts.locator("p")).to_have_text(
+        "low quality; heart rate; no QRS found; short record; low sampling rate; "
+        "unlike all that the model knows"
+    )
+    expect(doubts.locator("li")).to_have_text(
+        ["noisy V1", "noisy V2", "noisy V3", "further doubts about leads: 2"]
+    )
+    sheet, seen = page.locator("#sheet").bounding_box(), doubts.bounding_box()
+    probable = page.locator("#sheet h3", has_text="Probabilities").bounding_box()
+    assert sheet
+    assert seen
+    assert probable
+    assert seen["y"] + seen["height"] <= probable["y"] < sheet["y"] + sheet["height"]
+
+
+def _with_doubts(route: Route) -> None:
+    response = route.fetch()
+    body = response.json()
+    body["answer"]["warnings"] = [
+        *({"code": "LEAD_NOISY", "leads": [lead], "message": "noisy"} for lead in LEADS),
+        *({"code": code, "message": "of the record"} for code in WHOLE),
+    ]
+    route.fulfill(response=response, json=body)
+
+
 def test_a_search_is_printed_as_it_is_seen(page: Page):
     page.click("#to-search")
     page.fill("#search-text", "x")

@@ -1,5 +1,5 @@
 /**
- * The printed page: one A4 page in landscape with the ECG to scale and the first hits.
+ * The printed page: one A4 page in landscape with the ECG to scale, the doubts about it and the first hits.
  * @module
  */
 import { byId, el, fill } from "./dom.js";
@@ -11,6 +11,7 @@ import { number, percent, word } from "./words.js";
 const ROOM = { strip: 250, height: 120 };
 const HITS = 3;
 const LETTERS = 230;
+const LEADS = 3; // warnings of leads; these stand beside their leads too
 
 /**
  * Fills the page that is printed; it stays out of sight on the screen.
@@ -34,7 +35,7 @@ export function fillSheet(what) {
     el("p", { class: "sheet-notice" }, el("b", {}, "RESEARCH USE ONLY"), ` ${word("notice.long")}`),
     facts(ecg, style, quality, wander),
     printed(ecg, style, warnings, ROOM),
-    el("div", { class: "sheet-words" }, statements(answer, warnings), hits(answer)),
+    el("div", { class: "sheet-words" }, el("div", {}, doubts(warnings), predictions(answer)), hits(answer)),
   );
 }
 
@@ -51,21 +52,29 @@ function facts(ecg, style, quality, wander) {
   return el("p", { class: "sheet-facts" }, parts.filter(Boolean).join(" | "));
 }
 
-function statements(answer, warnings) {
-  const predicted = (answer?.predictions ?? []).slice(0, 6).map((one) =>
-    el("li", {}, `${visible(one.code)} `, isolated(one.description), ` ${percent(one.probability)}`),
-  );
-  const doubts = warnings.slice(0, 3).map(({ code, leads = [] }) =>
+/** Says all doubts about the whole record, and some of those about leads. */
+function doubts(warnings) {
+  if (!warnings.length) return null;
+  const whole = warnings.filter(({ leads = [] }) => !leads.length);
+  const ofLeads = warnings.filter((warning) => !whole.includes(warning));
+  const left = ofLeads.length - LEADS;
+  const some = ofLeads.slice(0, LEADS).map(({ code, leads }) =>
     el("li", {}, `${word(`warning.${code}`)} ${leads.map(visible).join(", ")}`),
   );
   return el(
-    "div",
-    {},
-    predicted.length ? el("h3", {}, word("answer.predictions")) : null,
-    el("ul", {}, ...predicted),
-    doubts.length ? el("h3", {}, word("signal.title")) : null,
-    el("ul", {}, ...doubts),
+    "section",
+    { class: "sheet-doubts" },
+    el("h3", {}, word("signal.title")),
+    whole.length ? el("p", {}, whole.map(({ code }) => word(`warning.${code}`)).join("; ")) : null,
+    el("ul", {}, ...some, left > 0 ? el("li", {}, word("print.more_doubts", { count: left })) : null),
   );
+}
+
+function predictions(answer) {
+  const first = (answer?.predictions ?? []).slice(0, 6).map((one) =>
+    el("li", {}, `${visible(one.code)} `, isolated(one.description), ` ${percent(one.probability)}`),
+  );
+  return first.length ? el("section", {}, el("h3", {}, word("answer.predictions")), el("ul", {}, ...first)) : null;
 }
 
 function hits(answer) {

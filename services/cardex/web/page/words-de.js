@@ -167,6 +167,7 @@ export const DE = {
   "batch.rate": "/min",
   "batch.warnings": "Warnungen",
   "print.seconds": "erste {seconds} s",
+  "print.more_doubts": "weitere Zweifel an Ableitungen: {count}",
   "print.wander": "Grundlinie begradigt",
   "print.recorded": "wie aufgezeichnet",
   "keys.open": "Dateien wählen",

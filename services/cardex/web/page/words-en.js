@@ -167,6 +167,7 @@ export const EN = {
   "batch.rate": "bpm",
   "batch.warnings": "Warnings",
   "print.seconds": "first {seconds} s",
+  "print.more_doubts": "further doubts about leads: {count}",
   "print.wander": "baseline wander taken off",
   "print.recorded": "as recorded",
   "keys.open": "choose files",
