@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import choose, csv
 from tests.helpers.page_gateway import PULSE_MV, PULSE_S, pulses, table
@@ -92,6 +92,36 @@ def test_the_grid_has_lines_at_every_millimetre(page: Page, recording):
     at = lambda path: [float(x) for x in re.findall(r"M([\d.]+) 0v", path)]  # noqa: E731
     assert at(thick) == list(range(0, 276, 5))
     assert sorted(at(thick) + at(thin)) == list(range(276))
+
+
+@pytest.mark.parametrize(
+    ("start", "locale", "words"),
+    [
+        (0, "en-GB", "10 s from 0:00"),
+        (10, "en-GB", "10 s from 0:10"),
+        (85.4, "de-DE", "10 s ab 1:25,4"),
+        (3605, "en-GB", "10 s from 1:00:05"),
+    ],
+)
+def test_it_is_said_where_the_ten_seconds_begin(pages, url, recording, start, locale, words):
+    page = pages.open(url, locale=locale)
+
+    def later(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        of_ecg = body.get("answer", body)["trace"]
+        of_ecg["start_s"] = start
+        route.fulfill(response=response, json=body)
+
+    for path in ("ecgs:trace", "ecgs:retrieve", "cases/**"):
+        page.route(f"**/v1/{path}", later)
+    choose(page, recording)
+    expect(page.locator("#ecg-extent")).to_have_text(words)
+    page.locator("button.case").first.click()
+    expect(page.locator("#case-words")).to_contain_text(words)
+    page.select_option("#speed", "50")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator("#sheet .sheet-facts")).to_contain_text(f" | {words.replace('10', '5', 1)}")
 
 
 def test_a_doubt_stands_beside_its_lead_and_in_the_list(page: Page, recording):

@@ -80,6 +80,7 @@ def test_it_says_research_use_only_and_shows_the_first_hits(answered: Page):
     text = printed(answered).pages[0].extract_text()
     assert "RESEARCH USE ONLY" in text
     assert "25 mm/s, 10 mm/mV" in text
+    assert "10 s from 0:00" in text
     assert "Linkstyp" in text
     assert "demo/1" in text
     assert "Choose files" not in text

@@ -9,7 +9,7 @@ import { CaseView } from "./case_view.js";
 import { byId, el, fill } from "./dom.js";
 import { HitList } from "./hits.js";
 import { isFinal } from "./job_watch.js";
-import { Paper } from "./paper.js";
+import { extentWords, Paper } from "./paper.js";
 import { fillSheet } from "./print_sheet.js";
 import { QuestionForm } from "./question.js";
 import { keep, settings } from "./settings.js";
@@ -172,6 +172,7 @@ export class EcgView {
     if (byId("ecg").hidden) byId("open-part").open = false; // make room for the ECG
     byId("ecg").hidden = false;
     byId("paper").hidden = false;
+    byId("ecg-extent").textContent = extentWords(this.recorded);
     this.paper.zoom = this.zoom;
     this.paper.draw({ ecg: this.shown, style: { ...settings }, warnings: this.warnings, over });
     this.#drawCase();

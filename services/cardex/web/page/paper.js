@@ -224,6 +224,25 @@ function label(cell, { pitch }, warnings, top) {
 }
 
 /**
+ * Says which part of its recording an ECG is: the server takes the best ten seconds of a longer one.
+ * @param {import("./trace.js").Ecg} ecg The ECG.
+ * @param {number} [seconds] How much of it is shown; all of it where it is not given.
+ * @returns {string} For example "10 s from 0:10".
+ */
+export function extentWords(ecg, seconds = ecg.samples / ecg.rate) {
+  return word("paper.extent", { seconds: number(Math.round(10 * seconds) / 10), start: clock(ecg.start) });
+}
+
+function clock(seconds) {
+  const tenths = Math.round(10 * seconds);
+  const rest = (tenths % 600) / 10;
+  const minutes = Math.floor(tenths / 600);
+  const hours = Math.floor(minutes / 60);
+  const padded = (value) => (value < 10 ? "0" : "") + number(value);
+  return `${hours ? `${hours}:${padded(minutes % 60)}` : minutes}:${padded(rest)}`;
+}
+
+/**
  * Says how a paper is scaled.
  * @param {import("./layout.js").Style} style Speed, gain and layout.
  * @returns {string} For example "25 mm/s, 10 mm/mV".

@@ -4,7 +4,7 @@
  */
 import { byId, el, fill } from "./dom.js";
 import { caseWords } from "./hits.js";
-import { printed, scaleWords } from "./paper.js";
+import { extentWords, printed, scaleWords } from "./paper.js";
 import { isolated, visible } from "./plain_text.js";
 import { number, percent, word } from "./words.js";
 
@@ -44,7 +44,7 @@ function facts(ecg, style, quality, wander) {
   const parts = [
     "Cardex",
     scaleWords(style),
-    word("print.seconds", { seconds: number(shown) }),
+    extentWords(ecg, shown),
     word(wander ? "print.wander" : "print.recorded"),
     quality?.heart_rate_bpm ? `${number(quality.heart_rate_bpm, 0)} ${word("unit.bpm")}` : "",
     quality ? `${word("signal.quality")} ${percent(quality.index ?? 0)}` : "",
