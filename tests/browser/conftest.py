@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, sync_playwright
 
 from cardex.domain.settings import Settings
 from cardex.web.page import FOLDER
@@ -108,6 +108,33 @@ def until(page: Page, script: str) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"not true within 15 s: {script}")
+
+
+class Held:
+    """Requests to some addresses, which go to the server when they are let go."""
+
+    def __init__(self, page: Page, addresses: str) -> None:
+        self._page = page
+        self._routes: list[Route] = []
+        page.route(addresses, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self._routes.append(route)
+
+    def wait(self, count: int = 1) -> None:
+        """Wait until so many have been held."""
+        for _ in range(300):
+            if len(self._routes) >= count:
+                return
+            self._page.wait_for_timeout(50)
+        raise AssertionError(f"{len(self._routes)} of {count} requests within 15 s")
+
+    def let_go(self, number: int = 0) -> None:
+        """Let one go and wait for its reply; one that the page has given up has none."""
+        route = self._routes[number]
+        route.continue_()
+        route.request.response()
+        self._page.wait_for_timeout(100)  # a page that took what it should not would show it now
 
 
 def choose(page: Page, *files: FilePayload) -> None:

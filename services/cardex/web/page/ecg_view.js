@@ -22,9 +22,12 @@ const ZOOMS = [0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8];
 export class EcgView {
   /**
    * @param {(error: Error) => void} onError Called where something fails.
+   * @param {(jobId: string) => void} onBegin Called when an ECG or a question is begun, so that links to an earlier one
+   *   go; with the job that is shown from now on, or "".
    */
-  constructor(onError) {
+  constructor(onError, onBegin) {
     this.onError = onError;
+    this.onBegin = onBegin;
     this.paper = new Paper(byId("paper"));
     this.calipers = new Calipers(this.paper, (words) => (byId("measured").textContent = words));
     this.case = new CaseView(() => this.#caseChanged(), onError);
@@ -46,7 +49,7 @@ export class EcgView {
    * @param {File[]} files Its files.
    */
   async open(files) {
-    this.#begin();
+    this.#begin("");
     this.files = files;
     const { signal } = this.aborting;
     const drawn = traceOf(files, signal).then(async (read) => {
@@ -66,7 +69,7 @@ export class EcgView {
    * @param {string} id The job.
    */
   async openJob(id) {
-    this.#begin();
+    this.#begin(id);
     const { signal } = this.aborting;
     this.#state("state.fetching");
     try {
@@ -93,6 +96,7 @@ export class EcgView {
     this.aborting?.abort();
     this.aborting = new AbortController();
     this.jobId = "";
+    this.onBegin("");
     await this.#ask(this.aborting.signal);
   }
 
@@ -158,7 +162,7 @@ export class EcgView {
       // An answer from the cache has no job, and a job of a batch no trace: so there is one made for the link.
       const files = this.files ?? [asTable(this.recorded)];
       const how = { trace: true, requestId: "", signal: this.aborting.signal };
-      const job = await submit(files, this.question.question, how);
+      const job = await submit(files, this.asked, how);
       this.jobId = job.job_id;
     }
     return `${location.origin}${location.pathname}#job=${encodeURIComponent(this.jobId)}`;
@@ -214,10 +218,11 @@ export class EcgView {
   }
 
   #clear() {
-    Object.assign(this, { files: null, read: null, trace: null, recorded: null, shown: null, answer: null, jobId: "" });
+    Object.assign(this, { files: null, read: null, trace: null, recorded: null, shown: null });
+    Object.assign(this, { asked: null, answer: null, jobId: "" });
   }
 
-  #begin() {
+  #begin(jobId) {
     this.aborting?.abort();
     this.aborting = new AbortController();
     if (this.calipers.shown) this.toggleCalipers();
@@ -228,14 +233,16 @@ export class EcgView {
     byId("answer").hidden = true;
     byId("model-image").open = false;
     this.#forgetImage();
+    this.onBegin(jobId);
     this.#state("state.reading");
   }
 
   async #ask(signal) {
     this.#state("state.asking");
+    this.asked = this.question.question;
     try {
       const files = this.files ?? [asTable(this.recorded)];
-      const { answer, job_id: jobId } = await retrieve(files, this.question.question, signal);
+      const { answer, job_id: jobId } = await retrieve(files, this.asked, signal);
       this.jobId = jobId ?? "";
       await this.#answered(answer, signal);
     } catch (error) {

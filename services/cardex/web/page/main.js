@@ -20,7 +20,7 @@ loadSettings();
 await speak(settings.language === "auto" ? preferredLanguage() : settings.language);
 setTheme(settings.theme);
 
-const ecg = new EcgView(tell);
+const ecg = new EcgView(tell, forgetLink);
 const search = new SearchView((id) => {
   show("ecg");
   ecg.openCase(id);
@@ -79,8 +79,15 @@ function follow() {
   } else show(VIEWS.includes(hash) ? hash : "ecg");
 }
 
-/** Leaves the address of a job once another ECG is open. */
-function forgetJob() {
+/** Takes away links to what is no longer shown; the address keeps a job that is. */
+function forgetLink(job) {
+  byId("link-field").value = "";
+  byId("link-part").hidden = true;
+  if (!job) forgetView();
+}
+
+/** Leaves the address of a view or of a job. */
+function forgetView() {
   if (location.hash) history.replaceState(null, "", location.pathname);
 }
 
@@ -88,11 +95,11 @@ function forgetJob() {
 async function open(files) {
   quiet();
   const { recordings, passedOver } = await sorted(files);
-  forgetJob();
   if (recordings.length === 1) {
     show("ecg");
     await ecg.open(recordings[0].files);
   } else if (recordings.length) {
+    forgetView();
     show("batch");
     (await batchView()).begin(recordings, passedOver);
   } else tell(new Error(word("error.no_recording")));
@@ -173,9 +180,9 @@ async function copyLink() {
     byId("link-state").textContent = word("link.copy");
     // There is no clipboard without TLS, and none without leave.
     const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
-    if (copied) byId("link-state").textContent = word("link.copied");
+    if (copied && field.value === link) byId("link-state").textContent = word("link.copied");
   } catch (error) {
-    tell(error);
+    if (error.name !== "AbortError") tell(error);
   }
 }
 
@@ -192,7 +199,6 @@ async function openExample(id) {
   quiet();
   try {
     const file = await getExample(id);
-    forgetJob();
     await ecg.open([file]);
   } catch (error) {
     tell(error);
