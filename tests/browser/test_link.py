@@ -21,6 +21,7 @@ def test_a_link_shows_the_ecg_and_its_answer_to_a_colleague(pages, url, recordin
     theirs = pages.open(link)
     expect(theirs.locator("#paper .ink .trace")).to_have_count(13)
     expect(theirs.locator("#hits .hit")).to_have_count(3)
+    expect(theirs.locator("#ecg-name")).to_have_text("ECG of job job-1")
 
 
 def without_job(route: Route) -> None:
@@ -151,8 +152,10 @@ def test_no_file_name_is_in_any_address(pages, url):
     page.on("request", lambda request: addresses.append(request.url))
     choose(page, csv("Mueller_Erika.csv", table(ecg(), 500.0)))
     expect(page.locator("#hits .hit")).to_have_count(3)
+    expect(page.locator("#ecg-name")).to_have_text("Mueller_Erika.csv")
     page.click("#link")
     expect(page.locator("#link-part")).to_be_visible()
+    assert "Mueller" not in page.locator("#link-field").input_value()
     addresses.append(page.url)
     assert not [address for address in addresses if "Mueller" in address]
     assert "Mueller" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")

@@ -10,6 +10,7 @@ import { byId, el, fill } from "./dom.js";
 import { HitList } from "./hits.js";
 import { isFinal } from "./job_watch.js";
 import { extentWords, Paper } from "./paper.js";
+import { isolated, visible } from "./plain_text.js";
 import { fillSheet } from "./print_sheet.js";
 import { QuestionForm } from "./question.js";
 import { keep, settings } from "./settings.js";
@@ -35,6 +36,9 @@ export class EcgView {
     this.question = new QuestionForm(byId("ecg-question"), () => this.askAgain());
     this.zoom = 1;
     this.wander = false;
+    /** What the ECG that is open waits for, and of that what belongs to its question. */
+    this.opening = null;
+    this.asking = null;
     this.#clear();
     this.#listen();
   }
@@ -47,20 +51,21 @@ export class EcgView {
   /**
    * Opens a recording: draws it at once, and asks for its nearest cases at the same time.
    * @param {File[]} files Its files.
+   * @param {string} name What it is called above the paper, and nowhere else.
    */
-  async open(files) {
-    this.#begin("");
+  async open(files, name) {
+    this.#begin("", () => isolated(name));
     this.files = files;
-    const { signal } = this.aborting;
+    const { signal } = this.opening;
     const drawn = traceOf(files, signal).then(async (read) => {
       this.read = read;
       await this.#take(read.trace, signal);
     });
     // What is wrong with the ECG both calls say; the question's answer is told.
     drawn.catch(() => {});
-    await this.#ask(signal);
+    await this.#ask();
     await drawn.catch((error) => {
-      if (!this.answer && error.name !== "AbortError") this.onError(error);
+      if (!signal.aborted && !this.answer) this.onError(error);
     });
   }
 
@@ -69,8 +74,8 @@ export class EcgView {
    * @param {string} id The job.
    */
   async openJob(id) {
-    this.#begin(id);
-    const { signal } = this.aborting;
+    this.#begin(id, () => word("ecg.job", { id: visible(id) }));
+    const { signal } = this.opening;
     this.#state("state.fetching");
     try {
       let job = await getJob(id, signal);
@@ -86,18 +91,16 @@ export class EcgView {
       this.jobId = id;
       await this.#answered(job.answer, signal);
     } catch (error) {
-      this.#failed(error);
+      this.#failed(error, signal);
     }
   }
 
   /** Asks about the open ECG again, with the form's question. */
   async askAgain() {
     if (!this.files && !this.recorded) return;
-    this.aborting?.abort();
-    this.aborting = new AbortController();
     this.jobId = "";
     this.onBegin("");
-    await this.#ask(this.aborting.signal);
+    await this.#ask();
   }
 
   /**
@@ -161,7 +164,7 @@ export class EcgView {
     if (!this.jobId) {
       // An answer from the cache has no job, and a job of a batch no trace: so there is one made for the link.
       const files = this.files ?? [asTable(this.recorded)];
-      const how = { trace: true, requestId: "", signal: this.aborting.signal };
+      const how = { trace: true, requestId: "", signal: this.asking.signal };
       const job = await submit(files, this.asked, how);
       this.jobId = job.job_id;
     }
@@ -176,6 +179,7 @@ export class EcgView {
     if (byId("ecg").hidden) byId("open-part").open = false; // make room for the ECG
     byId("ecg").hidden = false;
     byId("paper").hidden = false;
+    fill(byId("ecg-name"), this.naming());
     byId("ecg-extent").textContent = extentWords(this.recorded);
     this.paper.zoom = this.zoom;
     this.paper.draw({ ecg: this.shown, style: { ...settings }, warnings: this.warnings, over });
@@ -222,9 +226,11 @@ export class EcgView {
     Object.assign(this, { asked: null, answer: null, jobId: "" });
   }
 
-  #begin(jobId) {
-    this.aborting?.abort();
-    this.aborting = new AbortController();
+  #begin(jobId, naming) {
+    this.opening?.abort();
+    this.opening = new AbortController();
+    this.asking?.abort();
+    this.naming = naming;
     if (this.calipers.shown) this.toggleCalipers();
     this.case.close();
     this.#clear();
@@ -237,7 +243,10 @@ export class EcgView {
     this.#state("state.reading");
   }
 
-  async #ask(signal) {
+  async #ask() {
+    this.asking?.abort();
+    this.asking = new AbortController();
+    const { signal } = this.asking;
     this.#state("state.asking");
     this.asked = this.question.question;
     try {
@@ -246,14 +255,14 @@ export class EcgView {
       this.jobId = jobId ?? "";
       await this.#answered(answer, signal);
     } catch (error) {
-      this.#failed(error);
+      this.#failed(error, signal);
     }
   }
 
   async #answered(answer, signal) {
     const began = performance.now();
     this.answer = answer;
-    if (!this.recorded && answer.trace?.packed) await this.#take(answer.trace, signal);
+    if (!this.recorded && answer.trace?.packed) await this.#take(answer.trace, this.opening.signal);
     if (signal.aborted) return;
     this.draw(); // the answer's warnings may be others than those that were read
     this.#showSignal();
@@ -274,8 +283,8 @@ export class EcgView {
     performance.measure("cardex:trace", { start: began, end: performance.now() });
   }
 
-  #failed(error) {
-    if (error.name === "AbortError") return;
+  #failed(error, signal) {
+    if (signal.aborted) return;
     this.#state("");
     this.onError(error);
   }
@@ -326,11 +335,14 @@ export class EcgView {
 
   async #showImage() {
     if (!byId("model-image").open || this.image || !this.trace) return;
+    const { signal } = this.opening;
     try {
-      this.image = URL.createObjectURL(await imageOf(this.trace));
+      const png = await imageOf(this.trace, signal);
+      if (signal.aborted || this.image) return;
+      this.image = URL.createObjectURL(png);
       fill(byId("model-image-place"), el("img", { src: this.image, alt: word("answer.image.alt") }));
     } catch (error) {
-      this.onError(error);
+      if (!signal.aborted) this.onError(error);
     }
   }
 

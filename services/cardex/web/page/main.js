@@ -26,13 +26,15 @@ const search = new SearchView((id) => {
   ecg.openCase(id);
 }, tell);
 let batch = null;
+let coming = new AbortController();
 
 /** Returns the view of a batch, whose modules are loaded when one is begun. */
 async function batchView() {
   const { BatchView } = await import("./batch_view.js");
   batch ??= new BatchView((row) => {
+    coming.abort();
     show("ecg");
-    ecg.open(row.files);
+    ecg.open(row.files, row.name);
   });
   return batch;
 }
@@ -74,6 +76,7 @@ function follow() {
   const job = jobOfAddress();
   quiet();
   if (job) {
+    coming.abort();
     show("ecg");
     ecg.openJob(job);
   } else show(VIEWS.includes(hash) ? hash : "ecg");
@@ -91,13 +94,30 @@ function forgetView() {
   if (location.hash) history.replaceState(null, "", location.pathname);
 }
 
-/** Opens files: one recording is shown, several are a batch. */
-async function open(files) {
+/**
+ * Opens what has yet to be fetched or read, unless something else is chosen meanwhile.
+ * @param {(signal: AbortSignal) => Promise<*>} fetched Begins to fetch it.
+ * @param {(what: *) => void} take Opens it.
+ */
+async function open(fetched, take) {
+  coming.abort();
+  coming = new AbortController();
+  const { signal } = coming;
   quiet();
-  const { recordings, passedOver } = await sorted(files);
+  try {
+    const what = await fetched(signal);
+    if (!signal.aborted) await take(what);
+  } catch (error) {
+    if (!signal.aborted) tell(error);
+  }
+}
+
+/** Takes recordings: one is shown, several are a batch. */
+async function take({ recordings, passedOver }) {
   if (recordings.length === 1) {
+    const [{ files, name }] = recordings;
     show("ecg");
-    await ecg.open(recordings[0].files);
+    await ecg.open(files, name);
   } else if (recordings.length) {
     forgetView();
     show("batch");
@@ -107,10 +127,10 @@ async function open(files) {
 
 function listenToFiles() {
   for (const id of ["files", "folder"]) {
-    byId(id).addEventListener("change", async () => {
+    byId(id).addEventListener("change", () => {
       const files = chosen(byId(id).files);
       byId(id).value = "";
-      await open(files);
+      open(() => sorted(files), take);
     });
   }
   byId("choose").addEventListener("click", () => byId("files").click());
@@ -124,10 +144,10 @@ function listenToFiles() {
   document.addEventListener("dragenter", () => mark(1));
   document.addEventListener("dragleave", () => mark(-1));
   document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", async (event) => {
+  document.addEventListener("drop", (event) => {
     event.preventDefault();
     mark(-inside);
-    if (event.dataTransfer.items.length) await dropped(event.dataTransfer).then(open, tell);
+    if (event.dataTransfer.items.length) open(() => dropped(event.dataTransfer).then(sorted), take);
   });
 }
 
@@ -189,20 +209,12 @@ async function copyLink() {
 async function showExamples() {
   const examples = await listExamples().catch(() => []);
   byId("examples").hidden = !examples.length;
-  const buttons = examples.map((example) =>
-    el("button", { type: "button", onclick: () => openExample(example.id) }, isolated(example.name || example.id)),
-  );
+  const buttons = examples.map(({ id, name }) => {
+    const shown = name || id;
+    const onclick = () => open((signal) => getExample(id, signal), (file) => ecg.open([file], shown));
+    return el("button", { type: "button", onclick }, isolated(shown));
+  });
   fill(byId("examples-list"), ...buttons);
-}
-
-async function openExample(id) {
-  quiet();
-  try {
-    const file = await getExample(id);
-    await ecg.open([file]);
-  } catch (error) {
-    tell(error);
-  }
 }
 
 function next(values, value) {

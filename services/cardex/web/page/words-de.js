@@ -38,6 +38,7 @@ export const DE = {
   "state.CANCELLED": "abgebrochen",
   "error.unreachable": "Der Server antwortet nicht. Bitte die Verbindung prüfen und es noch einmal versuchen.",
   "error.no_recording": "Unter diesen Dateien ist kein EKG.",
+  "ecg.job": "EKG des Auftrags {id}",
   "tools.label": "Papier",
   "tools.layout": "Anordnung",
   "tools.speed": "Vorschub",

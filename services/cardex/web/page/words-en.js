@@ -38,6 +38,7 @@ export const EN = {
   "state.CANCELLED": "cancelled",
   "error.unreachable": "The server does not answer. Check the connection and try again.",
   "error.no_recording": "No ECG was found among these files.",
+  "ecg.job": "ECG of job {id}",
   "tools.label": "Paper",
   "tools.layout": "Layout",
   "tools.speed": "Speed",
