@@ -63,10 +63,12 @@ export class EcgView {
     });
     // What is wrong with the ECG both calls say; the question's answer is told.
     drawn.catch(() => {});
-    await this.#ask();
+    const question = this.#checked();
+    if (question) await this.#ask(question);
     await drawn.catch((error) => {
       if (!signal.aborted && !this.answer) this.onError(error);
     });
+    if (!question && !signal.aborted) this.#state("");
   }
 
   /**
@@ -98,9 +100,11 @@ export class EcgView {
   /** Asks about the open ECG again, with the form's question. */
   async askAgain() {
     if (!this.files && !this.recorded) return;
-    this.jobId = "";
+    const question = this.#checked();
+    if (!question) return;
     this.onBegin("");
-    await this.#ask();
+    this.#forgetAnswer();
+    await this.#ask(question);
   }
 
   /**
@@ -158,14 +162,16 @@ export class EcgView {
 
   /**
    * Returns a link under which a colleague finds this ECG with its answer. It holds a job's id and nothing else.
-   * @returns {Promise<string>} The link.
+   * @returns {Promise<string>} The link, or "" where nothing was asked and nothing can be.
    */
   async link() {
     if (!this.jobId) {
+      const question = this.asked ?? this.#checked();
+      if (!question) return "";
       // An answer from the cache has no job, and a job of a batch no trace: so there is one made for the link.
       const files = this.files ?? [asTable(this.recorded)];
       const how = { trace: true, requestId: "", signal: this.asking.signal };
-      const job = await submit(files, this.asked, how);
+      const job = await submit(files, question, how);
       this.jobId = job.job_id;
     }
     return `${location.origin}${location.pathname}#job=${encodeURIComponent(this.jobId)}`;
@@ -190,6 +196,7 @@ export class EcgView {
   /** Shows everything in the page's language. */
   translate() {
     this.calipers.translate();
+    this.question.translate();
     if (this.recorded) this.draw();
     else this.#drawCase();
     this.#showSignal();
@@ -204,6 +211,7 @@ export class EcgView {
         ecg: this.shown,
         style: settings,
         answer: this.answer,
+        filter: this.asked?.filter,
         warnings: this.warnings,
         quality: this.quality,
         wander: this.wander,
@@ -211,47 +219,67 @@ export class EcgView {
     );
   }
 
-  /** Warnings of the answer, or of what was read before it came. */
+  /** Warnings of the last answer about this ECG, or of what was read before it came. */
   get warnings() {
-    return this.answer?.warnings ?? this.read?.warnings ?? [];
+    return this.said?.warnings ?? this.read?.warnings ?? [];
   }
 
   /** Quality of the signal, as far as it is known. */
   get quality() {
-    return this.answer?.signal_quality ?? this.read?.signal_quality ?? null;
+    return this.said?.signal_quality ?? this.read?.signal_quality ?? null;
   }
 
   #clear() {
-    Object.assign(this, { files: null, read: null, trace: null, recorded: null, shown: null });
+    Object.assign(this, { files: null, read: null, trace: null, recorded: null, shown: null, said: null });
+    this.#forgetAnswer();
+  }
+
+  /** Forgets question and answer; what the answer said of the signal holds whatever is asked next. */
+  #forgetAnswer() {
     Object.assign(this, { asked: null, answer: null, jobId: "" });
+    this.question.tell(null);
+    for (const part of ["answer", "answer-part"]) byId(part).hidden = true;
+    for (const part of ["hits", "answer-part"]) fill(byId(part));
   }
 
   #begin(jobId, naming) {
     this.opening?.abort();
     this.opening = new AbortController();
-    this.asking?.abort();
+    this.#newQuestion();
     this.naming = naming;
     if (this.calipers.shown) this.toggleCalipers();
     this.case.close();
     this.#clear();
     byId("ecg").hidden = true;
     byId("paper").hidden = true;
-    byId("answer").hidden = true;
+    for (const part of ["asked", "signal-part", "model-image"]) byId(part).hidden = true;
     byId("model-image").open = false;
     this.#forgetImage();
     this.onBegin(jobId);
     this.#state("state.reading");
   }
 
-  async #ask() {
+  /** Gives up what an earlier question waits for. */
+  #newQuestion() {
     this.asking?.abort();
     this.asking = new AbortController();
-    const { signal } = this.asking;
+    return this.asking.signal;
+  }
+
+  /** Returns the form's question, or null; from now on the form is there to change it. */
+  #checked() {
+    byId("asked").hidden = false;
+    return this.question.checked();
+  }
+
+  async #ask(question) {
+    const signal = this.#newQuestion();
     this.#state("state.asking");
-    this.asked = this.question.question;
+    this.asked = question;
+    this.question.tell(question.filter);
     try {
       const files = this.files ?? [asTable(this.recorded)];
-      const { answer, job_id: jobId } = await retrieve(files, this.asked, signal);
+      const { answer, job_id: jobId } = await retrieve(files, question, signal);
       this.jobId = jobId ?? "";
       await this.#answered(answer, signal);
     } catch (error) {
@@ -262,6 +290,7 @@ export class EcgView {
   async #answered(answer, signal) {
     const began = performance.now();
     this.answer = answer;
+    this.said = answer;
     if (!this.recorded && answer.trace?.packed) await this.#take(answer.trace, this.opening.signal);
     if (signal.aborted) return;
     this.draw(); // the answer's warnings may be others than those that were read
@@ -279,6 +308,7 @@ export class EcgView {
     this.recorded = recorded;
     performance.measure("cardex:unpack", { start: began, end: performance.now() });
     this.draw();
+    byId("model-image").hidden = false;
     this.#showSignal();
     performance.measure("cardex:trace", { start: began, end: performance.now() });
   }
@@ -295,11 +325,14 @@ export class EcgView {
   }
 
   #showSignal() {
-    if (this.read || this.answer) fill(byId("signal"), ...signalPart(this.quality, this.warnings, this.read ?? {}));
+    if (!this.read && !this.said) return;
+    byId("asked").hidden = false;
+    byId("signal-part").hidden = false;
+    fill(byId("signal"), ...signalPart(this.quality, this.warnings, this.read ?? {}));
   }
 
   #showAnswer() {
-    byId("answer").hidden = false;
+    for (const part of ["answer", "answer-part"]) byId(part).hidden = false;
     this.hits.show(this.answer);
     fill(byId("answer-part"), ...answerPart(this.answer, (ids) => this.hits.highlight(ids)));
   }

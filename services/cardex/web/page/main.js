@@ -193,6 +193,7 @@ async function copyLink() {
   if (!ecg.hasEcg) return;
   try {
     const link = await ecg.link();
+    if (!link) return;
     const field = byId("link-field");
     field.value = link;
     byId("link-part").hidden = false;

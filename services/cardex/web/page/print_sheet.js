@@ -6,6 +6,7 @@ import { byId, el, fill } from "./dom.js";
 import { caseWords } from "./hits.js";
 import { extentWords, printed, scaleWords } from "./paper.js";
 import { isolated, visible } from "./plain_text.js";
+import { filterWords } from "./question.js";
 import { number, percent, word } from "./words.js";
 
 const ROOM = { strip: 250, height: 120 };
@@ -19,6 +20,7 @@ const LEADS = 3; // warnings of leads; these stand beside their leads too
  * @param {import("./trace.js").Ecg} what.ecg The ECG.
  * @param {import("./layout.js").Style} what.style Speed, gain and layout.
  * @param {Object} what.answer The answer, or null.
+ * @param {Object|null} what.filter The filter that it was asked with.
  * @param {Object[]} what.warnings Signal warnings.
  * @param {Object} what.quality Signal quality, or null.
  * @param {boolean} what.wander Whether baseline wander was taken off.
@@ -29,13 +31,13 @@ export function fillSheet(what) {
     sheet.replaceChildren();
     return;
   }
-  const { ecg, style, answer, warnings, quality, wander } = what;
+  const { ecg, style, answer, filter, warnings, quality, wander } = what;
   fill(
     sheet,
     el("p", { class: "sheet-notice" }, el("b", {}, "RESEARCH USE ONLY"), ` ${word("notice.long")}`),
     facts(ecg, style, quality, wander),
     printed(ecg, style, warnings, ROOM),
-    el("div", { class: "sheet-words" }, el("div", {}, doubts(warnings), predictions(answer)), hits(answer)),
+    el("div", { class: "sheet-words" }, el("div", {}, doubts(warnings), predictions(answer)), hits(answer, filter)),
   );
 }
 
@@ -77,11 +79,10 @@ function predictions(answer) {
   return first.length ? el("section", {}, el("h3", {}, word("answer.predictions")), el("ul", {}, ...first)) : null;
 }
 
-function hits(answer) {
-  const first = (answer?.hits ?? []).slice(0, HITS);
-  if (!first.length) return null;
-  const lines = first.map((hit) => {
-    const text = hit.report.text.length > LETTERS ? `${hit.report.text.slice(0, LETTERS)}\u2026` : hit.report.text;
+function hits(answer, filter) {
+  if (!answer) return null;
+  const lines = (answer.hits ?? []).slice(0, HITS).map((hit) => {
+    const text = shortened(hit.report.text);
     const [one] = hit.cases ?? [];
     return el(
       "li",
@@ -90,5 +91,15 @@ function hits(answer) {
       ` (${number(hit.score, 2)}${one ? `; ${visible(one.case_id)}, ${caseWords(one)}` : ""})`,
     );
   });
-  return el("div", {}, el("h3", {}, word("hits.title")), el("ol", {}, ...lines));
+  return el(
+    "div",
+    {},
+    el("h3", {}, word("hits.title")),
+    filter ? el("p", { class: "sheet-filter" }, shortened(filterWords(filter))) : null,
+    lines.length ? el("ol", {}, ...lines) : el("p", {}, word("hits.none")),
+  );
+}
+
+function shortened(text) {
+  return text.length > LETTERS ? `${text.slice(0, LETTERS)}\u2026` : text;
 }
