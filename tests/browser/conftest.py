@@ -55,6 +55,12 @@ class Pages:
             page.wait_for_selector("html[data-ready]", state="attached")
         return page
 
+    def close(self) -> None:
+        """Close them all; a page that still loads something must not meet a server that is gone."""
+        for context in self.contexts:
+            context.close()
+        self.contexts.clear()
+
     def _said(self, message) -> None:
         if message.type == "error" or "Content Security Policy" in message.text:
             self.errors.append(message.text)
@@ -64,8 +70,7 @@ class Pages:
 def pages(browser: Browser) -> Iterator[Pages]:
     opened = Pages(browser, [], [], [])
     yield opened
-    for context in opened.contexts:
-        context.close()
+    opened.close()
     unforeseen = [
         error for error in opened.errors if not any(words in error for words in opened.expected)
     ]
@@ -78,12 +83,13 @@ def gateway() -> PageGateway:
 
 
 @pytest.fixture
-def url(gateway: PageGateway, tmp_path) -> Iterator[str]:
+def url(gateway: PageGateway, tmp_path, pages: Pages) -> Iterator[str]:
     """The address of the page, before a gateway made up."""
     with serving(gateway) as target:
         settings = Settings(gateway_target=target, data_dir=tmp_path / "data_dir")
         with running_web(settings, FOLDER) as (client, _):
             yield str(client.base_url)
+            pages.close()
 
 
 @pytest.fixture
