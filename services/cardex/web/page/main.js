@@ -163,6 +163,8 @@ function listenToButtons() {
     event.preventDefault();
     byId("main").focus();
   });
+  // The address may name a view that something else has taken the place of, and then following it changes nothing.
+  for (const name of VIEWS) byId(`to-${name}`).addEventListener("click", () => show(name));
   byId("theme").addEventListener("click", nextTheme);
   byId("language").addEventListener("click", async () => {
     keep("language", currentLanguage() === "en" ? "de" : "en");
