@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, sync_playwright
 
 from cardex.domain.settings import Settings
 from cardex.web.page import FOLDER
@@ -55,6 +55,12 @@ class Pages:
             page.wait_for_selector("html[data-ready]", state="attached")
         return page
 
+    def close(self) -> None:
+        """Close them all; a page that still loads something must not meet a server that is gone."""
+        for context in self.contexts:
+            context.close()
+        self.contexts.clear()
+
     def _said(self, message) -> None:
         if message.type == "error" or "Content Security Policy" in message.text:
             self.errors.append(message.text)
@@ -64,8 +70,7 @@ class Pages:
 def pages(browser: Browser) -> Iterator[Pages]:
     opened = Pages(browser, [], [], [])
     yield opened
-    for context in opened.contexts:
-        context.close()
+    opened.close()
     unforeseen = [
         error for error in opened.errors if not any(words in error for words in opened.expected)
     ]
@@ -78,12 +83,13 @@ def gateway() -> PageGateway:
 
 
 @pytest.fixture
-def url(gateway: PageGateway, tmp_path) -> Iterator[str]:
+def url(gateway: PageGateway, tmp_path, pages: Pages) -> Iterator[str]:
     """The address of the page, before a gateway made up."""
     with serving(gateway) as target:
         settings = Settings(gateway_target=target, data_dir=tmp_path / "data_dir")
         with running_web(settings, FOLDER) as (client, _):
             yield str(client.base_url)
+            pages.close()
 
 
 @pytest.fixture
@@ -110,6 +116,33 @@ def until(page: Page, script: str) -> None:
             return
         page.wait_for_timeout(50)
     raise AssertionError(f"not true within 15 s: {script}")
+
+
+class Held:
+    """Requests to some addresses, which go to the server when they are let go."""
+
+    def __init__(self, page: Page, addresses: str) -> None:
+        self._page = page
+        self._routes: list[Route] = []
+        page.route(addresses, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self._routes.append(route)
+
+    def wait(self, count: int = 1) -> None:
+        """Wait until so many have been held."""
+        for _ in range(300):
+            if len(self._routes) >= count:
+                return
+            self._page.wait_for_timeout(50)
+        raise AssertionError(f"{len(self._routes)} of {count} requests within 15 s")
+
+    def let_go(self, number: int = 0) -> None:
+        """Let one go and wait for its reply; one that the page has given up has none."""
+        route = self._routes[number]
+        route.continue_()
+        route.request.response()
+        self._page.wait_for_timeout(100)  # a page that took what it should not would show it now
 
 
 def choose(page: Page, *files: FilePayload) -> None:

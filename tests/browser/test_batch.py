@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from tests.browser.conftest import choose, csv
 from tests.helpers.ecgs import ecg, wfdb_record
@@ -295,6 +295,52 @@ def test_of_many_thousand_rows_only_those_in_sight_are_elements(page: Page):
     page.locator("main > .table-box").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
     expect(rows.last).to_contain_text("19999")
     assert rows.count() < 60
+
+
+@pytest.fixture
+def rows(page: Page) -> Locator:
+    """A table of three rows that a script changes: `window.made` with `window.all`."""
+    page.evaluate(
+        """async () => {
+          const { WindowedTable } = await import("/page/table.js");
+          const column = (name) => ({ name, words: () => name, cell: (row) => row[name] });
+          const place = document.getElementById("main");
+          window.chosen = [];
+          const take = (row) => window.chosen.push(row.recording);
+          window.made = new WindowedTable(place, [column("recording"), column("state")], take);
+          window.all = ["a", "b", "c"].map((recording) => ({ recording, state: "open" }));
+          window.made.show(window.all);
+        }"""
+    )
+    rows = page.locator("main > .table-box .table-body [role=row]")
+    expect(rows).to_have_count(3)
+    return rows
+
+
+def test_the_focus_stays_with_a_recording_until_its_row_leaves(page: Page, rows: Locator):
+    rows.nth(1).get_by_role("button").focus()
+    page.evaluate("window.all[1].state = 'answered'; window.made.show(window.all.slice(1))")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("answered")
+    expect(rows.first).to_have_attribute("aria-rowindex", "2")
+    page.keyboard.press("Enter")
+    assert page.evaluate("window.chosen") == ["b"]
+    page.evaluate("window.made.show(window.all.slice(2))")
+    expect(rows).to_have_count(1)
+    expect(page.locator("main > .table-box")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.evaluate("window.chosen") == ["b"]
+    page.evaluate("window.made.show(window.all)")
+    expect(rows.get_by_role("button")).to_have_text(["a", "b", "c"])
+
+
+def test_a_press_chooses_its_row_though_the_table_changes_meanwhile(page: Page, rows: Locator):
+    rows.first.get_by_role("button").hover()
+    page.mouse.down()
+    page.evaluate("window.all[0].state = 'answered'; window.made.show(window.all)")
+    expect(rows.first).to_contain_text("answered")
+    page.mouse.up()
+    assert page.evaluate("window.chosen") == ["a"]
 
 
 def test_it_is_stopped(page: Page, gateway):

@@ -4,21 +4,32 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import choose, csv
 from tests.helpers.page_gateway import PULSE_MV, PULSE_S, pulses, table
 
 PX_PER_MM = 96 / 25.4
+MARGIN_MM = 15.0
 SEGMENTS = {"3x4+1": 13, "6x2": 12, "12x1": 12}
 
 
 def points(page: Page, lead: str, place: str = "#paper .ink") -> np.ndarray:
     """Return the points of a lead's first segment: (N, 2), mm."""
-    path = page.locator(f"{place} .trace[data-lead={lead}]").first.get_attribute("d") or ""
+    return drawn_by(page.locator(f"{place} .trace[data-lead={lead}]").first)
+
+
+def drawn_by(trace: Locator) -> np.ndarray:
+    """Return the points of a path: (N, 2), mm."""
+    path = trace.get_attribute("d") or ""
     start, _, moves = path.removeprefix("M").partition("l")
     steps = np.array([start.split(), *np.array(moves.split()).reshape(-1, 2)], dtype=float)
     return np.cumsum(steps, axis=0) * 0.01
+
+
+def edges(drawn: np.ndarray) -> np.ndarray:
+    """Return where pulses rise and fall, mm."""
+    return drawn[1:][abs(np.diff(drawn[:, 1])) > 1.0, 0]
 
 
 def width_mm(page: Page) -> float:
@@ -50,6 +61,18 @@ def test_time_and_voltage_are_to_scale(page: Page, speed, gain):
     assert np.diff(rises) == pytest.approx(np.full(len(rises) - 1, 1.0 * speed), abs=0.011)
 
 
+def test_columns_of_a_short_ecg_stand_over_its_rhythm_strip(page: Page):
+    choose(page, csv("short.csv", table(pulses(seconds=4.0), 250.0)))
+    expect(page.locator("#paper .ink .trace")).to_have_count(7)  # two columns, and the strip
+    strip = drawn_by(page.locator("#paper .ink .trace[data-lead=II]").last)
+    for lead in ("II", "aVR"):
+        for edge in edges(points(page, lead)):
+            assert np.min(abs(edges(strip) - edge)) < 0.011
+    assert points(page, "aVR")[-1, 0] == pytest.approx(MARGIN_MM + 4.0 * 25, abs=0.11)
+    for lead in ("V1", "V5"):
+        expect(page.locator(f"#paper .lead-name:text-is('{lead}')")).to_have_count(1)
+
+
 def test_a_millimetre_is_one_until_it_is_zoomed(page: Page, recording):
     choose(page, recording)
     expect(page.locator("#hits .hit")).to_have_count(3)
@@ -69,6 +92,36 @@ def test_the_grid_has_lines_at_every_millimetre(page: Page, recording):
     at = lambda path: [float(x) for x in re.findall(r"M([\d.]+) 0v", path)]  # noqa: E731
     assert at(thick) == list(range(0, 276, 5))
     assert sorted(at(thick) + at(thin)) == list(range(276))
+
+
+@pytest.mark.parametrize(
+    ("start", "locale", "words"),
+    [
+        (0, "en-GB", "10 s from 0:00"),
+        (10, "en-GB", "10 s from 0:10"),
+        (85.4, "de-DE", "10 s ab 1:25,4"),
+        (3605, "en-GB", "10 s from 1:00:05"),
+    ],
+)
+def test_it_is_said_where_the_ten_seconds_begin(pages, url, recording, start, locale, words):
+    page = pages.open(url, locale=locale)
+
+    def later(route: Route) -> None:
+        response = route.fetch()
+        body = response.json()
+        of_ecg = body.get("answer", body)["trace"]
+        of_ecg["start_s"] = start
+        route.fulfill(response=response, json=body)
+
+    for path in ("ecgs:trace", "ecgs:retrieve", "cases/**"):
+        page.route(f"**/v1/{path}", later)
+    choose(page, recording)
+    expect(page.locator("#ecg-extent")).to_have_text(words)
+    page.locator("button.case").first.click()
+    expect(page.locator("#case-words")).to_contain_text(words)
+    page.select_option("#speed", "50")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator("#sheet .sheet-facts")).to_contain_text(f" | {words.replace('10', '5', 1)}")
 
 
 def test_a_doubt_stands_beside_its_lead_and_in_the_list(page: Page, recording):

@@ -80,6 +80,7 @@ def test_it_says_research_use_only_and_shows_the_first_hits(answered: Page):
     text = printed(answered).pages[0].extract_text()
     assert "RESEARCH USE ONLY" in text
     assert "25 mm/s, 10 mm/mV" in text
+    assert "10 s from 0:00" in text
     assert "Linkstyp" in text
     assert "demo/1" in text
     assert "Choose files" not in text
@@ -107,6 +108,42 @@ def _with_long_texts(route: Route) -> None:
     body = response.json()
     for hit in body["answer"]["hits"]:
         hit["report"]["text"] = "word " * 2000
+    route.fulfill(response=response, json=body)
+
+
+WHOLE = ["LOW_QUALITY", "HEART_RATE", "NO_QRS", "SHORT_RECORD", "LOW_RATE", "OUT_OF_DISTRIBUTION"]
+LEADS = ["V1", "V2", "V3", "V4", "V5"]
+
+
+def test_all_doubts_about_the_record_are_printed_and_how_many_of_leads_are_not(page, recording):
+    page.route("**/v1/ecgs:retrieve", _with_doubts)
+    choose(page, recording)
+    expect(page.locator("#hits .hit")).to_have_count(3)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    doubts = page.locator("#sheet .sheet-doubts")
+    expect(doubts.locator("p")).to_have_text(
+        "low quality; heart rate; no QRS found; short record; low sampling rate; "
+        "unlike all that the model knows"
+    )
+    expect(doubts.locator("li")).to_have_text(
+        ["noisy V1", "noisy V2", "noisy V3", "further doubts about leads: 2"]
+    )
+    sheet, seen = page.locator("#sheet").bounding_box(), doubts.bounding_box()
+    probable = page.locator("#sheet h3", has_text="Probabilities").bounding_box()
+    assert sheet
+    assert seen
+    assert probable
+    assert seen["y"] + seen["height"] <= probable["y"] < sheet["y"] + sheet["height"]
+
+
+def _with_doubts(route: Route) -> None:
+    response = route.fetch()
+    body = response.json()
+    body["answer"]["warnings"] = [
+        *({"code": "LEAD_NOISY", "leads": [lead], "message": "noisy"} for lead in LEADS),
+        *({"code": code, "message": "of the record"} for code in WHOLE),
+    ]
     route.fulfill(response=response, json=body)
 
 

@@ -32,6 +32,9 @@ def test_a_found_case_is_opened(page: Page):
     expect(page.locator("#case-title")).to_have_text("Case demo/1")
     expect(page.locator("#case-paper .ink .trace")).to_have_count(13)
     expect(page.locator("#paper")).to_be_hidden()
+    page.click("#to-search")
+    expect(page.locator("#search-hits .hit")).to_have_count(3)
+    expect(page.locator("#view-search")).to_be_visible()
 
 
 def test_a_found_case_lies_beside_the_open_ecg(page: Page, recording):

@@ -51,8 +51,8 @@ export async function traceOf(files, signal) {
 }
 
 /** Draws the image that the model sees; returns a PNG. */
-export async function imageOf(trace) {
-  const response = await send("POST", "/v1/traces:image", { body: JSON.stringify({ trace }), json: true });
+export async function imageOf(trace, signal) {
+  const response = await send("POST", "/v1/traces:image", { body: JSON.stringify({ trace }), json: true, signal });
   return response.blob();
 }
 
@@ -90,8 +90,8 @@ export async function listExamples() {
 }
 
 /** Fetches an example as a file. */
-export async function getExample(id) {
-  const response = await send("GET", `/v1/examples/${encodeURIComponent(id)}`);
+export async function getExample(id, signal) {
+  const response = await send("GET", `/v1/examples/${encodeURIComponent(id)}`, { signal });
   return new File([await response.blob()], "example.zip");
 }
 

@@ -6,7 +6,7 @@ import { getCase } from "./api.js";
 import { beatsOf } from "./beats.js";
 import { byId, el, fill } from "./dom.js";
 import { caseWords } from "./hits.js";
-import { Paper } from "./paper.js";
+import { extentWords, Paper } from "./paper.js";
 import { isolated, visible } from "./plain_text.js";
 import { unpack, withoutWander } from "./trace.js";
 import { word } from "./words.js";
@@ -89,7 +89,12 @@ export class CaseView {
     const ecg = this.ecg(wander);
     fill(byId("case-title"), word("case.title"), " ", isolated(found.case.case_id));
     const { device, statements = [] } = found.case;
-    fill(byId("case-words"), caseWords(found.case), device ? el("span", {}, ", ", isolated(device)) : null);
+    fill(
+      byId("case-words"),
+      caseWords(found.case),
+      device ? el("span", {}, ", ", isolated(device)) : null,
+      ecg ? `; ${extentWords(ecg)}` : null,
+    );
     fill(byId("case-report"), isolated(found.report?.text ?? "", found.report?.language ?? ""));
     const lines = statements.map((one) =>
       el("li", {}, el("code", {}, visible(one.code)), " ", isolated(one.description)),

@@ -9,7 +9,8 @@ import { CaseView } from "./case_view.js";
 import { byId, el, fill } from "./dom.js";
 import { HitList } from "./hits.js";
 import { isFinal } from "./job_watch.js";
-import { Paper } from "./paper.js";
+import { extentWords, Paper } from "./paper.js";
+import { isolated, visible } from "./plain_text.js";
 import { fillSheet } from "./print_sheet.js";
 import { QuestionForm } from "./question.js";
 import { keep, settings } from "./settings.js";
@@ -22,9 +23,12 @@ const ZOOMS = [0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8];
 export class EcgView {
   /**
    * @param {(error: Error) => void} onError Called where something fails.
+   * @param {(jobId: string) => void} onBegin Called when an ECG or a question is begun, so that links to an earlier one
+   *   go; with the job that is shown from now on, or "".
    */
-  constructor(onError) {
+  constructor(onError, onBegin) {
     this.onError = onError;
+    this.onBegin = onBegin;
     this.paper = new Paper(byId("paper"));
     this.calipers = new Calipers(this.paper, (words) => (byId("measured").textContent = words));
     this.case = new CaseView(() => this.#caseChanged(), onError);
@@ -32,6 +36,9 @@ export class EcgView {
     this.question = new QuestionForm(byId("ecg-question"), () => this.askAgain());
     this.zoom = 1;
     this.wander = false;
+    /** What the ECG that is open waits for, and of that what belongs to its question. */
+    this.opening = null;
+    this.asking = null;
     this.#clear();
     this.#listen();
   }
@@ -44,21 +51,24 @@ export class EcgView {
   /**
    * Opens a recording: draws it at once, and asks for its nearest cases at the same time.
    * @param {File[]} files Its files.
+   * @param {string} name What it is called above the paper, and nowhere else.
    */
-  async open(files) {
-    this.#begin();
+  async open(files, name) {
+    this.#begin("", () => isolated(name));
     this.files = files;
-    const { signal } = this.aborting;
+    const { signal } = this.opening;
     const drawn = traceOf(files, signal).then(async (read) => {
       this.read = read;
       await this.#take(read.trace, signal);
     });
     // What is wrong with the ECG both calls say; the question's answer is told.
     drawn.catch(() => {});
-    await this.#ask(signal);
+    const question = this.#checked();
+    if (question) await this.#ask(question);
     await drawn.catch((error) => {
-      if (!this.answer && error.name !== "AbortError") this.onError(error);
+      if (!signal.aborted && !this.answer) this.onError(error);
     });
+    if (!question && !signal.aborted) this.#state("");
   }
 
   /**
@@ -66,8 +76,8 @@ export class EcgView {
    * @param {string} id The job.
    */
   async openJob(id) {
-    this.#begin();
-    const { signal } = this.aborting;
+    this.#begin(id, () => word("ecg.job", { id: visible(id) }));
+    const { signal } = this.opening;
     this.#state("state.fetching");
     try {
       let job = await getJob(id, signal);
@@ -83,17 +93,18 @@ export class EcgView {
       this.jobId = id;
       await this.#answered(job.answer, signal);
     } catch (error) {
-      this.#failed(error);
+      this.#failed(error, signal);
     }
   }
 
   /** Asks about the open ECG again, with the form's question. */
   async askAgain() {
     if (!this.files && !this.recorded) return;
-    this.aborting?.abort();
-    this.aborting = new AbortController();
-    this.jobId = "";
-    await this.#ask(this.aborting.signal);
+    const question = this.#checked();
+    if (!question) return;
+    this.onBegin("");
+    this.#forgetAnswer();
+    await this.#ask(question);
   }
 
   /**
@@ -151,14 +162,16 @@ export class EcgView {
 
   /**
    * Returns a link under which a colleague finds this ECG with its answer. It holds a job's id and nothing else.
-   * @returns {Promise<string>} The link.
+   * @returns {Promise<string>} The link, or "" where nothing was asked and nothing can be.
    */
   async link() {
     if (!this.jobId) {
+      const question = this.asked ?? this.#checked();
+      if (!question) return "";
       // An answer from the cache has no job, and a job of a batch no trace: so there is one made for the link.
       const files = this.files ?? [asTable(this.recorded)];
-      const how = { trace: true, requestId: "", signal: this.aborting.signal };
-      const job = await submit(files, this.question.question, how);
+      const how = { trace: true, requestId: "", signal: this.asking.signal };
+      const job = await submit(files, question, how);
       this.jobId = job.job_id;
     }
     return `${location.origin}${location.pathname}#job=${encodeURIComponent(this.jobId)}`;
@@ -172,6 +185,8 @@ export class EcgView {
     if (byId("ecg").hidden) byId("open-part").open = false; // make room for the ECG
     byId("ecg").hidden = false;
     byId("paper").hidden = false;
+    fill(byId("ecg-name"), this.naming());
+    byId("ecg-extent").textContent = extentWords(this.recorded);
     this.paper.zoom = this.zoom;
     this.paper.draw({ ecg: this.shown, style: { ...settings }, warnings: this.warnings, over });
     this.#drawCase();
@@ -181,6 +196,7 @@ export class EcgView {
   /** Shows everything in the page's language. */
   translate() {
     this.calipers.translate();
+    this.question.translate();
     if (this.recorded) this.draw();
     else this.#drawCase();
     this.#showSignal();
@@ -195,6 +211,7 @@ export class EcgView {
         ecg: this.shown,
         style: settings,
         answer: this.answer,
+        filter: this.asked?.filter,
         warnings: this.warnings,
         quality: this.quality,
         wander: this.wander,
@@ -202,50 +219,79 @@ export class EcgView {
     );
   }
 
-  /** Warnings of the answer, or of what was read before it came. */
+  /** Warnings of the last answer about this ECG, or of what was read before it came. */
   get warnings() {
-    return this.answer?.warnings ?? this.read?.warnings ?? [];
+    return this.said?.warnings ?? this.read?.warnings ?? [];
   }
 
   /** Quality of the signal, as far as it is known. */
   get quality() {
-    return this.answer?.signal_quality ?? this.read?.signal_quality ?? null;
+    return this.said?.signal_quality ?? this.read?.signal_quality ?? null;
   }
 
   #clear() {
-    Object.assign(this, { files: null, read: null, trace: null, recorded: null, shown: null, answer: null, jobId: "" });
+    Object.assign(this, { files: null, read: null, trace: null, recorded: null, shown: null, said: null });
+    this.#forgetAnswer();
   }
 
-  #begin() {
-    this.aborting?.abort();
-    this.aborting = new AbortController();
+  /** Forgets question and answer; what the answer said of the signal holds whatever is asked next. */
+  #forgetAnswer() {
+    Object.assign(this, { asked: null, answer: null, jobId: "" });
+    this.question.tell(null);
+    for (const part of ["answer", "answer-part"]) byId(part).hidden = true;
+    for (const part of ["hits", "answer-part"]) fill(byId(part));
+  }
+
+  #begin(jobId, naming) {
+    this.opening?.abort();
+    this.opening = new AbortController();
+    this.#newQuestion();
+    this.naming = naming;
     if (this.calipers.shown) this.toggleCalipers();
     this.case.close();
     this.#clear();
     byId("ecg").hidden = true;
     byId("paper").hidden = true;
-    byId("answer").hidden = true;
+    for (const part of ["asked", "signal-part", "model-image"]) byId(part).hidden = true;
     byId("model-image").open = false;
     this.#forgetImage();
+    this.onBegin(jobId);
     this.#state("state.reading");
   }
 
-  async #ask(signal) {
+  /** Gives up what an earlier question waits for. */
+  #newQuestion() {
+    this.asking?.abort();
+    this.asking = new AbortController();
+    return this.asking.signal;
+  }
+
+  /** Returns the form's question, or null; from now on the form is there to change it. */
+  #checked() {
+    byId("asked").hidden = false;
+    return this.question.checked();
+  }
+
+  async #ask(question) {
+    const signal = this.#newQuestion();
     this.#state("state.asking");
+    this.asked = question;
+    this.question.tell(question.filter);
     try {
       const files = this.files ?? [asTable(this.recorded)];
-      const { answer, job_id: jobId } = await retrieve(files, this.question.question, signal);
+      const { answer, job_id: jobId } = await retrieve(files, question, signal);
       this.jobId = jobId ?? "";
       await this.#answered(answer, signal);
     } catch (error) {
-      this.#failed(error);
+      this.#failed(error, signal);
     }
   }
 
   async #answered(answer, signal) {
     const began = performance.now();
     this.answer = answer;
-    if (!this.recorded && answer.trace?.packed) await this.#take(answer.trace, signal);
+    this.said = answer;
+    if (!this.recorded && answer.trace?.packed) await this.#take(answer.trace, this.opening.signal);
     if (signal.aborted) return;
     this.draw(); // the answer's warnings may be others than those that were read
     this.#showSignal();
@@ -262,12 +308,13 @@ export class EcgView {
     this.recorded = recorded;
     performance.measure("cardex:unpack", { start: began, end: performance.now() });
     this.draw();
+    byId("model-image").hidden = false;
     this.#showSignal();
     performance.measure("cardex:trace", { start: began, end: performance.now() });
   }
 
-  #failed(error) {
-    if (error.name === "AbortError") return;
+  #failed(error, signal) {
+    if (signal.aborted) return;
     this.#state("");
     this.onError(error);
   }
@@ -278,11 +325,14 @@ export class EcgView {
   }
 
   #showSignal() {
-    if (this.read || this.answer) fill(byId("signal"), ...signalPart(this.quality, this.warnings, this.read ?? {}));
+    if (!this.read && !this.said) return;
+    byId("asked").hidden = false;
+    byId("signal-part").hidden = false;
+    fill(byId("signal"), ...signalPart(this.quality, this.warnings, this.read ?? {}));
   }
 
   #showAnswer() {
-    byId("answer").hidden = false;
+    for (const part of ["answer", "answer-part"]) byId(part).hidden = false;
     this.hits.show(this.answer);
     fill(byId("answer-part"), ...answerPart(this.answer, (ids) => this.hits.highlight(ids)));
   }
@@ -318,11 +368,14 @@ export class EcgView {
 
   async #showImage() {
     if (!byId("model-image").open || this.image || !this.trace) return;
+    const { signal } = this.opening;
     try {
-      this.image = URL.createObjectURL(await imageOf(this.trace));
+      const png = await imageOf(this.trace, signal);
+      if (signal.aborted || this.image) return;
+      this.image = URL.createObjectURL(png);
       fill(byId("model-image-place"), el("img", { src: this.image, alt: word("answer.image.alt") }));
     } catch (error) {
-      this.onError(error);
+      if (!signal.aborted) this.onError(error);
     }
   }
 

@@ -43,14 +43,14 @@ const PITCH_MM = { 4: 40, 6: 30, 12: 20 };
  */
 
 /**
- * Lays out a paper.
+ * Lays out a paper. Each column stands at its own time, also where an ECG ends before it, so that all rows have one
+ * time at one place.
  * @param {Style} style Speed, gain and layout.
- * @param {number} seconds Duration of the ECG.
  * @param {{strip?: number, height?: number}} [room] Width of a strip and height of the grid in mm, where these are
  *   limited, as on a printed page.
  * @returns {{width: number, height: number, pitch: number, baselines: number[], cells: Cell[]}} Sizes in mm.
  */
-export function layOut(style, seconds, room = {}) {
+export function layOut(style, room = {}) {
   const rows = LAYOUTS[style.layout];
   const strip = room.strip ?? STRIP_S * style.speed;
   const usual = PITCH_MM[rows.length] * (style.gain > 10 ? 1.5 : 1);
@@ -59,13 +59,12 @@ export function layOut(style, seconds, room = {}) {
   const baselines = rows.map((_, row) => row * pitch + Math.floor(ABOVE * pitch));
   const cells = rows.flatMap((leads, row) => {
     const width = strip / leads.length;
-    const shown = Math.min(width / style.speed, seconds);
     return leads.map((lead, column) => ({
       lead,
       x: MARGIN_MM + column * width,
       width,
       baseline: baselines[row],
-      time: Math.min(column * shown, seconds - shown),
+      time: (column * width) / style.speed,
     }));
   });
   return { width: MARGIN_MM + strip + 10, height, pitch, baselines, cells };

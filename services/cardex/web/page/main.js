@@ -20,19 +20,21 @@ loadSettings();
 await speak(settings.language === "auto" ? preferredLanguage() : settings.language);
 setTheme(settings.theme);
 
-const ecg = new EcgView(tell);
+const ecg = new EcgView(tell, forgetLink);
 const search = new SearchView((id) => {
   show("ecg");
   ecg.openCase(id);
 }, tell);
 let batch = null;
+let coming = new AbortController();
 
 /** Returns the view of a batch, whose modules are loaded when one is begun. */
 async function batchView() {
   const { BatchView } = await import("./batch_view.js");
   batch ??= new BatchView((row) => {
+    coming.abort();
     show("ecg");
-    ecg.open(row.files);
+    ecg.open(row.files, row.name);
   });
   return batch;
 }
@@ -74,25 +76,50 @@ function follow() {
   const job = jobOfAddress();
   quiet();
   if (job) {
+    coming.abort();
     show("ecg");
     ecg.openJob(job);
   } else show(VIEWS.includes(hash) ? hash : "ecg");
 }
 
-/** Leaves the address of a job once another ECG is open. */
-function forgetJob() {
+/** Takes away links to what is no longer shown; the address keeps a job that is. */
+function forgetLink(job) {
+  byId("link-field").value = "";
+  byId("link-part").hidden = true;
+  if (!job) forgetView();
+}
+
+/** Leaves the address of a view or of a job. */
+function forgetView() {
   if (location.hash) history.replaceState(null, "", location.pathname);
 }
 
-/** Opens files: one recording is shown, several are a batch. */
-async function open(files) {
+/**
+ * Opens what has yet to be fetched or read, unless something else is chosen meanwhile.
+ * @param {(signal: AbortSignal) => Promise<*>} fetched Begins to fetch it.
+ * @param {(what: *) => void} take Opens it.
+ */
+async function open(fetched, take) {
+  coming.abort();
+  coming = new AbortController();
+  const { signal } = coming;
   quiet();
-  const { recordings, passedOver } = await sorted(files);
-  forgetJob();
+  try {
+    const what = await fetched(signal);
+    if (!signal.aborted) await take(what);
+  } catch (error) {
+    if (!signal.aborted) tell(error);
+  }
+}
+
+/** Takes recordings: one is shown, several are a batch. */
+async function take({ recordings, passedOver }) {
   if (recordings.length === 1) {
+    const [{ files, name }] = recordings;
     show("ecg");
-    await ecg.open(recordings[0].files);
+    await ecg.open(files, name);
   } else if (recordings.length) {
+    forgetView();
     show("batch");
     (await batchView()).begin(recordings, passedOver);
   } else tell(new Error(word("error.no_recording")));
@@ -100,10 +127,10 @@ async function open(files) {
 
 function listenToFiles() {
   for (const id of ["files", "folder"]) {
-    byId(id).addEventListener("change", async () => {
+    byId(id).addEventListener("change", () => {
       const files = chosen(byId(id).files);
       byId(id).value = "";
-      await open(files);
+      open(() => sorted(files), take);
     });
   }
   byId("choose").addEventListener("click", () => byId("files").click());
@@ -117,10 +144,10 @@ function listenToFiles() {
   document.addEventListener("dragenter", () => mark(1));
   document.addEventListener("dragleave", () => mark(-1));
   document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", async (event) => {
+  document.addEventListener("drop", (event) => {
     event.preventDefault();
     mark(-inside);
-    if (event.dataTransfer.items.length) await dropped(event.dataTransfer).then(open, tell);
+    if (event.dataTransfer.items.length) open(() => dropped(event.dataTransfer).then(sorted), take);
   });
 }
 
@@ -136,6 +163,8 @@ function listenToButtons() {
     event.preventDefault();
     byId("main").focus();
   });
+  // The address may name a view that something else has taken the place of, and then following it changes nothing.
+  for (const name of VIEWS) byId(`to-${name}`).addEventListener("click", () => show(name));
   byId("theme").addEventListener("click", nextTheme);
   byId("language").addEventListener("click", async () => {
     keep("language", currentLanguage() === "en" ? "de" : "en");
@@ -166,6 +195,7 @@ async function copyLink() {
   if (!ecg.hasEcg) return;
   try {
     const link = await ecg.link();
+    if (!link) return;
     const field = byId("link-field");
     field.value = link;
     byId("link-part").hidden = false;
@@ -173,30 +203,21 @@ async function copyLink() {
     byId("link-state").textContent = word("link.copy");
     // There is no clipboard without TLS, and none without leave.
     const copied = await navigator.clipboard?.writeText(link).then(() => true, () => false);
-    if (copied) byId("link-state").textContent = word("link.copied");
+    if (copied && field.value === link) byId("link-state").textContent = word("link.copied");
   } catch (error) {
-    tell(error);
+    if (error.name !== "AbortError") tell(error);
   }
 }
 
 async function showExamples() {
   const examples = await listExamples().catch(() => []);
   byId("examples").hidden = !examples.length;
-  const buttons = examples.map((example) =>
-    el("button", { type: "button", onclick: () => openExample(example.id) }, isolated(example.name || example.id)),
-  );
+  const buttons = examples.map(({ id, name }) => {
+    const shown = name || id;
+    const onclick = () => open((signal) => getExample(id, signal), (file) => ecg.open([file], shown));
+    return el("button", { type: "button", onclick }, isolated(shown));
+  });
   fill(byId("examples-list"), ...buttons);
-}
-
-async function openExample(id) {
-  quiet();
-  try {
-    const file = await getExample(id);
-    forgetJob();
-    await ecg.open([file]);
-  } catch (error) {
-    tell(error);
-  }
 }
 
 function next(values, value) {

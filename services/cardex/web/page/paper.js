@@ -40,7 +40,7 @@ export class Paper {
   draw({ ecg, style, warnings = [], over = null, label = word("paper.label") }) {
     const began = performance.now();
     this.style = style;
-    this.geometry = layOut(style, ecg.samples / ecg.rate);
+    this.geometry = layOut(style);
     fill(this.drawing, ...drawn(this.geometry, { ecg, style, warnings, over }));
     const words = `${label}, ${style.layout}, ${style.speed} mm/s, ${style.gain} mm/mV`;
     this.drawing.setAttribute("aria-label", words);
@@ -97,7 +97,7 @@ export class Paper {
  * @returns {SVGElement} The drawing, in millimetres.
  */
 export function printed(ecg, style, warnings, room) {
-  const geometry = layOut(style, ecg.samples / ecg.rate, room);
+  const geometry = layOut(style, room);
   const { width, height } = geometry;
   return svg(
     "svg",
@@ -221,6 +221,25 @@ function label(cell, { pitch }, warnings, top) {
     name,
     svg("text", { class: "lead-warning", ...beside }, `\u26a0 ${words}`),
   );
+}
+
+/**
+ * Says which part of its recording an ECG is: the server takes the best ten seconds of a longer one.
+ * @param {import("./trace.js").Ecg} ecg The ECG.
+ * @param {number} [seconds] How much of it is shown; all of it where it is not given.
+ * @returns {string} For example "10 s from 0:10".
+ */
+export function extentWords(ecg, seconds = ecg.samples / ecg.rate) {
+  return word("paper.extent", { seconds: number(Math.round(10 * seconds) / 10), start: clock(ecg.start) });
+}
+
+function clock(seconds) {
+  const tenths = Math.round(10 * seconds);
+  const rest = (tenths % 600) / 10;
+  const minutes = Math.floor(tenths / 600);
+  const hours = Math.floor(minutes / 60);
+  const padded = (value) => (value < 10 ? "0" : "") + number(value);
+  return `${hours ? `${hours}:${padded(minutes % 60)}` : minutes}:${padded(rest)}`;
 }
 
 /**

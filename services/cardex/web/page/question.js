@@ -2,7 +2,8 @@
  * The form that says what nearness means and which cases may be found.
  * @module
  */
-import { el, fill } from "./dom.js";
+import { el, fill, setAttributes } from "./dom.js";
+import { visible } from "./plain_text.js";
 import { translate, word } from "./words.js";
 
 const NEARNESS = ["", "REPORT", "ECG", "BOTH"];
@@ -13,12 +14,16 @@ const COUNTS = [5, 10, 20, 50];
 export class QuestionForm {
   /**
    * Builds the form.
-   * @param {HTMLElement} place Where it goes.
+   * @param {HTMLElement} place Where it goes, below a summary that says which filter is in force.
    * @param {() => void} onAsk Called when it is sent.
    */
   constructor(place, onAsk) {
     this.prefix = place.id;
-    this.form = el("form", { class: "question", autocomplete: "off" });
+    this.part = place.closest("details");
+    this.inForce = null;
+    this.wrong = null;
+    this.trouble = el("p", { id: `${this.prefix}-trouble`, class: "trouble", role: "alert" });
+    this.form = el("form", { class: "question", autocomplete: "off", novalidate: true });
     fill(
       this.form,
       this.#choice("by", NEARNESS),
@@ -38,6 +43,7 @@ export class QuestionForm {
         el("button", { class: "primary", "data-word": "question.ask" }),
         el("button", { type: "reset", "data-word": "question.clear" }),
       ),
+      this.trouble,
     );
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -49,17 +55,48 @@ export class QuestionForm {
   }
 
   /**
-   * Returns the question.
-   * @returns {{top_k: number, by: string, filter: Object|null}} As the contract has it; `filter` is null where all
+   * Returns the question, unless a field is wrong: then says so, and goes there.
+   * @returns {{top_k: number, by: string, filter: Object|null}|null} As the contract has it; `filter` is null where all
    *   may be found.
    */
-  get question() {
+  checked() {
+    this.#mark([...this.form.elements].find((field) => !field.validity.valid) ?? null);
+    if (this.wrong) {
+      this.part.open = true;
+      this.wrong.focus();
+      return null;
+    }
     const { by, top_k: count } = this.#values();
-    return { top_k: Number(count), by, filter: this.filter };
+    return { top_k: Number(count), by, filter: this.#filter() };
   }
 
-  /** The filter as a CaseFilter in JSON, or null where every case may be found. */
-  get filter() {
+  /**
+   * Says which filter is in force, also while the form is closed.
+   * @param {Object|null} filter The filter of what is shown, or null.
+   */
+  tell(filter) {
+    this.inForce = filter;
+    this.part.querySelector(".filtered").textContent = filterWords(filter);
+  }
+
+  /** Says in the page's language what it has said. */
+  translate() {
+    this.tell(this.inForce);
+    this.#mark(this.wrong);
+  }
+
+  #mark(wrong) {
+    this.wrong?.removeAttribute("aria-invalid");
+    this.wrong?.removeAttribute("aria-describedby");
+    this.wrong = wrong;
+    const kind = wrong?.type === "number" ? "age" : "month";
+    const words = wrong ? word(`question.wrong.${kind}`, { field: word(`question.${wrong.name}`) }) : "";
+    this.trouble.textContent = words;
+    if (wrong) setAttributes(wrong, { "aria-invalid": true, "aria-describedby": this.trouble.id });
+  }
+
+  /** Returns the filter as a CaseFilter in JSON, or null where every case may be found. */
+  #filter() {
     const values = this.#values();
     const filter = {};
     for (const name of ["min_age", "max_age"]) if (values[name] !== "") filter[name] = Number(values[name]);
@@ -92,6 +129,20 @@ export class QuestionForm {
     const label = el("label", { for: id, "data-word": `question.${name}` });
     return el("p", {}, label, el("select", { id, name }, ...options));
   }
+}
+
+/**
+ * Says which cases a filter lets through.
+ * @param {Object|null} filter A CaseFilter in JSON, or null.
+ * @returns {string} For example "filtered: Age from 52; Sex female", or "" where there is none.
+ */
+export function filterWords(filter) {
+  if (!filter) return "";
+  const parts = Object.entries(filter).map(([name, value]) => {
+    const words = name === "sex" ? word(`question.sex.${value.replace("SEX_", "")}`) : [value].flat().join(", ");
+    return `${word(`question.${name}`)} ${visible(words)}`;
+  });
+  return word("question.filtered", { filter: parts.join("; ") });
 }
 
 /**

@@ -3,7 +3,7 @@
  * @module
  */
 import { searchReports } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, fill } from "./dom.js";
 import { HitList } from "./hits.js";
 import { QuestionForm } from "./question.js";
 import { word } from "./words.js";
@@ -27,12 +27,16 @@ export class SearchView {
   /** Searches for what stands in the field; the text goes into a body, never into an address. */
   async search() {
     const text = byId("search-text").value;
-    if (!text.trim()) return;
+    const question = text.trim() && this.form.checked();
+    if (!question) return;
     this.aborting?.abort();
     this.aborting = new AbortController();
+    this.answer = null;
+    fill(byId("search-hits"));
+    this.form.tell(question.filter);
     byId("search-state").textContent = word("state.searching");
     try {
-      this.answer = await searchReports(text, this.form.question, this.aborting.signal);
+      this.answer = await searchReports(text, question, this.aborting.signal);
       byId("search-state").textContent = word("search.found", { count: (this.answer.hits ?? []).length });
       this.hits.show(this.answer);
     } catch (error) {
@@ -44,6 +48,7 @@ export class SearchView {
 
   /** Shows the hits in the page's language. */
   translate() {
+    this.form.translate();
     if (this.answer) this.hits.show(this.answer);
   }
 }

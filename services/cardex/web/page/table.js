@@ -11,7 +11,8 @@ const SPARE = 10;
 export class WindowedTable {
   /**
    * @param {HTMLElement} place Where it goes.
-   * @param {{name: string, words: () => string, cell: (row: Object) => Node|string}[]} columns The columns.
+   * @param {{name: string, words: () => string, cell: (row: Object) => Node|string}[]} columns The columns; what the
+   *   first one shows of a row never changes.
    * @param {(row: Object) => void} onRow Called when a row is chosen.
    */
   constructor(place, columns, onRow) {
@@ -19,6 +20,8 @@ export class WindowedTable {
     this.onRow = onRow;
     this.rows = [];
     this.waiting = false;
+    /** The element of each row in sight; a row keeps its own, and with it the focus, wherever it goes. */
+    this.elements = new Map();
     this.head = el("div", { role: "row", class: "table-row table-head", "aria-rowindex": "1" });
     this.body = el("div", { role: "rowgroup", class: "table-body" });
     this.table = el(
@@ -28,6 +31,7 @@ export class WindowedTable {
       this.body,
     );
     this.box = el("div", { class: "table-box", tabindex: "0", role: "region" }, this.table);
+    this.body.addEventListener("click", (event) => this.#choose(event));
     this.box.addEventListener("scroll", () => this.#soon());
     new ResizeObserver(() => this.#soon()).observe(this.box);
     place.append(this.box);
@@ -71,24 +75,56 @@ export class WindowedTable {
     const after = Math.min(this.rows.length, first + Math.ceil(this.box.clientHeight / ROW_PX) + 2 * SPARE);
     this.body.style.height = `${this.rows.length * ROW_PX}px`;
     this.table.setAttribute("aria-rowcount", String(this.rows.length + 1));
-    const focused = this.body.contains(document.activeElement) ? document.activeElement.dataset.row : null;
-    fill(this.body, ...this.rows.slice(first, after).map((row, at) => this.#row(row, first + at)));
-    if (focused) this.body.querySelector(`[data-row="${focused}"]`)?.focus({ preventScroll: true });
-  }
-
-  #button(row, at, inside) {
-    const attributes = { type: "button", class: "plain", "data-row": at };
-    return el("button", { ...attributes, onclick: () => this.onRow(row) }, inside);
-  }
-
-  #row(row, at) {
-    const cells = this.columns.map((column, number) => {
-      const inside = column.cell(row);
-      const content = number ? inside : this.#button(row, at, inside);
-      return el("div", { role: "cell", class: `cell ${column.name}` }, content);
+    const shown = this.rows.slice(first, after);
+    this.#removeAllBut(new Set(shown));
+    shown.forEach((row, at) => {
+      const element = this.#elementOf(row);
+      this.#place(element, first + at);
+      this.columns.slice(1).forEach((column, number) => update(element.children[number + 1], column.cell(row)));
+      // An element that is moved loses the focus, and rows keep their order, so that new ones alone are put in.
+      if (this.body.children[at] !== element) this.body.insertBefore(element, this.body.children[at] ?? null);
     });
-    const element = el("div", { role: "row", class: "table-row", "aria-rowindex": at + 2 }, ...cells);
-    element.style.top = `${at * ROW_PX}px`;
+  }
+
+  #removeAllBut(shown) {
+    for (const [row, element] of this.elements) {
+      if (shown.has(row)) continue;
+      // Enter must not open another row than the one that it was meant for.
+      if (element.contains(document.activeElement)) this.box.focus({ preventScroll: true });
+      element.remove();
+      this.elements.delete(row);
+    }
+  }
+
+  #elementOf(row) {
+    const kept = this.elements.get(row);
+    if (kept) return kept;
+    const [first, ...others] = this.columns;
+    const button = el("button", { type: "button", class: "plain" }, first.cell(row));
+    const cells = [
+      el("div", { role: "cell", class: `cell ${first.name}` }, button),
+      ...others.map(({ name }) => el("div", { role: "cell", class: `cell ${name}` })),
+    ];
+    const element = el("div", { role: "row", class: "table-row" }, ...cells);
+    this.elements.set(row, element);
     return element;
   }
+
+  #place(element, at) {
+    element.setAttribute("aria-rowindex", String(at + 2));
+    element.style.top = `${at * ROW_PX}px`;
+  }
+
+  #choose(event) {
+    const button = event.target.closest("button");
+    const found = [...this.elements].find(([, element]) => button && element.contains(button));
+    if (found) this.onRow(found[0]);
+  }
+}
+
+/** Shows something in a cell, which is left alone where it shows the same. */
+function update(cell, inside) {
+  const next = cell.cloneNode(false);
+  next.append(inside);
+  if (!next.isEqualNode(cell)) cell.replaceChildren(...next.childNodes);
 }
