@@ -1,10 +1,13 @@
 """NVIDIA's tritonserver from the nvidia-pytriton wheel, with its python backend on the CPU."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST
 
 SHARED_MEMORY = Path("/dev/shm")
+STUB = "triton_python_backend_stub"
+"""The program in which the python backend runs a model, a process for each instance."""
 
 # Runs in Triton's own environment and says what is there.
 _INSPECT = """
@@ -102,7 +107,7 @@ def inspect_runtime(interpreter: Path) -> TritonRuntime:
 
 
 def _stub(runtime: TritonRuntime) -> Path:
-    return runtime.server / "python_backend_stubs" / runtime.python / "triton_python_backend_stub"
+    return runtime.server / "python_backend_stubs" / runtime.python / STUB
 
 
 def triton_process(
@@ -153,7 +158,7 @@ def triton_process(
             "`cardex doctor` checks Triton's environment; each model instance needs 64 MB of"
             " /dev/shm."
         ),
-        cleanup=lambda: _remove_regions(prefix),
+        cleanup=lambda: _remove_remains(backends / "python" / STUB, prefix),
     )
 
 
@@ -165,7 +170,7 @@ def _assemble_backends(runtime: TritonRuntime, folder: Path) -> Path:
         shutil.rmtree(backends)
     shutil.copytree(runtime.server / "backends" / "python", target)
     shutil.copy2(_stub(runtime), target)
-    for name in ("triton_python_backend_stub", "libtriton_python.so"):
+    for name in (STUB, "libtriton_python.so"):
         (target / name).chmod(0o755)
     (runtime.server / "bin" / "tritonserver").chmod(0o755)
     return backends
@@ -179,7 +184,14 @@ def _ready(port: int) -> bool:
         return False
 
 
-def _remove_regions(prefix: str) -> None:
-    """Remove the shared memory that a killed server left behind."""
+def _remove_remains(stub: Path, prefix: str) -> None:
+    """End the models' processes that a killed server left behind, and remove its shared memory.
+
+    Each of them has a session of its own, and may wait for its server for ever.
+    """
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if (process / "exe").readlink() == stub.resolve():
+                os.kill(int(process.name), signal.SIGKILL)
     for region in SHARED_MEMORY.glob(f"{prefix}*"):
         region.unlink(missing_ok=True)

@@ -1,10 +1,13 @@
 import json
+import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from cardex.domain.errors import ConfigurationError
-from cardex.local_stack.triton import TritonRuntime, inspect_runtime, triton_process
+from cardex.local_stack.triton import STUB, TritonRuntime, inspect_runtime, triton_process
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ def part(inspected, whole, tmp_path):
 
 def test_the_stub_of_this_python_stands_beside_the_backend(part, tmp_path):
     backend = tmp_path / "backends" / "python"
-    for name in ("triton_python_backend_stub", "libtriton_python.so"):
+    for name in (STUB, "libtriton_python.so"):
         assert (backend / name).stat().st_mode & 0o111
     assert f"--backend-directory={tmp_path / 'backends'}" in part.argv
 
@@ -137,3 +140,23 @@ def test_the_models_run_on_the_cpu(part):
 
 def test_a_server_that_does_not_answer_is_not_ready(part):
     assert not part.ready()
+
+
+def test_models_that_outlive_a_killed_server_are_ended_and_no_others(part, tmp_path):
+    """Each is in a session of its own, so that nothing sent to the server's reaches it."""
+    left = tmp_path / "backends" / "python" / STUB
+    another = tmp_path / "another" / STUB
+    another.parent.mkdir()
+    for program in (left, another):
+        shutil.copy2("/bin/sleep", program)
+    waiting = [
+        subprocess.Popen([program, "600"], start_new_session=True) for program in (left, another)
+    ]
+    try:
+        part.cleanup()
+        assert waiting[0].wait(20) == -signal.SIGKILL
+        assert waiting[1].poll() is None
+    finally:
+        for process in waiting:
+            process.kill()
+            process.wait()
