@@ -13,7 +13,7 @@ BIN := $(APP)/bin
 .PHONY: browser browser-tools bench-page page-pictures help setup demo up test unit lint format proto proto-release lock bench bench-ceiling bench-hangs bench-kills bench-partitions alerts flames trace load bench-peers bench-search bench-cases bench-signals bench-triton gpu-check train evaluate figures table1 held-out techniques doctor clean distclean capacity bench-capacity
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(APP)/.ready $(TRITON)/.ready ## Make both environments: .venv (Cardex) and .venv-triton (the model server)
 
