@@ -6,7 +6,7 @@ import pytest
 from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
 from cardex.evaluation.recipe_table import FIGURES, title_of
 from cardex.training import experiments
-from cardex.training.experiments import read_results, run_all, runs_of, table
+from cardex.training.experiments import read_results, require_all, run_all, runs_of, table
 from cardex.training.trainer import Stopped
 
 
@@ -36,9 +36,7 @@ def test_all_recipes_come_once_before_any_comes_again(recipes):
     assert all(run.folds == (1, 2) for run in runs)
 
 
-def test_an_error_becomes_the_result_and_what_is_known_is_not_done_again(
-    recipes, tmp_path, monkeypatch
-):
+def test_an_error_is_no_result_and_what_is_known_is_not_done_again(recipes, tmp_path, monkeypatch):
     runs = runs_of(recipes, [0], fold=9)
     results = tmp_path / "out" / "results.json"
     results.parent.mkdir()
@@ -48,9 +46,16 @@ def test_an_error_becomes_the_result_and_what_is_known_is_not_done_again(
     assert known[kept.label]["kept"] == 1
     assert "nowhere" in known[other.label]["error"]
     assert (known[other.label]["name"], known[other.label]["seed"]) == ("b", 0)
-    assert json.loads(results.read_text()) == known
+    with pytest.raises(CardexError, match=r"1 of 2 runs failed: b/0/9/.*nowhere"):
+        require_all(known, runs)
+    assert json.loads(results.read_text()).keys() == {kept.label}
+    done = []
+    monkeypatch.setattr(experiments, "run_jobs", lambda jobs, *_: done.extend(jobs))
+    run_all(runs, tmp_path / "nowhere", tmp_path, results, jobs=1)
+    assert [job.name for job in done] == [other.label]
     monkeypatch.setattr(experiments, "run_jobs", None)
-    assert run_all(runs, tmp_path / "nowhere", tmp_path, results, jobs=1) == known
+    again = run_all([kept], tmp_path / "nowhere", tmp_path, results, jobs=1)
+    require_all(again, [kept])
 
 
 def test_an_interruption_is_no_result(recipes, tmp_path, monkeypatch):
@@ -148,8 +153,8 @@ def test_a_row_is_mean_and_spread_over_the_runs(recipes):
     }
     head, first, second = table(known, runs)
     assert head == ["recipe", *FIGURES, "runs"]
-    assert first == ["a", *["0.300 ± 0.141"] * len(FIGURES), "2"]
-    assert second == ["b", *["30.0"] * len(FIGURES), "1"]
+    assert first == ["a", *["0.3 ± 0.1"] * 7, *["0.300 ± 0.141"] * 3, "2"]
+    assert second == ["b", *["30.0"] * 7, *["30.000"] * 3, "1"]
     with pytest.raises(InvalidQuestion, match="--ecgs other: a was measured on all alone"):
         table(known, runs, "other")
 

@@ -46,7 +46,7 @@ from cardex.retrieval.nearest import NearestSearch
 from cardex.retrieval.report_cache import ReportCache
 from cardex.stores.report_index import ReportIndex
 
-MAJORITY, CHANCE = "majority", "chance"
+MAJORITY, CHANCE, LIMIT = "majority", "chance", "limit"
 BATCH = 64
 GENERATION = "archive"
 
@@ -68,6 +68,15 @@ class Archive:
     texts: list[str]
     statements: NDArray[np.bool_]
     commonness: Scores
+
+    @property
+    def typicality(self) -> Scores:
+        """The mean Jaccard index of each text's statements with all cases': (texts,).
+
+        No order that is the same for every ECG agrees more with the archive.
+        """
+        shared = agreement(self.statements, self.statements) @ self.commonness
+        return np.asarray(shared / self.commonness.sum())
 
     @classmethod
     def of(
@@ -216,34 +225,42 @@ def measure(
         seed: of the order of ties.
 
     Returns:
-        Recalls of the ECG's text in per cent, and agreement of statements from 0 to 1.
+        Recalls of the ECG's text in per cent, and agreement of statements from 0 to 1. The majority
+        has the best order for each that is the same for every ECG. The limit is what a recall can
+        reach, since some texts are not in the archive.
     """
     random = np.random.default_rng(seed)
     places = {report_id(text): place for place, text in enumerate(archive.texts)}
     own = np.array([places.get(report_id(record.text), -1) for record in task.records])
     gains = agreement(carried(task.records, codes), archive.statements)
     shape = (len(own), len(archive.texts))
-    scored: dict[str, Scores] = {
-        MAJORITY: np.broadcast_to(archive.commonness, shape),
-        CHANCE: np.zeros(shape),
+    common = np.broadcast_to(archive.commonness, shape)
+    typical = np.broadcast_to(archive.typicality, shape)
+    found: Answers = {
+        MAJORITY: _recalls(common, own) | _agreements(typical, gains, random),
+        LIMIT: {LIMIT: np.where(own >= 0, 100.0, 0.0)},
     }
+    scored: dict[str, Scores] = {CHANCE: np.zeros(shape)}
     for by in Nearness:
         scores = np.full(shape, -np.inf)
         for row, matches in zip(scores, model.found(archive, ecgs, by), strict=True):
             for match in matches:
                 row[places[match.report_id]] = match.score
         scored[by.name] = scores
-    return {name: _figures(scores, own, gains, random) for name, scores in scored.items()}
+    for name, scores in scored.items():
+        found[name] = _recalls(scores, own) | _agreements(scores, gains, random)
+    return found
 
 
-def _figures(
-    scores: Scores, own: NDArray[np.int64], gains: Values, random: np.random.Generator
-) -> dict[str, Values]:
+def _recalls(scores: Scores, own: NDArray[np.int64]) -> dict[str, Values]:
     there = own >= 0  # a text that the archive lacks is found by nobody
     values = 100.0 * recalls(scores, np.maximum(own, 0)) * there[:, None]
+    return {f"R@{k}": values[:, place] for place, k in enumerate(RANKS)}
+
+
+def _agreements(scores: Scores, gains: Values, random: np.random.Generator) -> dict[str, Values]:
     order = nearest(scores, NDCG_AT, random)
     return {
-        **{f"R@{k}": values[:, place] for place, k in enumerate(RANKS)},
         f"jaccard@{JACCARD_AT}": mean_gain(gains, order[:, :JACCARD_AT]),
         f"nDCG@{NDCG_AT}": ndcg(gains, order),
     }
@@ -253,8 +270,14 @@ def summary(answers: Answers, archive: Archive, cases: int, subset: Subset) -> d
     """Return each figure over a subset's ECGs as [mean, low, high], and what ECGs add to REPORT."""
     report = answers[Nearness.REPORT.name]
     return {
-        "archive": {"cases": cases, "texts": len(archive.texts)},
-        "figures": {name: _means(figures, subset) for name, figures in answers.items()},
+        "archive": {
+            "cases": cases,
+            "texts": len(archive.texts),
+            "limit": _means(answers[LIMIT], subset)[LIMIT],
+        },
+        "figures": {
+            name: _means(figures, subset) for name, figures in answers.items() if name != LIMIT
+        },
         "more than REPORT": {
             by.name: _means(
                 {name: values - report[name] for name, values in answers[by.name].items()}, subset
@@ -269,5 +292,5 @@ def _means(figures: Mapping[str, Values], subset: Subset) -> dict[str, list[floa
     for name, values in figures.items():
         interval = subset.interval(values)
         assert interval is not None
-        found[name] = interval.rounded(2 if name.startswith("R@") else 4)
+        found[name] = interval.rounded(2 if name.startswith("R@") or name == LIMIT else 4)
     return found

@@ -107,7 +107,22 @@ def _run(session: Any, name: str, rows: NDArray[Any]) -> Embedding:  # noqa: ANN
         session.run(None, {name: rows[first : first + BATCH]})[0]
         for first in range(0, len(rows), BATCH)
     ]
-    return np.concatenate(parts).astype(np.float32)
+    return finite(np.concatenate(parts).astype(np.float32))
+
+
+def finite(embeddings: Embedding) -> Embedding:
+    """Return (B, E) embeddings if all are numbers: no ECG or report is near to others.
+
+    Raises:
+        ConfigurationError: naming the first that is not.
+    """
+    wrong = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if wrong.size:
+        raise ConfigurationError(
+            f"the model's answer for number {wrong[0] + 1} of {len(embeddings)} is no number:"
+            " train it anew with a lower learning rate, or take another version"
+        )
+    return embeddings
 
 
 def _session(path: Path) -> Any:  # noqa: ANN401  # onnxruntime has no types

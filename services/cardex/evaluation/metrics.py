@@ -21,10 +21,12 @@ def ranks(scores: Scores, own: NDArray[np.int64]) -> tuple[Values, Values]:
 
     Returns:
         (queries,) entries that score higher, and (queries,) that score equally, itself included.
+        Scores that are no numbers are equal to one another, and lower than all others.
     """
-    found = scores[np.arange(len(scores)), own][:, None]
-    higher = (scores > found).sum(axis=1)
-    equal = (scores == found).sum(axis=1)
+    numbers = np.where(np.isnan(scores), -np.inf, scores)
+    found = numbers[np.arange(len(scores)), own][:, None]
+    higher = (numbers > found).sum(axis=1)
+    equal = (numbers == found).sum(axis=1)
     return higher.astype(np.float64), equal.astype(np.float64)
 
 
@@ -92,16 +94,16 @@ def ndcg(gains: Values, order: NDArray[np.int64]) -> Values:
     return np.asarray(np.divide(found, ideal, out=np.zeros_like(found), where=ideal > 0))
 
 
-def aurocs(scores: Scores, true: NDArray[np.bool_]) -> Values:
+def aurocs(scores: Scores, true: NDArray[np.bool_], least: int = MIN_POSITIVE) -> Values:
     """Return the area under the ROC curve of each column of (ECGs, S) scores and truths: (S,).
 
-    It is computed from the rank sum (Mann-Whitney), and NaN where fewer than `MIN_POSITIVE` ECGs
-    are positive, or negative.
+    It is computed from the rank sum (Mann-Whitney), and NaN where fewer than `least` ECGs are
+    positive, or negative.
     """
     areas = np.full(scores.shape[1], np.nan)
     for place, (column, labels) in enumerate(zip(scores.T, true.T, strict=True)):
         positive, negative = int(labels.sum()), int((~labels).sum())
-        if min(positive, negative) >= MIN_POSITIVE:
+        if min(positive, negative) >= least:
             ranked = rankdata(column)[labels].sum()
             areas[place] = (ranked - positive * (positive + 1) / 2) / (positive * negative)
     return areas

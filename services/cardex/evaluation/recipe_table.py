@@ -55,7 +55,10 @@ def rows_of(measured: Mapping[str, Sequence[Figures]], ecgs: str) -> list[list[s
             raise InvalidQuestion(
                 f"--ecgs {ecgs}: {title} was measured on {', '.join(every[0])} alone"
             )
-        cells = [_cell([_figure(one, path) for one in of_subset]) for path in FIGURES.values()]
+        cells = [
+            _cell([_figure(one, path) for one in of_subset], _digits(figure))
+            for figure, path in FIGURES.items()
+        ]
         rows.append([title, *cells, str(len(of_subset))])
     return rows
 
@@ -78,7 +81,17 @@ def block(results: Path, recipes: Path, command: str) -> str:
         by_title.setdefault(titles[entry["name"]], []).append(entry["figures"])
     best_first = sorted(by_title.items(), key=lambda one: _mean_of_first(one[1]), reverse=True)
     head, *rows = rows_of(dict(best_first), REPRESENTATIVE)
+    rows.append(_majority(shown[0]["figures"][REPRESENTATIVE]))
     return f"{_said(shown, command)}\n\n{markdown.table(head, rows)}"
+
+
+def _majority(figures: Figures) -> list[str]:
+    """Return the row of the commonest reports, which are the same for every ECG."""
+    cells = []
+    for figure, (protocol, _, name) in FIGURES.items():
+        value = 0.5 if name == "AUROC" else _figure(figures, (protocol, "majority", name))
+        cells.append(_cell([value], _digits(figure)))
+    return ["*the commonest reports, whatever the ECG*", *cells, ""]
 
 
 def _said(shown: Sequence[Mapping[str, Any]], command: str) -> str:
@@ -106,7 +119,10 @@ def _figure(figures: Figures, path: Iterable[str]) -> float:
     return float(found[0]) if found else float("nan")
 
 
-def _cell(values: Sequence[float]) -> str:
-    digits = 3 if max(values) <= 1.0 else 1
+def _digits(figure: str) -> int:
+    return 1 if "R@" in figure or "RSUM" in figure else 3
+
+
+def _cell(values: Sequence[float], digits: int) -> str:
     mean, spread = float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     return f"{mean:.{digits}f} ± {spread:.{digits}f}" if len(values) > 1 else f"{mean:.{digits}f}"

@@ -22,7 +22,7 @@ from cardex.training.card import Card, agreement_of
 from cardex.training.corpora import Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
-from cardex.training.experiments import run_all, runs_of, table
+from cardex.training.experiments import require_all, run_all, runs_of, table
 from cardex.training.export import check_exportable, export
 from cardex.training.members import Training, train_members
 from cardex.training.recipe import read_recipe
@@ -172,3 +172,4 @@ def run_table(
     known = run_all(runs, data, work, results, jobs, compiled=compiled)
     for row in table(known, runs, ecgs):
         print("| " + " | ".join(row) + " |")
+    require_all(known, runs)

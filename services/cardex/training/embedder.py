@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from cardex.domain.ecg import Embedding, Image
+from cardex.evaluation.embedder import finite
 from cardex.reports.normalise import clean_report
 from cardex.training.distributed import DistributedContext
 from cardex.training.run import Trained
@@ -30,7 +31,7 @@ class TorchEmbedder:
     def images(self, images: Image) -> Embedding:
         """Embed (B, H, W, C) uint8 images, or (B, pixels) of two side by side: (B, E) float32."""
         found = self._image(torch.from_numpy(images).to(self._distributed.device))
-        return np.asarray(found.cpu().numpy(), dtype=np.float32)
+        return finite(np.asarray(found.cpu().numpy(), dtype=np.float32))
 
     def texts(self, texts: Sequence[str]) -> Embedding:
         """Embed reports: (B, E) float32."""
@@ -38,4 +39,4 @@ class TorchEmbedder:
             texts = [clean_report(text) for text in texts]
         ids = token_ids(self._trained.tokenizer, texts)
         embeddings, _, _ = read_texts(self._trained.text, ids, self._distributed)
-        return np.asarray(embeddings.numpy())
+        return finite(np.asarray(embeddings.numpy()))

@@ -115,8 +115,9 @@ def run_all(
 ) -> dict[str, Any]:
     """Execute the runs that `results` does not have yet, and write each result when it is there.
 
-    The result of a run that fails is its error. A result belongs to a run only if it is of the very
-    same recipe, seed and folds: a changed recipe is run again, and what it gave before is removed.
+    A run that fails stops no other; its error is no result, so that the same call runs it again. A
+    result belongs to a run only if it is of the very same recipe, seed and folds: a changed recipe
+    is run again, and what it gave before is removed.
 
     Args:
         runs: the runs.
@@ -127,7 +128,7 @@ def run_all(
         compiled: whether models go through `torch.compile`.
 
     Returns:
-        All entries of the file by label, also those of other runs.
+        All entries of the file by label, also those of other runs, and the errors of these runs.
 
     Raises:
         ConfigurationError: if `results` is not a file of such entries.
@@ -152,10 +153,12 @@ def run_all(
 
 
 def _current(known: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
-    """Leave out what these recipes gave before they were changed."""
+    """Leave out errors, and what these recipes gave before they were changed."""
     recipes = {(run.name, run.fold): run for run in runs}
 
     def stays(label: str, entry: dict[str, Any]) -> bool:
+        if "error" in entry:
+            return False
         own = recipes.get((entry["name"], entry["fold"]))
         return own is None or own.with_seed(entry["seed"]).label == label
 
@@ -163,7 +166,20 @@ def _current(known: dict[str, Any], runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _write(results: Path, known: dict[str, Any]) -> None:
-    replace_file(results, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    kept = {label: entry for label, entry in known.items() if "error" not in entry}
+    replace_file(results, (json.dumps(kept, indent=1, sort_keys=True) + "\n").encode())
+
+
+def require_all(known: dict[str, Any], runs: Sequence[Run]) -> None:
+    """Refuse to be content where runs failed, since the mean of the others may flatter a recipe.
+
+    Raises:
+        CardexError: with the error of each.
+    """
+    errors = {run.label: known.get(run.label, {}).get("error") for run in runs}
+    failed = [f"{label}: {error}" for label, error in errors.items() if error]
+    if failed:
+        raise CardexError(f"{len(failed)} of {len(runs)} runs failed: " + "; ".join(failed))
 
 
 def read_results(path: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_each_way_is_measured_and_what_it_has_more_than_the_reports(archive, mod
     assert found["ECG"]["jaccard@5"].tolist() == [0.5, 0.5]
     every = Subset.of("all", np.arange(2), np.arange(2))
     told = cases.summary(found, held, 4, every)
-    assert told["archive"] == {"cases": 4, "texts": 2}
+    assert told["archive"] == {"cases": 4, "texts": 2, "limit": [100.0, 100.0, 100.0]}
     gap = found["ECG"]["R@1"].mean() - found["REPORT"]["R@1"].mean()
     assert told["more than REPORT"]["ECG"]["R@1"][0] == gap
 
@@ -93,5 +93,19 @@ def test_each_way_is_measured_and_what_it_has_more_than_the_reports(archive, mod
 def test_a_text_that_the_archive_lacks_is_found_by_nobody(archive, model):
     held, vectors = archive
     found = cases.measure(model, held, task_of(record(10, "new", "NORM")), vectors[:1], CODES)
+    assert found.pop("limit") == {"limit": [0.0]}
     for way in found.values():
         assert way["R@10"].tolist() == [0.0]
+
+
+def test_the_majority_has_the_best_order_for_agreement_too(model):
+    """The commonest text may say nothing, and agree with nobody."""
+    records = [record(number, "only traced") for number in range(3)]
+    records += [record(9, "normal", "NORM"), record(10, "normal ecg", "NORM")]
+    held = cases.Archive.of(records, unit(np.eye(5, 8)), Texts(), CODES)
+    typical = dict(zip(held.texts, held.typicality, strict=True))
+    assert typical == pytest.approx({"only traced": 0.0, "normal": 0.4, "normal ecg": 0.4})
+    asked = task_of(record(20, "normal", "NORM"))
+    found = cases.measure(model, held, asked, np.eye(1, 8, dtype=np.float32), CODES)["majority"]
+    assert found["nDCG@10"].tolist() == [1.0]
+    assert found["R@1"].tolist() == [0.0]

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cardex.domain.errors import CardexError, InvalidReport
+from cardex.domain.errors import CardexError, ConfigurationError, InvalidReport
 from cardex.evaluation import drafts, reranking, retrieval, zero_shot
 from cardex.evaluation.calibration import Curve, brier, calibration_error, fit
 from cardex.evaluation.dataset import Dataset, open_dataset
 from cardex.evaluation.ecgs import Ecgs
-from cardex.evaluation.embedder import OnnxEmbedder
+from cardex.evaluation.embedder import OnnxEmbedder, finite
 from cardex.evaluation.evaluate import (
     Ranking,
     difference,
@@ -310,3 +310,11 @@ def test_the_served_model_opens_and_another_tokenizer_is_refused(root, tmp_path)
     tokenizer.unlink()
     with pytest.raises(CardexError, match="cannot load the tokenizer"):
         OnnxEmbedder(repository)
+
+
+def test_an_answer_that_is_no_number_is_refused():
+    embeddings = np.ones((3, 4), np.float32)
+    assert finite(embeddings) is embeddings
+    embeddings[1, 2] = np.nan
+    with pytest.raises(ConfigurationError, match="number 2 of 3 is no number"):
+        finite(embeddings)

@@ -33,6 +33,12 @@ def test_recall_is_the_mean_over_all_orders_of_equal_scores():
     np.testing.assert_allclose(recalls(scores, own), counts / len(every))
 
 
+def test_what_is_no_number_comes_last():
+    scores = np.array([[np.nan, np.nan], [np.nan, 0.5], [0.5, np.nan]])
+    found = recalls(scores, np.array([0, 0, 0]))[:, 0]
+    assert found.tolist() == [0.5, 0.0, 1.0]
+
+
 def test_expected_ranks_count_from_one_and_halve_ties():
     scores = np.array([[3.0, 2.0, 1.0], [1.0, 1.0, 1.0], [0.0, 5.0, 1.0]], dtype=np.float32)
     assert expected_ranks(scores, np.array([0, 0, 0])).tolist() == [1.0, 2.0, 3.0]

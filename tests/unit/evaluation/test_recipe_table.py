@@ -15,6 +15,7 @@ def figures(value: float, ecgs: str = "representative") -> dict[str, Any]:
         for key in path:
             inner = inner.setdefault(key, {})
         inner[last] = [value, 0.0, 1.0]
+        found[path[0]].setdefault("majority", {})[last] = [4.0, 3.0, 5.0]
     return {ecgs: found}
 
 
@@ -38,8 +39,8 @@ def test_a_row_is_mean_and_spread_over_the_runs():
     measured = {"x": [figures(0.2), figures(0.4)], "y": [figures(30.0)]}
     head, first, second = rows_of(measured, "representative")
     assert head == ["recipe", *FIGURES, "runs"]
-    assert first == ["x", *["0.300 ± 0.141"] * len(FIGURES), "2"]
-    assert second == ["y", *["30.0"] * len(FIGURES), "1"]
+    assert first == ["x", *["0.3 ± 0.1"] * 7, *["0.300 ± 0.141"] * 3, "2"]
+    assert second == ["y", *["30.0"] * 7, *["30.000"] * 3, "1"]
     with pytest.raises(InvalidQuestion, match="--ecgs other: x was measured on representative"):
         rows_of(measured, "other")
 
@@ -74,5 +75,9 @@ def test_a_page_says_what_was_measured_and_has_the_best_recipe_first(recipes):
     text = block(recipes / "results.json", recipes, "make it")
     assert text.startswith("`make it`, 2026-01-02 to 2026-01-04, 2 cores, fold 9, 237 represent")
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    assert [line.split(" | ")[0] for line in lines] == ["| recipe", "| b", "| The first"]
-    assert lines[1].endswith(" | 35.0 ± 7.1 | 2 |")
+    assert [line.split(" | ")[0] for line in lines] == [
+        "| recipe", "| b", "| The first", "| *the commonest reports, whatever the ECG*",
+    ]  # fmt: skip
+    assert lines[1].startswith("| b | 35.0 ± 7.1 | ")
+    assert lines[1].endswith(" | 2 |")
+    assert lines[3].endswith(" | 4.0 | 4.000 | 0.500 | 0.500 |  |")

@@ -3,6 +3,7 @@ import pytest
 
 from cardex.evaluation import zero_shot
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.metrics import MIN_POSITIVE
 from cardex.evaluation.zero_shot import Areas, levels, statements, summary
 from cardex.reports.ptbxl import Record, StatementKind
 
@@ -86,6 +87,19 @@ def test_classes_with_too_few_ecgs_are_left_out(fold):
     assert found["rhythm"] == {"AUROC": None, "classes": 0, "needs": 5}
     assert found["all"]["classes"] == 4
     assert "AFIB" not in statements(areas(ecgs[rows], PROMPTS, few)["all"])
+
+
+def test_a_class_that_is_judged_is_one_in_every_sample(fold):
+    """A rare class, left out of the samples that have it least, would make their mean better."""
+    records, ecgs = fold
+    rare = [record for record in records if "AFIB" not in record.codes]
+    rare += [record for record in records if "AFIB" in record.codes][:MIN_POSITIVE]
+    vectors = np.array([ecgs[record.ecg_id] for record in rare])
+    again = areas(vectors, PROMPTS, rare)["all"].again
+    place = sorted(CODES).index("AFIB")
+    without = np.isnan(again[:, place]).mean()
+    assert without < 0.02  # samples that have none at all
+    assert not np.isnan(again[:, np.arange(5) != place]).any()
 
 
 def test_each_statement_is_told_alone(fold):
