@@ -119,7 +119,7 @@ class NoCache:
         """Return that nothing is known."""
         return [None] * len(keys)
 
-    def put_answers(self, answers: dict[str, bytes]) -> None:
+    def put_answers(self, answers: dict[str, bytes], index: IndexInfo) -> None:
         """Keep nothing."""
 
     def embeddings(
@@ -129,7 +129,10 @@ class NoCache:
         return [None] * len(payloads)
 
     def put_embeddings(
-        self, embedded: dict[str, tuple[Embedding, SignalQuality]], model_version: str
+        self,
+        embedded: dict[str, tuple[Embedding, SignalQuality]],
+        model_version: str,
+        index: IndexInfo,
     ) -> None:
         """Keep nothing."""
 
