@@ -13,6 +13,7 @@ from cardex.evaluation.calibration import Curve, fit
 from cardex.evaluation.dataset import Dataset, carried, open_dataset
 from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
+from cardex.evaluation.manifest import CALIBRATION_FOLD
 from cardex.evaluation.novelty import fit_novelty
 from cardex.evaluation.probabilities import Detector, similarity_with
 from cardex.evaluation.protocols import ECGS, chosen
@@ -27,7 +28,6 @@ from cardex.training.export import check_exportable, export
 from cardex.training.members import Training, train_members
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
-    CALIBRATION_FOLD,
     Part,
     Trained,
     train,

@@ -17,6 +17,7 @@ from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.manifest import CALIBRATION_FOLD
 from cardex.evaluation.probabilities import FEWEST, Detector, at_one_site, probabilities_of
 from cardex.evaluation.provenance import provenance
 from cardex.models.files import replace as replace_file
@@ -26,7 +27,7 @@ from cardex.training.embedder import TorchEmbedder
 from cardex.training.members import Training
 from cardex.training.processes import Job, run_jobs
 from cardex.training.recipe import Recipe, read_recipe
-from cardex.training.run import CALIBRATION_FOLD, ImageStage, Trained
+from cardex.training.run import ImageStage, Trained
 from cardex.training.stage import RunContext
 from cardex.training.text_stage import Reports, reports_of
 

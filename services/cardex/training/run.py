@@ -17,6 +17,7 @@ from torch import nn
 
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS
+from cardex.evaluation.manifest import CALIBRATION_FOLD
 from cardex.training.corpora import statement_matrix
 from cardex.training.image import (
     ImageTower,
@@ -38,7 +39,6 @@ from cardex.training.text_stage import Reports
 from cardex.training.trainer import Batch, Plan, Prepared
 from cardex.training.words import frequent_terms, term_matrix
 
-CALIBRATION_FOLD = 8
 CALIBRATION_OFFSET = 500
 """Added to the seed of the model that is trained without the calibration fold."""
 
