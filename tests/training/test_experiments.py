@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
+from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion, InvalidReport
+from cardex.evaluation.dataset import Dataset
 from cardex.evaluation.recipe_table import FIGURES, title_of
 from cardex.training import experiments
 from cardex.training.experiments import read_results, run_all, runs_of, table
@@ -68,6 +69,17 @@ def test_an_interruption_is_no_result(recipes, tmp_path, monkeypatch):
     with pytest.raises(Stopped):
         experiments._measure(run, tmp_path, tmp_path, False)
     assert not path.exists()
+
+
+def test_a_fold_without_ecgs_is_named_before_anything_is_trained(
+    recipes, ecgs, context, monkeypatch
+):
+    dataset = Dataset(ecgs.records, ecgs.of_folds([1, 2]), {})
+    monkeypatch.setattr(experiments, "open_dataset", lambda *_: dataset)
+    monkeypatch.setattr(experiments, "reports_of", None)  # the first stage
+    (run, _) = runs_of(recipes, [0], fold=9)
+    with pytest.raises(InvalidReport, match="fold 9 has no waveform"):
+        experiments.measure(run, context.work, context.work)
 
 
 def test_a_table_names_a_recipe_by_its_first_line(recipes):

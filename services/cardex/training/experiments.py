@@ -93,10 +93,11 @@ def measure(run: Run, data: Path, work: Path, *, compiled: bool = False) -> dict
     """Train and measure one run; returns its entry with the figures of `evaluate`."""
     context = RunContext(work, DistributedContext.here(compiled=compiled))
     dataset = open_dataset(data, work)
+    task = task_of(dataset, run.fold)  # first, since a fold without ECGs is refused here
     start = time.monotonic()
     reports = reports_of(dataset, run.folds, run.recipe, context)
     trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, context)
-    figures = evaluate(TorchEmbedder(trained, context.distributed), task_of(dataset, run.fold))
+    figures = evaluate(TorchEmbedder(trained, context.distributed), task)
     return run.entry(
         seconds=round(time.monotonic() - start, 1),
         **provenance(context.distributed.device.type),
