@@ -37,6 +37,17 @@ def test_all_recipes_come_once_before_any_comes_again(recipes):
     assert all(run.folds == (1, 2) for run in runs)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "No such file"), (b"# Gr\xfcn\n[matcher]\n", "can't decode")]
+)
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path, content, words):
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"c\.toml: .*{words}"):
+        runs_of([path], [0], fold=9)
+
+
 def test_an_error_becomes_the_result_and_what_is_known_is_not_done_again(
     recipes, tmp_path, monkeypatch
 ):

@@ -84,9 +84,18 @@ class Run:
 def runs_of(
     paths: Iterable[Path], seeds: Sequence[int], fold: int, folds: Sequence[int] = TRAINING_FOLDS
 ) -> list[Run]:
-    """Return a run for every recipe and seed, ordered by seed."""
-    runs = [Run(path.stem, title_of(path), read_recipe(path), tuple(folds), fold) for path in paths]
+    """Return a run for every recipe and seed, ordered by seed.
+
+    Raises:
+        ConfigurationError: if a recipe cannot be used; the message names file and field.
+    """
+    runs = [_run_of(path, fold, folds) for path in paths]
     return [run.with_seed(seed) for seed in seeds for run in runs]
+
+
+def _run_of(path: Path, fold: int, folds: Sequence[int]) -> Run:
+    recipe = read_recipe(path)  # first, since it names a file that cannot be read
+    return Run(path.stem, title_of(path), recipe, tuple(folds), fold)
 
 
 def measure(run: Run, data: Path, work: Path, *, compiled: bool = False) -> dict[str, Any]:
