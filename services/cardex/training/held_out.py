@@ -74,9 +74,13 @@ class Split:
 
 
 def sites_of(ecgs: Ecgs) -> list[str]:
-    """Return the sites that have ECGs enough to be measured alone, the largest first."""
+    """Return the sites that have ECGs enough to be measured alone, the largest first.
+
+    Those of patients whom the others' models have seen do not count, since they are not measured.
+    """
     counts = Counter(record.site for record in ecgs.records if record.site)
-    return [site for site, count in counts.most_common() if count >= FEWEST]
+    large = [site for site, count in counts.most_common() if count >= FEWEST]
+    return [site for site in large if len(Split.of(ecgs, site).measured.records) >= FEWEST]
 
 
 def train_without(training: Training, site: str) -> None:
@@ -141,7 +145,10 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
     dataset = open_dataset(data, work)
     sites = sites_of(dataset.ecgs)
     if len(sites) < 2:
-        raise InvalidReport(f"{data} has not two sites with {FEWEST} ECGs: none can be held out")
+        raise InvalidReport(
+            f"{data} has not two sites with {FEWEST} ECGs of patients who are at no other site:"
+            " none can be held out"
+        )
     _reports(dataset, training)
     found: dict[str, Any] = {
         "name": recipe_file.stem,
