@@ -11,7 +11,8 @@ from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS
 from cardex.evaluation.novelty import fit_space
 from cardex.reports.ptbxl import StatementKind
-from cardex.training.commands import calibrate, novelty_of
+from cardex.training import commands
+from cardex.training.commands import Options, calibrate, novelty_of, run_train
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.run import train, train_calibration_model
@@ -65,3 +66,29 @@ def test_a_calibration_fold_without_waveforms_is_named(models, dataset):
     bare = replace(dataset, ecgs=dataset.ecgs.of_folds([1, 2]))
     with pytest.raises(InvalidReport, match="fold 8"):
         calibrate(models[1], bare, HERE)
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [
+        ([1], "in fold 8, which calibrates, nor in fold 9, which measures; it has folds 1:"),
+        ([2, 3, 8], "in fold 9, which measures; it has folds 2, 3, 8:"),
+        ([8, 9], "in folds 1 to 7, which train; it"),
+    ],
+)
+def test_a_part_without_ecgs_is_named_before_anything_is_trained(
+    dataset, monkeypatch, tmp_path, folds, words
+):
+    (tmp_path / "small.toml").write_text("[matcher]\n")
+    few = replace(dataset, ecgs=dataset.ecgs.of_folds(folds))
+    monkeypatch.setattr(commands, "open_dataset", lambda *_: few)
+    monkeypatch.setattr(commands, "Reports", None)  # the first stage
+    with pytest.raises(InvalidReport, match=words):
+        run_train(tmp_path, tmp_path, tmp_path, tmp_path / "small.toml", Options())
+
+
+def test_an_ecg_without_a_report_does_not_fill_its_fold(dataset, tmp_path):
+    ecgs = dataset.ecgs
+    records = [replace(each, text="") if each.fold == 9 else each for each in ecgs.records]
+    with pytest.raises(InvalidReport, match="fold 9, which measures"):
+        commands.refuse_empty_parts(tmp_path, replace(dataset, ecgs=replace(ecgs, records=records)))

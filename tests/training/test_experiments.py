@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion
+from cardex.domain.errors import CardexError, ConfigurationError, InvalidQuestion, InvalidReport
+from cardex.evaluation.dataset import Dataset
 from cardex.evaluation.recipe_table import FIGURES, title_of
 from cardex.training import experiments
 from cardex.training.experiments import read_results, require_all, run_all, runs_of, table
@@ -34,6 +35,17 @@ def test_all_recipes_come_once_before_any_comes_again(recipes):
     assert labels == ["a/3/9", "b/3/9", "a/4/9", "b/4/9"]
     assert [run.recipe.seed for run in runs] == [3, 3, 4, 4]
     assert all(run.folds == (1, 2) for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "No such file"), (b"# Gr\xfcn\n[matcher]\n", "can't decode")]
+)
+def test_a_recipe_that_cannot_be_read_is_named(tmp_path, content, words):
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"c\.toml: .*{words}"):
+        runs_of([path], [0], fold=9)
 
 
 def test_an_error_is_no_result_and_what_is_known_is_not_done_again(recipes, tmp_path, monkeypatch):
@@ -73,6 +85,17 @@ def test_an_interruption_is_no_result(recipes, tmp_path, monkeypatch):
     with pytest.raises(Stopped):
         experiments._measure(run, tmp_path, tmp_path, False)
     assert not path.exists()
+
+
+def test_a_fold_without_ecgs_is_named_before_anything_is_trained(
+    recipes, ecgs, context, monkeypatch
+):
+    dataset = Dataset(ecgs.records, ecgs.of_folds([1, 2]), {})
+    monkeypatch.setattr(experiments, "open_dataset", lambda *_: dataset)
+    monkeypatch.setattr(experiments, "reports_of", None)  # the first stage
+    (run, _) = runs_of(recipes, [0], fold=9)
+    with pytest.raises(InvalidReport, match="fold 9 has no waveform"):
+        experiments.measure(run, context.work, context.work)
 
 
 def test_a_table_names_a_recipe_by_its_first_line(recipes):

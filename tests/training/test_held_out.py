@@ -52,6 +52,17 @@ def test_sites_of_few_ecgs_are_not_held_out(of_sites):
     assert sites_of(of_sites) == ["0", "1"]
 
 
+def test_a_site_whose_patients_are_at_other_sites_too_is_not_held_out(of_sites):
+    patient_of = {100 + place: place for place in range(20)}  # of site 1, and of site 0
+    records = [
+        replace(each, patient_id=of_sites.records[patient_of.get(row, row)].patient_id)
+        for row, each in enumerate(of_sites.records)
+    ]
+    shared = replace(of_sites, records=records)
+    assert len(Split.of(shared, "1").measured.records) < 30
+    assert sites_of(shared) == ["0"]
+
+
 def test_neither_the_site_nor_its_patients_are_seen(of_sites):
     split = Split.of(of_sites, "1")
     seen = [*split.training.records, *split.calibration.records]
@@ -107,7 +118,7 @@ def test_one_site_alone_cannot_be_held_out(data, of_sites, short, context, monke
     few = of_sites.rows(np.arange(100).tolist())
     monkeypatch.setattr(held_out, "open_dataset", lambda *_: Dataset(few.records, few, KINDS))
     monkeypatch.setattr(held_out, "read_recipe", lambda _: short)
-    with pytest.raises(InvalidReport, match="has not two sites with 30 ECGs"):
+    with pytest.raises(InvalidReport, match="has not two sites with 30 ECGs of patients"):
         run_held_out_sites(data, context.work, data / "small.toml", data / "r.json", 1)
 
 

@@ -19,6 +19,7 @@ from cardex.training.run import (
     train,
     train_calibration_model,
 )
+from cardex.training.stage import hash_parts
 from cardex.training.text_stage import Reports
 from cardex.training.trainer import Plan, Stopped
 from tests.training.conftest import DESCRIPTIONS, RASTER, SMALL
@@ -171,6 +172,36 @@ def test_an_encoder_of_two_images_is_trained_measured_and_begun_anew_for_another
         for one in (recipe, both, coarse)
     }
     assert len(keys) == 3
+
+
+def test_a_matcher_belongs_to_the_voltages_and_prototypes_of_its_encoder(
+    reports, ecgs, recipe, context
+):
+    """A stage of another encoder would not load, or would be of other hard negatives."""
+    marked = msgspec.structs.replace(recipe, image_spec=recipe.image_spec | {"amplitude": True})
+
+    def matchers(**changes):
+        image = msgspec.structs.replace(marked.image, plan=Plan(epochs=1, batch=16), **changes)
+        train(reports, ecgs, msgspec.structs.replace(marked, image=image), context)
+        return set(context.work.glob("matcher-*.pt"))
+
+    found = matchers(voltages=0.25)
+    for changes in ({"voltages": 0.5}, {"voltages": 0.0}, {"prototypes": 16}):
+        more = matchers(**changes)
+        assert len(more) == len(found) + 1
+        found = more
+    assert matchers(voltages=0.25) == found
+    assert len(list(context.work.glob("image-*.pt"))) == 1
+
+
+def test_the_usual_ways_to_join_members_are_not_part_of_a_matcher_s_key(
+    reports, ecgs, recipe, context
+):
+    stage = ImageStage(reports, ecgs, recipe, context)
+    image, key = stage.train_encoder()
+    stage.train_matcher(image, key)
+    named = hash_parts(key, msgspec.json.encode(recipe.matcher))
+    assert [path.stem for path in context.work.glob("matcher-*.pt")] == [f"matcher-{named}"]
 
 
 def test_no_two_members_share_a_teacher_and_no_two_encoders_a_member():

@@ -1,6 +1,5 @@
 """Data sets for training and evaluation: PTB-XL in its official layout, or a manifest."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cardex.domain.errors import CardexError, InvalidReport
-from cardex.evaluation.ecgs import Ecgs, load
+from cardex.domain.errors import CardexError
+from cardex.evaluation.ecgs import Ecgs, load, tell_left_out
 from cardex.evaluation.manifest import read_manifest, read_signal
 from cardex.reports.ptbxl import (
     DUPLICATES,
@@ -19,8 +18,6 @@ from cardex.reports.ptbxl import (
     read_records,
     read_representative,
 )
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +44,15 @@ class Dataset:
 
 
 def open_dataset(path: Path, cache: Path | None = None) -> Dataset:
-    """Open PTB-XL's folder or a manifest's CSV file.
+    """Open PTB-XL's folder or a manifest's CSV file, without the ECGs that cannot be used.
 
     Args:
         path: the folder or the file.
         cache: folder that keeps PTB-XL's cleaned waveforms for the next time; None to keep none.
 
     Raises:
-        InvalidReport: if the table or all waveforms are missing; the message names which.
+        InvalidReport: if the table or all waveforms are missing, or cannot be used; the message
+            names which.
     """
     if path.is_file():
         return _manifest(path)
@@ -82,14 +80,7 @@ def _manifest(path: Path) -> Dataset:
             records.append(record)
         except CardexError as error:
             bad.append(error.message)
-    for message in bad[:10]:
-        logger.warning("%s", message)
-    if not records:
-        raise InvalidReport(f"{path}: none of its {len(bad)} ECG files can be read: {bad[0]}")
-    if bad:
-        logger.warning(
-            "%d of %d ECGs cannot be read and are left out", len(bad), len(bad + records)
-        )
+    tell_left_out(path, bad, len(bad) + len(records))
     codes = {code for record in records for code in record.codes}
     kinds = {code: StatementKind(code, "", "", False, False) for code in sorted(codes)}
     ecgs = Ecgs(records, np.stack(signals), np.ones(len(records), dtype=np.bool_))

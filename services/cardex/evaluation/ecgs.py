@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardex.domain.ecg import EcgInput, FilePart, Signal, Waveform
-from cardex.domain.errors import ConfigurationError, InvalidReport
+from cardex.domain.errors import CardexError, ConfigurationError, InvalidEcg, InvalidReport
 from cardex.reports.ptbxl import Record
 from cardex.signals import calibration_pulse, checks, cleaning, leads, readers, windows
 from cardex.signals.cleaning import MONITORING, clean, narrow, seconds_to_samples
@@ -31,6 +31,8 @@ LEFT_OUT_S = 0.1
 """Length of the end of every PTB-XL record that is left out, in seconds: where 100 Hz records were
 made from those of 500 Hz, their last ten samples differ from the official files'."""
 KEPT = SAMPLES - seconds_to_samples(LEFT_OUT_S, RATE)
+SHOWN = 10
+"""How many of the ECGs that are left out are named."""
 
 _DECIDING = (
     readers, wfdb, wfdb_header, limits, leads, checks, calibration_pulse, cleaning, windows,
@@ -83,8 +85,10 @@ class Ecgs:
 def load(folder: Path, records: Sequence[Record], cache: Path | None = None) -> Ecgs:
     """Load those of PTB-XL's `records` that have a 100 Hz waveform in `folder`.
 
+    Records whose waveform is no usable ECG are left out; warnings name them.
+
     Raises:
-        InvalidReport: if the folder holds no waveform at all.
+        InvalidReport: if the folder holds no waveform at all, or no usable one.
     """
     present = [r for r in records if (folder / f"{r.path}.hea").is_file()]
     extra_ids, extra = _read_extra(folder / EXTRA)
@@ -96,7 +100,11 @@ def load(folder: Path, records: Sequence[Record], cache: Path | None = None) -> 
     )  # fmt: skip
     if not present:
         raise InvalidReport(f"{folder} has no waveform under records100/")
-    signals = _cached(present, folder, cache)
+    signals, bad = _cached(present, folder, cache)
+    tell_left_out(folder, bad, len(present))
+    if bad:
+        usable = np.flatnonzero(_usable(signals)).tolist()
+        present, signals = [present[row] for row in usable], signals[usable]
     return Ecgs(
         records=present + [known[int(extra_ids[i])] for i in extra_keep],
         signals=np.concatenate([signals, extra[extra_keep]]),
@@ -104,15 +112,44 @@ def load(folder: Path, records: Sequence[Record], cache: Path | None = None) -> 
     )
 
 
-def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
+def tell_left_out(source: Path, bad: Sequence[str], count: int) -> None:
+    """Warn of the ECGs of a data set that cannot be read and are left out.
+
+    Args:
+        source: the data set's folder or file.
+        bad: what is wrong with each of them; it names the ECG's file.
+        count: number of all ECGs.
+
+    Raises:
+        InvalidReport: if none is left.
+    """
+    if not bad:
+        return
+    for message in bad[:SHOWN]:
+        logger.warning("%s", message)
+    if len(bad) == count:
+        raise InvalidReport(f"{source}: none of its {count} ECG files can be read: {bad[0]}")
+    logger.warning("%d of %d ECGs cannot be read and are left out", len(bad), count)
+
+
+def _cached(
+    records: Sequence[Record], folder: Path, cache: Path | None
+) -> tuple[Signal, list[str]]:
+    """Return what `_read_all` does, from the cache where it has the records.
+
+    Records that could not be used are read each time, since their files may have been mended.
+    """
     if cache is None:
         return _read_all(records, folder)
     ids = repr([r.ecg_id for r in records]).encode()
     key = hashlib.sha256(_code() + ids).hexdigest()[:12]
     path = cache / f"signals-{key}.npy"
     if path.is_file():
-        return np.asarray(np.load(path), dtype=np.float32)
-    signals = _read_all(records, folder)
+        signals = np.asarray(np.load(path), dtype=np.float32)
+        again = np.flatnonzero(~_usable(signals)).tolist()
+        signals[again], bad = _read_all([records[row] for row in again], folder)
+        return signals, bad
+    signals, bad = _read_all(records, folder)
     # An interrupted write must not look complete, and two processes may write at once.
     part = path.with_suffix(f".{os.getpid()}.npy")
     try:
@@ -121,7 +158,7 @@ def _cached(records: list[Record], folder: Path, cache: Path | None) -> Signal:
         part.replace(path)
     except OSError as error:
         raise ConfigurationError(f"cannot keep waveforms in {cache}: {error}") from error
-    return signals
+    return signals, bad
 
 
 @lru_cache(maxsize=1)
@@ -134,9 +171,33 @@ def _code() -> bytes:
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).digest()
 
 
-def _read_all(records: list[Record], folder: Path) -> Signal:
+def _read_all(records: Sequence[Record], folder: Path) -> tuple[Signal, list[str]]:
+    """Read and clean records of PTB-XL.
+
+    Returns:
+        (records, 12, 990) float32, mV, NaN for records that cannot be used, and what is wrong with
+        each of those.
+    """
+
+    def read_or_tell(record: Record) -> Signal | str:
+        try:
+            return read_record(folder, record)
+        except CardexError as error:
+            return error.message
+
+    signals, bad = np.full((len(records), 12, KEPT), np.nan, dtype=np.float32), []
     with ThreadPoolExecutor(2) as pool:
-        return np.stack(list(pool.map(lambda record: read_record(folder, record), records)))
+        for row, found in enumerate(pool.map(read_or_tell, records)):
+            if isinstance(found, str):
+                bad.append(found)
+            else:
+                signals[row] = found
+    return signals, bad
+
+
+def _usable(signals: Signal) -> NDArray[np.bool_]:
+    """Return which signals `_read_all` could read: (records,)."""
+    return ~np.isnan(signals[:, 0, 0])
 
 
 def read_record(folder: Path, record: Record) -> Signal:
@@ -144,7 +205,7 @@ def read_record(folder: Path, record: Record) -> Signal:
 
     Raises:
         InvalidReport: if one of its files is missing.
-        InvalidEcg: if they are not a usable ECG.
+        InvalidEcg: if they are not a usable ECG; the message names it.
     """
     stem = folder / record.path
     try:
@@ -154,7 +215,14 @@ def read_record(folder: Path, record: Record) -> Signal:
         )
     except OSError as error:
         raise InvalidReport(f"{stem} cannot be read: {error.strerror}") from error
-    waveform = read(parts)
+    try:
+        return _without_end(read(parts))
+    except InvalidEcg as error:
+        raise InvalidEcg(f"{stem}: {error.message}", reason=error.reason, field="file") from error
+
+
+def _without_end(waveform: Waveform) -> Signal:
+    """Clean a record without its last 0.1 s: (12, 990) float32, mV; raises InvalidEcg."""
     end = waveform.signal.shape[1] - seconds_to_samples(LEFT_OUT_S, waveform.rate)
     kept = replace(waveform, signal=waveform.signal[:, :end])
     return best_window(clean(kept, RATE), KEPT, RATE)

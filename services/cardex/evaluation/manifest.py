@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ HEADER = ".hea"
 SHOWN = 10
 """How many missing files an error names."""
 
-VALIDATION_FOLD, TEST_FOLD = 9, 10
+CALIBRATION_FOLD, VALIDATION_FOLD, TEST_FOLD = 8, 9, 10
 COLUMNS = (
     "file and report, and optionally codes (CODE or CODE:LIKELIHOOD, split by ';'), fold (1 to"
     f" {TEST_FOLD}) and patient"
@@ -32,8 +33,8 @@ def read_manifest(path: Path) -> list[Record]:
     Args:
         path: a CSV file with a header row: `file` (an ECG file relative to the manifest, in any
             format that Cardex reads; of a WFDB record its .hea), `report`, and optionally `codes`,
-            `fold` (1 to 8 for training, 9 for validation, 10 for the test; 1 if missing) and
-            `patient`.
+            `fold` (1 to 7 for training, 8 for training and calibration, 9 for validation, 10 for
+            the test; 1 if missing) and `patient`.
 
     Returns:
         Records with `path` = `file`, numbered from 1 in the order of the rows. A patient's id is
@@ -42,7 +43,8 @@ def read_manifest(path: Path) -> list[Record]:
     Raises:
         InvalidReport: if a column is missing, the file is empty or not CSV, no row has a report, a
             file is named twice or does not exist, a fold or likelihood is invalid, or a patient is
-            in two parts of the corpus. The message names the line and the remedy.
+            in two parts of the corpus: folds 1 to 7, 8, 9 and 10. The message names the line and
+            the remedy.
     """
     records = list(_records(path))
     if not records:
@@ -60,7 +62,7 @@ def _records(path: Path) -> Iterator[Record]:
         file, text = (row["file"] or "").strip(), normalise(row["report"] or "")
         if not file:
             raise InvalidReport(f"{where}: file is missing: name the ECG's file", field="file")
-        if (first := lines.setdefault(file, line)) != line:
+        if (first := lines.setdefault(os.path.normpath(path.parent / file), line)) != line:
             raise InvalidReport(
                 f"{where}: {file} stands in line {first} too: keep one row for each ECG",
                 field="file",
@@ -110,7 +112,8 @@ def _fold(cell: str, where: str) -> int:
         fold = 0
     if not 1 <= fold <= TEST_FOLD:
         raise InvalidReport(
-            f"{where}: fold {cell!r}: give 1 to 8 for training, {VALIDATION_FOLD} for validation,"
+            f"{where}: fold {cell!r}: give 1 to {CALIBRATION_FOLD - 1} for training,"
+            f" {CALIBRATION_FOLD} for training and calibration, {VALIDATION_FOLD} for validation,"
             f" {TEST_FOLD} for the test",
             field="fold",
         )
@@ -127,14 +130,16 @@ def _patient(
     if _part(other) != _part(fold):
         raise InvalidReport(
             f"{where}: this patient is in fold {fold} and, further up, in fold {other}: a patient"
-            " whose ECGs train the model cannot test it; give all of them one fold",
+            f" whose ECGs train a model (1 to {CALIBRATION_FOLD - 1}) can neither calibrate"
+            f" ({CALIBRATION_FOLD}) nor test it; give all of them one fold",
             field="patient",
         )
     return first
 
 
 def _part(fold: int) -> int:
-    return fold if fold in {VALIDATION_FOLD, TEST_FOLD} else 1
+    """Return the part of the corpus that a fold is in: 1 for all that are for training alone."""
+    return fold if fold in {CALIBRATION_FOLD, VALIDATION_FOLD, TEST_FOLD} else 1
 
 
 def _refuse_missing(manifest: Path, records: Iterable[Record]) -> None:

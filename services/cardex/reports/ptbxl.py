@@ -5,6 +5,7 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -75,14 +76,26 @@ def read_records(folder: Path) -> list[Record]:
     """Read every record of `folder`'s table.
 
     Raises:
-        InvalidReport: if the table is missing, lacks a column or has an unreadable row.
+        InvalidReport: if the table is missing, is not CSV in UTF-8, lacks a column or has an
+            unreadable row.
     """
     table = folder / TABLE
     if not table.is_file():
         raise InvalidReport(f"{table} does not exist: give the folder that holds PTB-XL's {TABLE}")
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines)
+    with _table(table) as rows:
         return [_record(row, rows.line_num) for row in rows]
+
+
+@contextmanager
+def _table(path: Path) -> Iterator["csv.DictReader[str]"]:
+    """Open a table; what is not CSV in UTF-8 becomes an InvalidReport that names the file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as lines:
+            yield csv.DictReader(lines)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidReport(
+            f"{path} cannot be read as CSV in UTF-8: {error}: save it as that, or download it anew"
+        ) from error
 
 
 def _record(row: dict[str, str], line: int) -> Record:
@@ -169,19 +182,18 @@ def read_kinds(folder: Path) -> dict[str, StatementKind]:
     """Return SCP code to kind from `scp_statements.csv`; empty where the file is missing.
 
     Raises:
-        InvalidReport: if the table is damaged.
+        InvalidReport: if the table is damaged, or not in UTF-8.
     """
     path = folder / STATEMENTS
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines)
+    with _table(path) as rows:
         try:
             code = (rows.fieldnames or [""])[0]
             if "description" not in (rows.fieldnames or ()):
                 raise KeyError("description")
             return {row[code]: _kind(row) for row in rows}
-        except (KeyError, TypeError, AttributeError, csv.Error) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InvalidReport(
                 f"{path}, line {rows.line_num}: needs a code and the column description"
             ) from error

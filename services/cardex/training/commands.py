@@ -13,6 +13,7 @@ from cardex.evaluation.calibration import Curve, fit
 from cardex.evaluation.dataset import Dataset, carried, open_dataset
 from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS, evaluate, task_of
+from cardex.evaluation.manifest import CALIBRATION_FOLD
 from cardex.evaluation.novelty import fit_novelty
 from cardex.evaluation.probabilities import Detector, similarity_with
 from cardex.evaluation.protocols import ECGS, chosen
@@ -27,7 +28,6 @@ from cardex.training.export import check_exportable, export
 from cardex.training.members import Training, train_members
 from cardex.training.recipe import read_recipe
 from cardex.training.run import (
-    CALIBRATION_FOLD,
     Part,
     Trained,
     train,
@@ -39,6 +39,12 @@ from cardex.training.text_stage import Reports
 logger = logging.getLogger(__name__)
 
 TEST_FOLD = 9
+NEEDED = {
+    "folds 1 to 7, which train": range(1, CALIBRATION_FOLD),
+    f"fold {CALIBRATION_FOLD}, which calibrates": (CALIBRATION_FOLD,),
+    f"fold {TEST_FOLD}, which measures": (TEST_FOLD,),
+}
+"""The parts of a data set that a training needs ECGs of."""
 MATCH_WEIGHT = 0.001
 """Factor of the match logit, at which it is of the order of the similarities' differences."""
 
@@ -78,10 +84,9 @@ def run_train(
     distributed = DistributedContext.here(bf16=options.bf16, compiled=options.compiled)
     context = RunContext(work, distributed, options.tensorboard)
     dataset = open_dataset(data, work)
+    refuse_empty_parts(data, dataset)
     corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
     ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
-    if not ecgs.records:
-        raise InvalidReport(f"{data} has no waveform in folds 1 to 8, which train the models")
     logger.info("%d reports and %d waveforms to train on", len(corpus.records), len(ecgs.records))
     reports = Reports(corpus, dataset.descriptions, recipe, context)
     if options.jobs > 1:
@@ -105,6 +110,22 @@ def run_train(
     card = Card(dataset.kinds, curves, MATCH_WEIGHT, figures, described, novelty, agreement)
     version = export(trained, repository, card)
     print(json.dumps({"model_version": version, "figures": figures}, indent=1))
+
+
+def refuse_empty_parts(data: Path, dataset: Dataset) -> None:
+    """Refuse a data set that the end of a training would miss ECGs of.
+
+    Raises:
+        InvalidReport: if a part that a training needs has no ECG with a report.
+    """
+    have = {record.fold for record in dataset.ecgs.records if record.text}
+    missing = [part for part, folds in NEEDED.items() if have.isdisjoint(folds)]
+    if missing:
+        raise InvalidReport(
+            f"{data} has no usable ECG with a report in {', nor in '.join(missing)}; it has folds"
+            f" {', '.join(map(str, sorted(have))) or 'none'}: share the patients among these folds",
+            field="fold",
+        )
 
 
 def calibrate(

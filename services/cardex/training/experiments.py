@@ -84,19 +84,29 @@ class Run:
 def runs_of(
     paths: Iterable[Path], seeds: Sequence[int], fold: int, folds: Sequence[int] = TRAINING_FOLDS
 ) -> list[Run]:
-    """Return a run for every recipe and seed, ordered by seed."""
-    runs = [Run(path.stem, title_of(path), read_recipe(path), tuple(folds), fold) for path in paths]
+    """Return a run for every recipe and seed, ordered by seed.
+
+    Raises:
+        ConfigurationError: if a recipe cannot be used; the message names file and field.
+    """
+    runs = [_run_of(path, fold, folds) for path in paths]
     return [run.with_seed(seed) for seed in seeds for run in runs]
+
+
+def _run_of(path: Path, fold: int, folds: Sequence[int]) -> Run:
+    recipe = read_recipe(path)  # first, since it names a file that cannot be read
+    return Run(path.stem, title_of(path), recipe, tuple(folds), fold)
 
 
 def measure(run: Run, data: Path, work: Path, *, compiled: bool = False) -> dict[str, Any]:
     """Train and measure one run; returns its entry with the figures of `evaluate`."""
     context = RunContext(work, DistributedContext.here(compiled=compiled))
     dataset = open_dataset(data, work)
+    task = task_of(dataset, run.fold)  # first, since a fold without ECGs is refused here
     start = time.monotonic()
     reports = reports_of(dataset, run.folds, run.recipe, context)
     trained = train(reports, dataset.ecgs.of_folds(run.folds), run.recipe, context)
-    figures = evaluate(TorchEmbedder(trained, context.distributed), task_of(dataset, run.fold))
+    figures = evaluate(TorchEmbedder(trained, context.distributed), task)
     return run.entry(
         seconds=round(time.monotonic() - start, 1),
         **provenance(context.distributed.device.type),

@@ -17,6 +17,7 @@ from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embeddings import embed_ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.manifest import CALIBRATION_FOLD
 from cardex.evaluation.probabilities import FEWEST, Detector, at_one_site, probabilities_of
 from cardex.evaluation.provenance import provenance
 from cardex.models.files import replace as replace_file
@@ -26,7 +27,7 @@ from cardex.training.embedder import TorchEmbedder
 from cardex.training.members import Training
 from cardex.training.processes import Job, run_jobs
 from cardex.training.recipe import Recipe, read_recipe
-from cardex.training.run import CALIBRATION_FOLD, ImageStage, Trained
+from cardex.training.run import ImageStage, Trained
 from cardex.training.stage import RunContext
 from cardex.training.text_stage import Reports, reports_of
 
@@ -73,9 +74,13 @@ class Split:
 
 
 def sites_of(ecgs: Ecgs) -> list[str]:
-    """Return the sites that have ECGs enough to be measured alone, the largest first."""
+    """Return the sites that have ECGs enough to be measured alone, the largest first.
+
+    Those of patients whom the others' models have seen do not count, since they are not measured.
+    """
     counts = Counter(record.site for record in ecgs.records if record.site)
-    return [site for site, count in counts.most_common() if count >= FEWEST]
+    large = [site for site, count in counts.most_common() if count >= FEWEST]
+    return [site for site in large if len(Split.of(ecgs, site).measured.records) >= FEWEST]
 
 
 def train_without(training: Training, site: str) -> None:
@@ -140,7 +145,10 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
     dataset = open_dataset(data, work)
     sites = sites_of(dataset.ecgs)
     if len(sites) < 2:
-        raise InvalidReport(f"{data} has not two sites with {FEWEST} ECGs: none can be held out")
+        raise InvalidReport(
+            f"{data} has not two sites with {FEWEST} ECGs of patients who are at no other site:"
+            " none can be held out"
+        )
     _reports(dataset, training)
     found: dict[str, Any] = {
         "name": recipe_file.stem,

@@ -17,6 +17,7 @@ from torch import nn
 
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS
+from cardex.evaluation.manifest import CALIBRATION_FOLD
 from cardex.training.corpora import statement_matrix
 from cardex.training.image import (
     ImageTower,
@@ -30,7 +31,7 @@ from cardex.training.margins import fit_margins, fit_voltages
 from cardex.training.matcher import Matcher
 from cardex.training.matching import MatcherTower
 from cardex.training.pretraining import ViewsTower, prepare_views
-from cardex.training.recipe import Recipe
+from cardex.training.recipe import ImageRecipe, Recipe
 from cardex.training.recordings import Recordings, key_of
 from cardex.training.stage import RunContext, Stage, hash_parts, run_stage
 from cardex.training.text_encoder import ReportEncoder, TextEncoder
@@ -38,7 +39,6 @@ from cardex.training.text_stage import Reports
 from cardex.training.trainer import Batch, Plan, Prepared
 from cardex.training.words import frequent_terms, term_matrix
 
-CALIBRATION_FOLD = 8
 CALIBRATION_OFFSET = 500
 """Added to the seed of the model that is trained without the calibration fold."""
 
@@ -230,7 +230,7 @@ class ImageStage:
         assert isinstance(text, TextEncoder)
         torch.manual_seed(self.recipe.seed)
         matcher = Matcher(image, text)
-        key = hash_parts(image_key, msgspec.json.encode(how))
+        key = hash_parts(image_key, msgspec.json.encode(how), *self._joined)
 
         def build() -> nn.Module:
             return MatcherTower(
@@ -260,6 +260,17 @@ class ImageStage:
         """Make a ViT with random weights."""
         torch.manual_seed(seed)
         return new_vit(self.recipe, self.prior)
+
+    @property
+    def _joined(self) -> tuple[str, ...]:
+        """What the key of the matcher says of how the members are joined, where it is not usual.
+
+        By the joined encoder its hard negatives are drawn, and its file holds that encoder too.
+        """
+        how, usual = self.recipe.image, ImageRecipe()
+        names = ("voltages", "prototypes")
+        changed = [name for name in names if getattr(how, name) != getattr(usual, name)]
+        return tuple(f"{name} {getattr(how, name)}" for name in changed)
 
     @property
     def _second(self) -> tuple[bytes, ...]:

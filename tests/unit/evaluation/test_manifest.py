@@ -52,7 +52,7 @@ def test_a_table_of_a_spreadsheet_is_read(manifest):
 
 
 def test_the_ecgs_of_a_patient_have_one_number(manifest):
-    rows = HEADER + "a.dcm,x,,1,p\nb.dcm,y,,8,q\nc.dcm,z,,8,p\n"
+    rows = HEADER + "a.dcm,x,,1,p\nb.dcm,y,,8,q\nc.dcm,z,,7,p\n"
     assert [record.patient_id for record in read_manifest(manifest(rows))] == [1, 2, 1]
 
 
@@ -72,14 +72,20 @@ def test_rows_without_a_report_are_left_out(manifest, caplog):
         (HEADER + "a.dcm,,,1,\n", "no row with a report"),
         (HEADER + ",sinus,,1,\n", "line 2: file is missing"),
         (HEADER + "a.dcm,x,,1,\nb.dcm,y,,1,\na.dcm,z,,1,\n", "line 4: a.dcm stands in line 2 too"),
+        (HEADER + "a.dcm,x,,1,\n./a.dcm,z,,1,\n", "line 3: ./a.dcm stands in line 2 too"),
         (HEADER + "a.dcm,x,NORM:many,1,\n", "line 2: codes: 'many' is no likelihood"),
-        (HEADER + "a.dcm,x,,11,\n", "line 2: fold '11': give 1 to 8"),
+        (HEADER + "a.dcm,x,,11,\n", "line 2: fold '11': give 1 to 7"),
         (HEADER + "a.dcm,x,,first,\n", "line 2: fold 'first'"),
         (
             HEADER + "a.dcm,x,,1,p\nb.dcm,y,,10,p\n",
             "line 3: this patient is in fold 10 and.* fold 1",
         ),
         (HEADER + "a.dcm,x,,9,p\nb.dcm,y,,10,p\n", "line 3: this patient"),
+        (
+            HEADER + "a.dcm,x,,7,p\nb.dcm,y,,8,p\n",
+            "line 3: this patient is in fold 8 and.* fold 7.*can neither calibrate",
+        ),
+        (HEADER + "a.dcm,x,,8,p\nb.dcm,y,,9,p\n", "line 3: this patient"),
         (b"file,report\na.dcm,\xfcberdreht\n", "is not in UTF-8"),
     ],
 )

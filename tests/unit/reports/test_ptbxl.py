@@ -148,6 +148,17 @@ def test_the_line_is_that_of_the_file_where_a_report_has_several(folder):
         read_records(folder(row(report="sinusrhythmus\nnormales\nekg"), row(ecg_id="one")))
 
 
+def test_tables_that_are_not_in_utf_8_are_refused_with_their_names(folder):
+    path = folder(row(report="überdrehter linkstyp"))
+    table = path / "ptbxl_database.csv"
+    table.write_bytes(table.read_text("utf-8").encode("latin-1"))
+    with pytest.raises(InvalidReport, match=r"ptbxl_database\.csv cannot be read as CSV in UTF-8"):
+        read_records(path)
+    (path / "scp_statements.csv").write_bytes(b",description\nNORM,normales EKG f\xfcr sich\n")
+    with pytest.raises(InvalidReport, match=r"scp_statements\.csv cannot be read as CSV in UTF-8"):
+        read_descriptions(path)
+
+
 def test_a_table_without_a_column_is_refused(folder):
     with pytest.raises(InvalidReport, match="'report'"):
         read_records(
