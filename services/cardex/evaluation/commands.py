@@ -258,9 +258,9 @@ class _Measured:
 
     def figures(self, subset: Subset) -> dict[str, Any]:
         """Return every figure on a subset of the ECGs."""
-        found = figures(self.outcome, self.task, subset)
-        if self.names:
-            every = languages.summary(self.outcome.ecgs, self.names, self.task.records, subset)
+        found, coded = figures(self.outcome, self.task, subset), self.task.coded(subset)
+        if self.names and coded is not None:
+            every = languages.summary(self.outcome.ecgs, self.names, self.task.records, coded)
             found |= {LANGUAGES: every} if every else {}
         if self.alarms:
             found[NOVELTY] = novelty.summary(self.alarms, subset)

@@ -43,6 +43,8 @@ def show(console: Console, found: Figures) -> None:
             f" gallery {figures['abnormal gallery']} abnormal reports",
             soft_wrap=True,
         )
+        if without := figures.get("ecgs without codes"):
+            console.print(f"{without} ECGs without codes, which no statement measures")
         for title, table in _tables(figures):
             console.print(Text(title, "bold"))
             console.print(Padding(table, (0, 0, 1, 2)))
@@ -214,7 +216,8 @@ def _difference(value: Sequence[float], digits: int) -> str:
 def _drafts(methods: Mapping[str, Figures]) -> Table:
     table = _table("", *methods)
     for figure, words in DRAFTS.items():
-        table.add_row(words, *(f"{scores[figure]:.1f}" for scores in methods.values()))
+        if all(figure in scores for scores in methods.values()):
+            table.add_row(words, *(f"{scores[figure]:.1f}" for scores in methods.values()))
     return table
 
 

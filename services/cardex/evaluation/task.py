@@ -71,6 +71,13 @@ class Task:
         """Whether each ECG is abnormal: (ECGs,)."""
         return np.array([record.abnormal for record in self.records], dtype=np.bool_)
 
+    def coded(self, subset: Subset) -> Subset | None:
+        """Return the part of a subset whose ECGs have codes; None if none has."""
+        rows = [row for row in subset.rows if self.records[row].coded]
+        if not rows:
+            return None
+        return Subset.of(subset.name, np.array(rows, dtype=np.int64), self.patients)
+
     def subsets(self, wanted: Iterable[str] = ()) -> list[Subset]:
         """Return those subsets of the ECGs that are wanted.
 

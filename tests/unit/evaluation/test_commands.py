@@ -109,7 +109,9 @@ def test_an_archive_without_codes_has_neither_detection_nor_calibration(evaluate
     result = evaluate("--manifest", tmp_path / "bare.csv", "--fold", 1, "--json")
     assert result.exit_code == 0, result.output
     (figures,) = json.loads(result.stdout)["figures"].values()
-    assert not {"paper", "zero-shot", "probabilities", "drafts"} & set(figures)
+    unmeasured = {"paper", "clinical", "zero-shot", "languages", "probabilities", "drafts"}
+    assert not unmeasured & set(figures)
+    assert figures["ecgs without codes"] == 1
 
 
 def test_what_is_measured_can_be_limited(evaluate, manifest):

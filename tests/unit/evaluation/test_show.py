@@ -50,6 +50,18 @@ def test_every_subset_is_told_with_its_numbers():
     assert "other: 613 ECGs, gallery 1269 reports, 803 distinct; 315 abnormal ECGs" in text
 
 
+def test_ecgs_without_codes_are_counted():
+    assert "12 ECGs without codes" in shown(**{"ecgs without codes": 12})
+    assert "without codes" not in shown()
+
+
+def test_drafts_without_codes_have_no_statements():
+    scores = dict.fromkeys(("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor"), 20.0)
+    assert "METEOR" in shown(drafts={"draft": scores})
+    assert "statement F1" not in shown(drafts={"draft": scores})
+    assert "statement F1" in shown(drafts={"draft": scores | {"statement_f1": 40.0}})
+
+
 def test_statements_of_interest_are_shown_where_they_are_known():
     (line,) = [line for line in shown().splitlines() if line.strip().startswith("LVH")]
     assert line.split() == ["LVH", "7", "0.810", "(0.720-0.930)", "too", "few", "ECGs"]
