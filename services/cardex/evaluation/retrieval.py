@@ -166,7 +166,7 @@ def _recall(scores: Scores, own: NDArray[np.int64]) -> Figures:
 def summary(answers: Answers, subset: Subset) -> dict[str, Any]:
     """Return each figure over a subset's ECGs as [mean, low, high]; the median rank alone.
 
-    A protocol that asked none of the subset's ECGs is left out.
+    Of few patients a figure is [mean]. A protocol that asked none of the ECGs is left out.
     """
     found: dict[str, Any] = {}
     for protocol, by_method in answers.items():

@@ -209,8 +209,8 @@ def _differences(found: Figures) -> Table:
 
 
 def _difference(value: Sequence[float], digits: int) -> str:
-    mean, low, high = value
-    return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    mean, *bounds = (f"{each:+.{digits}f}" for each in value)
+    return f"{mean} ({' to '.join(bounds)})" if bounds else mean
 
 
 def _drafts(methods: Mapping[str, Figures]) -> Table:
@@ -226,5 +226,5 @@ def _cell(value: float | Sequence[float] | None, digits: int) -> str:
         return "too few ECGs"
     if isinstance(value, int | float):
         return f"{value:.1f}" if isinstance(value, float) else str(value)
-    mean, low, high = value
-    return f"{mean:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+    mean, *bounds = (f"{each:.{digits}f}" for each in value)
+    return f"{mean} ({'-'.join(bounds)})" if bounds else mean

@@ -2,6 +2,7 @@ import io
 
 from rich.console import Console
 
+from cardex.evaluation.markdown import bracket
 from cardex.evaluation.show import show
 
 AREA = {"positive": 7, "AUROC": [0.81, 0.72, 0.93]}
@@ -89,6 +90,14 @@ def test_languages_are_held_against_english_and_the_furthest_statements_shown():
     assert "-0.0100 (-0.0200 to +0.0050)  0.951" in text
     assert [f"S{number}" in text for number in (3, 4, 8)] == [False, True, True]
     assert "…" not in text
+
+
+def test_of_few_patients_the_mean_stands_alone():
+    found = {"as recorded": [1.5], "difference": [0.5]}
+    lines = [line.split() for line in shown(**{"out-of-distribution": found}).splitlines()]
+    assert ["as", "recorded", "1.5"] in lines
+    assert ["difference", "+0.5"] in lines
+    assert bracket([1.5], 2) == "1.50"
 
 
 def test_marks_are_shown_in_per_cent():
