@@ -18,6 +18,7 @@ from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.evaluation.evaluate import Outcome, difference, figures, outcome_of
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.limits import gallery_warnings
 from cardex.evaluation.metrics import Values
 from cardex.evaluation.probabilities import Detector
 from cardex.evaluation.protocols import (
@@ -107,7 +108,7 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
         "data": what.data.name,
         "fold": what.fold,
         **provenance(),
-        "warnings": _warnings(what, embedder, task),
+        "warnings": _warnings(what, embedder, task, protocols),
         "figures": {},
     }
     for subset in subsets:
@@ -286,8 +287,10 @@ class _Measured:
         return _Reranked(count, cost, dict(zip(weights, answers, strict=True)))
 
 
-def _warnings(what: Measurement, embedder: OnnxEmbedder, task: Task) -> list[str]:
-    found = []
+def _warnings(
+    what: Measurement, embedder: OnnxEmbedder, task: Task, protocols: Sequence[str]
+) -> list[str]:
+    found = gallery_warnings(task, what.gallery, protocols)
     if what.fold in TRAINING_FOLDS:
         data = "the model was" if what.data.is_dir() else "a model of this manifest was"
         found.append(

@@ -127,7 +127,10 @@ def task_of(dataset: Dataset, fold: int, size: int = GALLERY) -> Task:
 def fill_up(
     every: Sequence[Record], own: Sequence[Record], folds: set[int], size: int, seed: int = 0
 ) -> list[Record]:
-    """Draw records from `folds` at random, so many that with `own` they are `size`."""
+    """Draw records from `folds` at random, so many that with `own` they are `size`.
+
+    There are more where `own` alone are more, and fewer where the folds have no more.
+    """
     taken = {record.ecg_id for record in own}
     pool = [r for r in every if r.fold in folds and r.text and r.ecg_id not in taken]
     count = min(len(pool), max(0, size - len(own)))
