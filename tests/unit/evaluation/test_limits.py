@@ -1,12 +1,19 @@
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from cardex.evaluation.dataset import Dataset
 from cardex.evaluation.ecgs import Ecgs
-from cardex.evaluation.limits import gallery_warnings
-from cardex.evaluation.protocols import RETRIEVAL
+from cardex.evaluation.limits import gallery_warnings, obstacles
+from cardex.evaluation.protocols import PROTOCOLS, RETRIEVAL
 from cardex.evaluation.task import Task, task_of
-from cardex.reports.ptbxl import Record
+from cardex.reports.ptbxl import Record, StatementKind
+from tests.helpers.fakes import calibration
+
+KINDS = {code: StatementKind(code, "", "", False, False) for code in ("AFIB", "NORM")}
 
 
 def record(number: int) -> Record:
@@ -45,3 +52,30 @@ def test_what_is_not_more_than_the_k_of_a_recall_is_named():
     (found,) = gallery_warnings(task(10, 11), 11, RETRIEVAL)
     assert "R@k says nothing" in found
     assert "8 distinct reports, 10 ECGs, 5 abnormal ECGs:" in found
+
+
+def told(asked: Task, rows: int = 30, **embedder: Any) -> dict[str, str]:
+    model = {"version": "m", "novelty": object(), "calibration": calibration("AFIB"), **embedder}
+    return obstacles(PROTOCOLS, asked, np.arange(rows), SimpleNamespace(**model))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def whole() -> Task:
+    """Thirty ECGs with codes, which are also those of the training."""
+    asked = task(30, 40)
+    return replace(asked, training=asked.records, kinds=KINDS)
+
+
+def test_what_has_all_it_needs_has_no_obstacle(whole):
+    assert told(whole) == {}
+
+
+def test_each_protocol_tells_what_it_lacks(whole):
+    assert told(whole, novelty=None) == {"out-of-distribution": "m has no novelty.json"}
+    assert told(whole, calibration=None) == {"probabilities": "m has no statements.json"}
+    others = told(whole, calibration=calibration("XX"))
+    assert others == {"probabilities": "m knows none of the statements"}
+    assert set(told(replace(whole, training=[]))) == {"cases", "drafts"}
+    assert set(told(replace(whole, kinds={}))) == {"zero-shot", "languages", "probabilities"}
+    assert told(whole, rows=8) == {"languages": "no statement has ECGs enough"}
+    assert set(told(whole, rows=1)) == {"paper", "languages"}
