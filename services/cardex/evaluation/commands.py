@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track as rich_track
 
@@ -18,6 +20,7 @@ from cardex.evaluation.dataset import open_dataset
 from cardex.evaluation.embedder import OnnxEmbedder
 from cardex.evaluation.evaluate import Outcome, difference, figures, outcome_of
 from cardex.evaluation.intervals import Subset
+from cardex.evaluation.limits import gallery_warnings, obstacles
 from cardex.evaluation.metrics import Values
 from cardex.evaluation.probabilities import Detector
 from cardex.evaluation.protocols import (
@@ -86,9 +89,14 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
     """Measure the models of a repository on one fold, and print every figure.
 
     Raises:
-        CardexError: if the data, the fold, an option or the repository cannot be used.
+        CardexError: if the data, the fold, an option or the repository cannot be used, or nothing
+            that is wanted can be measured.
     """
     protocols = chosen("--protocol", what.protocols, PROTOCOLS)
+    if what.against and not set(protocols) & set(COMPARED):
+        raise InvalidQuestion(
+            f"--against compares {', '.join(COMPARED)}: choose one of them, or leave it out"
+        )
     if what.ecgs:
         what = replace(what, ecgs=chosen("--ecgs", what.ecgs, ECGS))
     embedder = OnnxEmbedder(repository)
@@ -97,17 +105,25 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
     with console.status("reading ECGs"):
         task = task_of(open_dataset(what.data, what.work), what.fold, what.gallery)
     subsets = task.subsets(what.ecgs)  # fails, if it does, before anything is embedded
+    rows = np.unique(np.concatenate([subset.rows for subset in subsets]))
+    protocols, unmeasured = _measurable(protocols, task, rows, embedder)
+    if not protocols:
+        raise InvalidQuestion(f"{'; '.join(unmeasured)}: choose another --protocol, or other data")
     measured = _Measured.by(embedder, task, protocols, _tracker(console))
     again = measured.again(what.rerank, weights, protocols)
-    shared = [name for name in protocols if name in COMPARED]
-    compared = _Measured.by(other, task, shared, _tracker(console)) if other else None
+    compared = None
+    if other is not None:
+        wanted = [name for name in protocols if name in COMPARED]
+        shared, more = _measurable(wanted, task, rows, other)
+        unmeasured += more
+        compared = _Measured.by(other, task, shared, _tracker(console)) if shared else None
     found: dict[str, Any] = {
         "model_version": embedder.version,
         **({"against": other.version} if other else {}),
         "data": what.data.name,
         "fold": what.fold,
         **provenance(),
-        "warnings": _warnings(what, embedder, task),
+        "warnings": [*unmeasured, *_warnings(what, embedder, task, protocols)],
         "figures": {},
     }
     for subset in subsets:
@@ -119,6 +135,18 @@ def run_evaluate(what: Measurement, repository: Path, *, as_json: bool, console:
         print(json.dumps(found, indent=1))
     else:
         show(Console(highlight=False), found)
+
+
+def _measurable(
+    protocols: Sequence[str], task: Task, rows: NDArray[np.int64], embedder: OnnxEmbedder
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the protocols that can be measured, and why the others cannot."""
+    by_name = obstacles(protocols, described(task, embedder.calibration), rows, embedder)
+    by_reason: dict[str, list[str]] = {}
+    for name, why in by_name.items():
+        by_reason.setdefault(why, []).append(name)
+    words = [f"not measured: {', '.join(names)}: {why}" for why, names in by_reason.items()]
+    return tuple(name for name in protocols if name not in by_name), words
 
 
 def _weights(
@@ -238,7 +266,7 @@ class _Measured:
     def by(
         cls, embedder: OnnxEmbedder, task: Task, protocols: Sequence[str], track: Track
     ) -> "_Measured":
-        """Ask the models about every ECG."""
+        """Ask the models about every ECG; the protocols must be measurable."""
         task = described(task, embedder.calibration)
         caching = CachingEmbedder(embedder, track)
         calibration = embedder.calibration
@@ -246,21 +274,21 @@ class _Measured:
             caching, task, detectors_of(calibration), protocols,
             calibration.agreement if calibration else None,
         )  # fmt: skip
-        drafted = DRAFTS in protocols and bool(task.training)
+        drafted = DRAFTS in protocols
         names = languages.embed_names(caching, task.kinds) if LANGUAGES in protocols else {}
         alarms: Mapping[str, Values] = {}
         if NOVELTY in protocols and embedder.novelty is not None:
             alarms = novelty.alarms(embedder, embedder.novelty, task.ecgs, outcome.ecgs)
         found = None
-        if CASES in protocols and task.archive.records:
+        if CASES in protocols:
             found = _Found.by(embedder, caching, task, outcome, track)
         return cls(embedder, caching, task, outcome, names, alarms, drafted, found, track)
 
     def figures(self, subset: Subset) -> dict[str, Any]:
         """Return every figure on a subset of the ECGs."""
-        found = figures(self.outcome, self.task, subset)
-        if self.names:
-            every = languages.summary(self.outcome.ecgs, self.names, self.task.records, subset)
+        found, coded = figures(self.outcome, self.task, subset), self.task.coded(subset)
+        if self.names and coded is not None:
+            every = languages.summary(self.outcome.ecgs, self.names, self.task.records, coded)
             found |= {LANGUAGES: every} if every else {}
         if self.alarms:
             found[NOVELTY] = novelty.summary(self.alarms, subset)
@@ -274,20 +302,22 @@ class _Measured:
 
     def again(self, count: int, weights: Sequence[float], protocols: Sequence[str]) -> _Reranked:
         """Measure retrieval after the matcher has re-ranked the `count` nearest reports."""
-        if not count:
+        wanted = [name for name in reranking.PROTOCOLS if name in protocols]
+        if not count or not wanted:
             return _Reranked()
         gallery = gallery_of(self.task)
         similarity, scores = self.outcome.ranking.scores(gallery.texts)
         match_logits, cost = reranking.ask(
             self.embedder, self.task.ecgs, gallery.texts, scores, count, self.track
         )
-        wanted = [name for name in reranking.PROTOCOLS if name in protocols]
         answers = reranking.compare(scores, match_logits, similarity, gallery, weights, wanted)
         return _Reranked(count, cost, dict(zip(weights, answers, strict=True)))
 
 
-def _warnings(what: Measurement, embedder: OnnxEmbedder, task: Task) -> list[str]:
-    found = []
+def _warnings(
+    what: Measurement, embedder: OnnxEmbedder, task: Task, protocols: Sequence[str]
+) -> list[str]:
+    found = gallery_warnings(task, what.gallery, protocols)
     if what.fold in TRAINING_FOLDS:
         data = "the model was" if what.data.is_dir() else "a model of this manifest was"
         found.append(

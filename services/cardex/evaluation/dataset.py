@@ -66,7 +66,10 @@ def open_dataset(path: Path, cache: Path | None = None) -> Dataset:
 
 
 def carried(records: Sequence[Record], codes: Sequence[str]) -> NDArray[np.bool_]:
-    """Return (records, codes): whether the record carries the statement."""
+    """Return (records, codes): whether the record carries the statement.
+
+    A record without codes carries none, though its statements are not known: `Record.coded` tells.
+    """
     return np.array(
         [[code in record.codes for code in codes] for record in records], dtype=np.bool_
     )

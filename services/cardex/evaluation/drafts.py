@@ -38,9 +38,10 @@ def measure(
     Returns:
         By method ("draft", "nearest report", "commonest report"), the scores in per cent by name.
         "meteor_cleaned" compares texts without device marks, dates and headers, which a draft never
-        has; the other figures compare with the true reports as they were written.
+        has; the other figures compare with the true reports as they were written. "statement_f1" is
+        of the ECGs that have codes, and missing where none of them or of `training` has any.
     """
-    from cardex.evaluation.texts import score, statement_f1  # nltk takes seconds to import
+    from cardex.evaluation.texts import score  # nltk takes seconds to import
 
     index = reports_of(training, {code: kind.description for code, kind in kinds.items()})
     _, scores = ranking.scores([report.text for report in index])
@@ -51,25 +52,45 @@ def measure(
         "nearest report": [hits[0].report.text for hits in nearest],
         "commonest report": [common.text] * len(records),
     }
-    stated: dict[str, Sequence[set[str]]] = {
+    stated: dict[str, list[set[str]]] = {
         "draft": [_agreed(hits) for hits in nearest],
         "nearest report": [_agreed(hits[:1]) for hits in nearest],
         "commonest report": [_agreed([Hit(common, 1.0, 1)])] * len(records),
     }
+    agreeing = _statement_f1(stated, records) if any(r.coded for r in training) else {}
     truths = [record.text for record in records]
     cleaned = [clean_report(text) for text in truths]
-    own = [set(record.codes) for record in records]
-    codes = sorted(set().union(*own, *(codes for every in stated.values() for codes in every)))
-    true = _matrix(own, codes)
     return {
         name: {
             **{figure: round(value, 2) for figure, value in score(texts, truths).items()},
             "meteor_cleaned": round(
                 score([clean_report(text) for text in texts], cleaned)["meteor"], 2
             ),
-            "statement_f1": round(statement_f1(_matrix(stated[name], codes), true), 2),
+            **agreeing.get(name, {}),
         }
         for name, texts in found.items()
+    }
+
+
+def _statement_f1(
+    stated: Mapping[str, list[set[str]]], records: Sequence[Record]
+) -> dict[str, dict[str, float]]:
+    """Return each method's F1 on the ECGs that have codes; nothing where none has."""
+    from cardex.evaluation.texts import statement_f1
+
+    rows = [row for row, record in enumerate(records) if record.coded]
+    if not rows:
+        return {}
+    own = [set(records[row].codes) for row in rows]
+    codes = sorted(set().union(*own, *(codes for every in stated.values() for codes in every)))
+    true = _matrix(own, codes)
+    return {
+        name: {
+            "statement_f1": round(
+                statement_f1(_matrix([every[row] for row in rows], codes), true), 2
+            )
+        }
+        for name, every in stated.items()
     }
 
 

@@ -143,7 +143,7 @@ class Ranking:
 def _answers(ranking: Ranking, task: Task, protocols: Sequence[str]) -> Answers:
     found: Answers = {}
     abnormal = task.abnormal
-    if "paper" in protocols and task.kinds and abnormal.any():
+    if "paper" in protocols and abnormal.any():
         gallery = abnormal_gallery_of(task)
         similarity, scores = ranking.scores(gallery.texts)
         found |= retrieval.measure_abnormal(scores, similarity, gallery, abnormal)
@@ -156,9 +156,13 @@ def _answers(ranking: Ranking, task: Task, protocols: Sequence[str]) -> Answers:
 
 
 def figures(outcome: Outcome, task: Task, subset: Subset) -> dict[str, Any]:
-    """Return the figures of an outcome on a subset of the ECGs."""
-    gallery, abnormal = gallery_of(task), task.abnormal[subset.rows]
-    found = {
+    """Return the figures of an outcome on a subset of the ECGs.
+
+    ECGs without codes have no part in what is measured by statements; "ecgs without codes" tells
+    how many there are, if any.
+    """
+    gallery, abnormal, coded = gallery_of(task), task.abnormal[subset.rows], task.coded(subset)
+    found: dict[str, Any] = {
         "ecgs": len(subset.rows),
         "gallery": len(gallery.columns),
         "distinct texts": len(gallery.texts),
@@ -166,11 +170,15 @@ def figures(outcome: Outcome, task: Task, subset: Subset) -> dict[str, Any]:
         "abnormal gallery": int(task.abnormal.sum()) + len(task.abnormal_others),
         **retrieval.summary(outcome.answers, subset),
     }
+    if without := len(subset.rows) - (len(coded.rows) if coded else 0):
+        found["ecgs without codes"] = without
+    if coded is None:
+        return found
     if outcome.prompts:
-        found |= _detection(outcome, task, subset)
+        found |= _detection(outcome, task, coded)
     if outcome.probabilities is not None:
-        found[PROBABILITIES] = probabilities.summary(outcome.probabilities, subset)
-        sites = probabilities.by_site(outcome.probabilities, task.records, task.patients, subset)
+        found[PROBABILITIES] = probabilities.summary(outcome.probabilities, coded)
+        sites = probabilities.by_site(outcome.probabilities, task.records, task.patients, coded)
         if sites:
             found["probabilities by site"] = sites
     return found
@@ -204,17 +212,19 @@ def difference(one: Outcome, other: Outcome, task: Task, subset: Subset) -> dict
         The figures of retrieval by protocol, the macro AUROC of each level under "zero-shot", and
         the Brier score under "probabilities".
     """
-    found = retrieval.differences(one.answers, other.answers, subset)
+    found, coded = retrieval.differences(one.answers, other.answers, subset), task.coded(subset)
+    if coded is None:
+        return found
     if one.prompts:
         levels = zero_shot.levels(task.kinds)
         areas, others = (
-            zero_shot.measure(outcome.ecgs, outcome.prompts, task.records, levels, subset)
+            zero_shot.measure(outcome.ecgs, outcome.prompts, task.records, levels, coded)
             for outcome in (one, other)
         )
         gaps = {name: own.difference(others[name]) for name, own in areas.items()}
         found[ZERO_SHOT] = {name: gap.rounded(4) for name, gap in gaps.items() if gap}
     if one.probabilities is not None and other.probabilities is not None:
-        brier = probabilities.difference(one.probabilities, other.probabilities, subset)
+        brier = probabilities.difference(one.probabilities, other.probabilities, coded)
         if brier is not None:
             found[PROBABILITIES] = {"Brier score": brier}
     return found

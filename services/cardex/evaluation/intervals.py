@@ -10,19 +10,22 @@ from cardex.evaluation.metrics import Values, resamples
 
 RESAMPLES = 1000
 BOUNDS = (0.025, 0.975)
+FEWEST_PATIENTS = 10
+"""Of fewer patients no interval is given: it would be narrower than what they can tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with the bounds of its 95 % bootstrap interval."""
+    """A mean with the bounds of its 95 % bootstrap interval; NaN where they are not known."""
 
     mean: float
     low: float
     high: float
 
     def rounded(self, digits: int, factor: float = 1.0) -> list[float]:
-        """Return mean, low and high, times `factor`."""
-        return [round(factor * value, digits) for value in (self.mean, self.low, self.high)]
+        """Return mean, low and high, times `factor`; the mean alone where these are not known."""
+        values = (self.mean, self.low, self.high)
+        return [round(factor * value, digits) for value in values if not np.isnan(value)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +35,13 @@ class Subset:
     Attributes:
         name: what the ECGs are called in the figures.
         rows: (ECGs,) int64, their rows in the measurement.
+        patients: (ECGs,) patient of each.
         samples: row numbers within `rows`, `RESAMPLES` times.
     """
 
     name: str
     rows: NDArray[np.int64]
+    patients: NDArray[np.int64]
     samples: Sequence[NDArray[np.int64]]
 
     @classmethod
@@ -49,7 +54,8 @@ class Subset:
             patients: patient of each ECG of the measurement; all ECGs of a patient are drawn
                 together.
         """
-        return cls(name, rows, resamples(patients[rows], RESAMPLES, 0))
+        own = patients[rows]
+        return cls(name, rows, own, resamples(own, RESAMPLES, 0))
 
     def interval(self, values: Values) -> Interval | None:
         """Return the mean of those ECGs of the subset that have a value, and its interval.
@@ -58,9 +64,14 @@ class Subset:
             values: a value of each ECG of the measurement, NaN where it has none.
 
         Returns:
-            None if no ECG of the subset has a value.
+            None if no ECG of the subset has a value. Without bounds if the ECGs that have one are
+            of fewer than `FEWEST_PATIENTS`.
         """
-        return interval(values[self.rows], self.samples)
+        own = values[self.rows]
+        found = interval(own, self.samples)
+        if found is None or len(np.unique(self.patients[~np.isnan(own)])) >= FEWEST_PATIENTS:
+            return found
+        return Interval(found.mean, np.nan, np.nan)
 
 
 def interval(values: Values, samples: Sequence[NDArray[np.int64]]) -> Interval | None:

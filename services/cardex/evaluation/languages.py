@@ -32,16 +32,23 @@ def embed_names(embedder: Embedder, kinds: Mapping[str, StatementKind]) -> Names
     Returns:
         The same codes for each language; nothing if no statement has all names.
     """
-    names = {code: names_of(code, kind.description) for code, kind in sorted(kinds.items())}
-    codes = [code for code, by_language in names.items() if set(LANGUAGES) <= by_language.keys()]
+    codes = named(kinds)
     if not codes:
         return {}
+    names = [names_of(code, kinds[code].description) for code in codes]
     return {
-        language: dict(
-            zip(codes, embedder.texts([names[code][language] for code in codes]), strict=True)
-        )
+        language: dict(zip(codes, embedder.texts([each[language] for each in names]), strict=True))
         for language in LANGUAGES
     }
+
+
+def named(kinds: Mapping[str, StatementKind]) -> list[str]:
+    """Return the codes of those statements that have a name in every language."""
+    return [
+        code
+        for code, kind in sorted(kinds.items())
+        if set(LANGUAGES) <= names_of(code, kind.description).keys()
+    ]
 
 
 def summary(

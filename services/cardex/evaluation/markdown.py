@@ -18,9 +18,9 @@ def line(cells: Sequence[str]) -> str:
 
 
 def bracket(values: Sequence[float], digits: int) -> str:
-    """Return [mean, low, high] as a mean with its interval in brackets."""
-    mean, low, high = values
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    """Return [mean, low, high] as a mean with its interval in brackets, and [mean] alone."""
+    mean, *bounds = (f"{value:.{digits}f}" for value in values)
+    return f"{mean} ({' to '.join(bounds)})" if bounds else mean
 
 
 def subset_heads(found: Found) -> list[str]:

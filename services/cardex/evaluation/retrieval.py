@@ -3,7 +3,7 @@
 *strict*: only the ECG's own entry is a hit, though others may have the same text. *paper*: the same
 among abnormal ECGs and reports alone. *distinct*: each text stands in the gallery once, and the
 ECG's text is the hit. *clinical*: how well the statements of the first reports agree with the
-ECG's.
+ECG's, among ECGs and reports that have codes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,8 @@ class Gallery:
     Attributes:
         texts: the distinct texts.
         columns: (entries,) index of each entry's text.
-        statements: (entries, S) whether the entry's record has each statement.
+        statements: (entries, S) whether the entry's record has each statement; an entry without any
+            has no codes.
         commonness: (texts,) number of training records that have the text.
     """
 
@@ -67,6 +68,7 @@ def measure(
     Returns:
         Recalls in per cent, ranks from 1, and agreement of statements from 0 to 1. "strict back",
         with reports as queries, comes with "strict", which also has the sum of both ways' recalls.
+        "clinical" is missing where no ECG has a statement.
     """
     random = np.random.default_rng(seed)
     common = np.broadcast_to(gallery.commonness, model.shape)
@@ -132,13 +134,18 @@ def _distinct(
 def _clinical(
     scores: Scores, _back: Scores, gallery: Gallery, random: np.random.Generator
 ) -> dict[str, Figures]:
-    gains = agreement(gallery.statements[: len(scores)], gallery.statements)
-    order = nearest(scores[:, gallery.columns], NDCG_AT, random)
+    coded = np.asarray(gallery.statements.any(axis=1), dtype=np.bool_)
+    asked = coded[: len(scores)]
+    if not asked.any():
+        return {}
+    statements = gallery.statements[coded]
+    gains = agreement(statements[: asked.sum()], statements)
+    order = nearest(scores[asked][:, gallery.columns[coded]], NDCG_AT, random)
     figures = {
         f"jaccard@{JACCARD_AT}": mean_gain(gains, order[:, :JACCARD_AT]),
         f"nDCG@{NDCG_AT}": ndcg(gains, order),
     }
-    return {"clinical": figures}
+    return {"clinical": {name: _spread(values, asked) for name, values in figures.items()}}
 
 
 _Measure = Callable[[Scores, Scores, Gallery, np.random.Generator], dict[str, Figures]]
@@ -159,7 +166,7 @@ def _recall(scores: Scores, own: NDArray[np.int64]) -> Figures:
 def summary(answers: Answers, subset: Subset) -> dict[str, Any]:
     """Return each figure over a subset's ECGs as [mean, low, high]; the median rank alone.
 
-    A protocol that asked none of the subset's ECGs is left out.
+    Of few patients a figure is [mean]. A protocol that asked none of the ECGs is left out.
     """
     found: dict[str, Any] = {}
     for protocol, by_method in answers.items():

@@ -43,6 +43,8 @@ def show(console: Console, found: Figures) -> None:
             f" gallery {figures['abnormal gallery']} abnormal reports",
             soft_wrap=True,
         )
+        if without := figures.get("ecgs without codes"):
+            console.print(f"{without} ECGs without codes, which no statement measures")
         for title, table in _tables(figures):
             console.print(Text(title, "bold"))
             console.print(Padding(table, (0, 0, 1, 2)))
@@ -207,14 +209,15 @@ def _differences(found: Figures) -> Table:
 
 
 def _difference(value: Sequence[float], digits: int) -> str:
-    mean, low, high = value
-    return f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    mean, *bounds = (f"{each:+.{digits}f}" for each in value)
+    return f"{mean} ({' to '.join(bounds)})" if bounds else mean
 
 
 def _drafts(methods: Mapping[str, Figures]) -> Table:
     table = _table("", *methods)
     for figure, words in DRAFTS.items():
-        table.add_row(words, *(f"{scores[figure]:.1f}" for scores in methods.values()))
+        if all(figure in scores for scores in methods.values()):
+            table.add_row(words, *(f"{scores[figure]:.1f}" for scores in methods.values()))
     return table
 
 
@@ -223,5 +226,5 @@ def _cell(value: float | Sequence[float] | None, digits: int) -> str:
         return "too few ECGs"
     if isinstance(value, int | float):
         return f"{value:.1f}" if isinstance(value, float) else str(value)
-    mean, low, high = value
-    return f"{mean:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+    mean, *bounds = (f"{each:.{digits}f}" for each in value)
+    return f"{mean} ({'-'.join(bounds)})" if bounds else mean

@@ -71,6 +71,13 @@ class Task:
         """Whether each ECG is abnormal: (ECGs,)."""
         return np.array([record.abnormal for record in self.records], dtype=np.bool_)
 
+    def coded(self, subset: Subset) -> Subset | None:
+        """Return the part of a subset whose ECGs have codes; None if none has."""
+        rows = [row for row in subset.rows if self.records[row].coded]
+        if not rows:
+            return None
+        return Subset.of(subset.name, np.array(rows, dtype=np.int64), self.patients)
+
     def subsets(self, wanted: Iterable[str] = ()) -> list[Subset]:
         """Return those subsets of the ECGs that are wanted.
 
@@ -120,7 +127,10 @@ def task_of(dataset: Dataset, fold: int, size: int = GALLERY) -> Task:
 def fill_up(
     every: Sequence[Record], own: Sequence[Record], folds: set[int], size: int, seed: int = 0
 ) -> list[Record]:
-    """Draw records from `folds` at random, so many that with `own` they are `size`."""
+    """Draw records from `folds` at random, so many that with `own` they are `size`.
+
+    There are more where `own` alone are more, and fewer where the folds have no more.
+    """
     taken = {record.ecg_id for record in own}
     pool = [r for r in every if r.fold in folds and r.text and r.ecg_id not in taken]
     count = min(len(pool), max(0, size - len(own)))

@@ -98,12 +98,14 @@ def statement_f1(drafted: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
         true: (drafts, S) bool, the statements of each ECG.
 
     Returns:
-        0 to 100; 100 if neither has any statement.
+        0 to 100.
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: if the shapes differ, or neither has any statement.
     """
     if drafted.shape != true.shape:
         raise ValueError(f"shapes {drafted.shape} and {true.shape}: needs the same")
     stated = int(drafted.sum()) + int(true.sum())
-    return 100.0 * 2 * int((drafted & true).sum()) / stated if stated else 100.0
+    if not stated:
+        raise ValueError("no statement to compare: needs ECGs with codes")
+    return 100.0 * 2 * int((drafted & true).sum()) / stated

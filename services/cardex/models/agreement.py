@@ -12,6 +12,9 @@ from cardex.models.precision import Inputs, read, replace_nodes
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
+BEST = 10
+"""How many of each ECG's first reports are compared."""
+
 
 def answers(graph: bytes, calls: Iterable[Inputs]) -> NDArray[np.float32]:
     """Run an ONNX graph of any precision on the CPU, with the rounding of a GPU's engine.
@@ -88,11 +91,12 @@ def cosines(reference: NDArray[np.float32], other: NDArray[np.float32]) -> Value
     return np.asarray((one * two).sum(axis=1) / lengths)
 
 
-def overlap(reference: Scores, other: Scores, count: int = 10) -> float:
+def overlap(reference: Scores, other: Scores, count: int = BEST) -> float:
     """Return the mean share of each query's `count` best entries that two scorers have in common.
 
     Args:
-        reference: (queries, entries) scores; ties are broken at random, alike in both.
+        reference: (queries, entries) scores; ties are broken at random, alike in both. With no
+            more entries than `count` the answer is always 1.
         other: scores of the same shape.
         count: how many of the best entries are compared.
     """

@@ -16,7 +16,7 @@ from cardex.evaluation.evaluate import gallery_of, task_of
 from cardex.inference.novelty import load_novelty
 from cardex.inference.repository import IMAGE_ENCODER, MATCHER, TEXT_ENCODER, ModelVersion
 from cardex.inference.tokenizer import ReportTokenizer
-from cardex.models.agreement import answers, cosines, overlap
+from cardex.models.agreement import BEST, answers, cosines, overlap
 from cardex.models.precision import Inputs, Precision, convert
 
 BATCH = 32
@@ -54,9 +54,20 @@ class Sample:
 
 
 def sample_of(release: ModelVersion, dataset: Dataset, fold: int) -> Sample:
-    """Return a fold's ECGs and the distinct reports of its gallery; raises InvalidReport."""
+    """Return a fold's ECGs and the distinct reports of its gallery.
+
+    Raises:
+        InvalidReport: if the fold has no ECG, or the gallery so few reports that all are among the
+            first.
+    """
     task = task_of(dataset, fold)
-    return _sample(release, task.ecgs, gallery_of(task).texts)
+    texts = gallery_of(task).texts
+    if len(texts) <= BEST:
+        raise InvalidReport(
+            f"fold {fold} has a gallery of {len(texts)} distinct reports, whose first {BEST} are"
+            f" the same in any precision: give data with at least {BEST + 1} there"
+        )
+    return _sample(release, task.ecgs, texts)
 
 
 def examples_of(release: ModelVersion, dataset: Dataset) -> Sample:

@@ -67,9 +67,14 @@ class Record:
     month: str = ""
 
     @property
+    def coded(self) -> bool:
+        """Whether the ECG's statements are known: without any code they are not."""
+        return bool(self.codes)
+
+    @property
     def abnormal(self) -> bool:
-        """Whether the statement that the ECG is normal is missing."""
-        return NORMAL not in self.codes
+        """Whether the statements are known, and the one that the ECG is normal is missing."""
+        return self.coded and NORMAL not in self.codes
 
 
 def read_records(folder: Path) -> list[Record]:

@@ -24,6 +24,7 @@ ROWS = (
     ("d.csv", "vorhofflimmern", "AFIB", 2),
     ("e.csv", "sinusrhythmus linkstyp", "SR", 3),
 )
+MODELS = Path(__file__).resolve().parents[3] / "model_repository"
 TABLE = (
     "ecg_id,patient_id,strat_fold,report,scp_codes,filename_lr\n"
     "1,1,9,sinusrhythmus,{'SR': 0.0},records100/00000/00001_lr\n"
@@ -66,12 +67,14 @@ def test_everything_is_one_json_object(evaluate, manifest, root):
     result = evaluate("--manifest", manifest, "--fold", 9, "--rerank", 2, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert (found["fold"], found["data"], found["warnings"]) == (9, "manifest.csv", [])
+    assert (found["fold"], found["data"]) == (9, "manifest.csv")
+    assert "not measured: languages: no statement has ECGs enough" in found["warnings"]
+    assert any("the gallery has 2 reports, not 1269" in each for each in found["warnings"])
     assert set(found["figures"]) == {"all"}
     every = found["figures"]["all"]
     assert (every["ecgs"], every["gallery"]) == (2, 2)
     assert (every["abnormal ecgs"], every["abnormal gallery"]) == (1, 1)
-    assert every["paper"]["model"]["R@1"] == [100.0, 100.0, 100.0]
+    assert every["paper"]["model"]["R@1"] == [100.0]
     ways = {"REPORT", "ECG", "BOTH", "majority", "chance"}
     assert every["cases"]["archive"] == {"cases": 3, "texts": 3, "limit": [100.0] * 3}
     assert set(every["cases"]["figures"]) == ways
@@ -108,8 +111,20 @@ def test_an_archive_without_codes_has_neither_detection_nor_calibration(evaluate
     (tmp_path / "bare.csv").write_text("file,report\na.csv,sinusrhythmus\n")
     result = evaluate("--manifest", tmp_path / "bare.csv", "--fold", 1, "--json")
     assert result.exit_code == 0, result.output
-    (figures,) = json.loads(result.stdout)["figures"].values()
-    assert not {"paper", "zero-shot", "probabilities", "drafts"} & set(figures)
+    found = json.loads(result.stdout)
+    (figures,) = found["figures"].values()
+    unmeasured = {"paper", "clinical", "zero-shot", "languages", "probabilities", "drafts"}
+    assert not unmeasured & set(figures)
+    assert figures["ecgs without codes"] == 1
+    names = "paper, clinical, zero-shot, languages, probabilities"
+    assert (
+        f"not measured: {names}: no ECG has codes (column codes of a manifest)"
+        in (found["warnings"])
+    )
+    assert "not measured: drafts: no other fold of 1 to 8 has a report" in found["warnings"]
+    wanted = ("--protocol", "paper", "--protocol", "zero-shot")
+    bare = evaluate("--manifest", tmp_path / "bare.csv", "--fold", 1, *wanted)
+    refused(bare, "INVALID_QUESTION", "not measured: paper, zero-shot: no ECG has codes")
 
 
 def test_what_is_measured_can_be_limited(evaluate, manifest):
@@ -121,6 +136,21 @@ def test_what_is_measured_can_be_limited(evaluate, manifest):
     assert not {"paper", "strict", "clinical", "probabilities", "drafts"} & set(figures)
 
 
+def test_a_model_that_lacks_files_is_told_in_what_it_is_not_measured(
+    evaluate, manifest, repository, root
+):
+    newest(repository).statements.unlink()
+    newest(repository).novelty.unlink()
+    limits = ("--protocol", "out-of-distribution", "--protocol", "probabilities")
+    alone = evaluate("--manifest", manifest, *limits, repository=repository)
+    refused(alone, "INVALID_QUESTION", "has no statements.json; not measured: out-of-distribution:")
+    compared = evaluate("--manifest", manifest, *limits, "--against", repository, "--json")
+    found = json.loads(compared.stdout)
+    assert any("has no statements.json" in each for each in found["warnings"])
+    assert {"probabilities", "out-of-distribution"} < set(found["figures"]["all"])
+    assert "difference" not in found["figures"]["all"]
+
+
 def test_a_model_against_itself_differs_nowhere(evaluate, manifest, root):
     models = root / "model_repository"
     result = evaluate("--manifest", manifest, "--against", models, "--json")
@@ -130,7 +160,7 @@ def test_a_model_against_itself_differs_nowhere(evaluate, manifest, root):
     difference = found["figures"]["all"]["difference"]
     assert {"paper", "strict", "distinct", "clinical", "probabilities"} <= set(difference)
     values = [value for figures in difference.values() for value in figures.values()]
-    assert values == [[0.0, 0.0, 0.0]] * len(values)
+    assert values == [[0.0]] * len(values)
     shown = evaluate("--manifest", manifest, "--against", models, "--protocol", "distinct")
     assert f"difference from {found['against']}" in shown.output
 
@@ -158,6 +188,8 @@ def test_there_is_one_source(evaluate, given):
         (("--manifest", "manifest.csv", "--ecgs", "other"), "INVALID_REPORT", "not told apart"),
         (("--manifest", "manifest.csv", "--rerank", 2, "--protocol", "paper"), "INVALID_QUESTION",
          "strict, distinct, clinical: choose"),
+        (("--manifest", "manifest.csv", "--against", MODELS, "--protocol", "drafts"),
+         "INVALID_QUESTION", "--against compares paper, strict"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_on_is_named(

@@ -117,6 +117,48 @@ def test_the_paper_s_protocol_leaves_normal_ecgs_and_reports_out(dataset):
     assert low <= total <= high
 
 
+def without_codes(dataset, left_out):
+    """The data set without the codes of some records."""
+
+    def stripped(records):
+        return [replace(each, codes={}) if left_out(each) else each for each in records]
+
+    ecgs = replace(dataset.ecgs, records=stripped(dataset.ecgs.records))
+    return replace(dataset, records=stripped(dataset.records), ecgs=ecgs)
+
+
+def test_ecgs_without_codes_have_no_part_in_what_statements_measure(dataset):
+    detectors = {code: Detector(WORDS[code], Curve(5.0, -2.5)) for code in CODES}
+    partly = without_codes(dataset, lambda each: each.ecg_id >= 150)
+    task = task_of(partly, 9, size=60)
+    (every,) = task.subsets()
+    coded = [row for row, each in enumerate(task.records) if each.ecg_id < 150]
+    found = evaluate(Told(), task, detectors)["all"]
+    assert (found["ecgs"], found["ecgs without codes"]) == (30, 15)
+    assert (found["abnormal ecgs"], found["abnormal gallery"]) == (10, 20)
+    assert found["clinical"]["model"]["jaccard@5"][0] == 1.0
+    assert {each["positive"] for each in found["statements"].values()} == {5}
+    assert found["zero-shot"]["all"]["AUROC"] == [1.0, 1.0, 1.0]
+    outcome = outcome_of(Told(), task, detectors)
+    assert outcome.probabilities is not None
+    errors = outcome.probabilities.errors()[coded]
+    assert found["probabilities"]["Brier score"][0] == pytest.approx(errors.mean(), abs=1e-4)
+    assert difference(outcome, outcome, task, every)["zero-shot"]["all"] == [0.0, 0.0, 0.0]
+
+
+def test_where_no_ecg_has_codes_nothing_is_measured_by_statements(dataset):
+    bare = task_of(without_codes(dataset, lambda each: each.fold == 9), 9, size=60)
+    detectors = {code: Detector(WORDS[code], Curve(5.0, -2.5)) for code in CODES}
+    found = evaluate(Told(), bare, detectors)["all"]
+    assert found["ecgs without codes"] == 30
+    assert {"strict", "strict back", "distinct"} < set(found)
+    measured_by_statements = {"paper", "clinical", "zero-shot", "statements", "probabilities"}
+    assert not measured_by_statements & set(found)
+    outcome = outcome_of(Told(), bare, detectors)
+    (every,) = bare.subsets()
+    assert set(difference(outcome, outcome, bare, every)) == {"strict", "strict back", "distinct"}
+
+
 def test_ecgs_are_told_apart_where_the_data_set_lists_the_representative_ones(dataset):
     own = [each.ecg_id for each in dataset.ecgs.records if each.fold == 9]
     apart = replace(dataset, representative=frozenset(own[:20]))
@@ -267,6 +309,20 @@ def test_drafts_are_scored_beside_the_nearest_and_the_commonest_report(dataset):
     assert found["nearest report"]["meteor"] > found["commonest report"]["meteor"]
     assert found["nearest report"]["statement_f1"] == 100.0
     assert found["draft"]["statement_f1"] > 60.0
+
+
+def test_the_statements_of_drafts_are_compared_where_there_are_codes(dataset):
+    def f1_of(dataset):
+        task = task_of(dataset, 9, size=30)
+        told = Told()
+        ranking = Ranking(told, told.texts([r.text for r in task.records]), None, None)
+        found = drafts.measure(ranking, task.records, task.training, KINDS)
+        return {scores.get("statement_f1") for scores in found.values()}
+
+    half = without_codes(dataset, lambda each: each.fold == 9 and each.ecg_id < 150)
+    assert max(f1_of(half)) == 100.0  # of the nearest report, as on all ECGs
+    assert f1_of(without_codes(dataset, lambda each: each.fold == 9)) == {None}
+    assert f1_of(without_codes(dataset, lambda each: each.fold != 9)) == {None}
 
 
 def test_what_was_not_matched_stays_below_in_its_order():

@@ -31,13 +31,28 @@ def test_ecgs_without_a_value_do_not_count():
 
 
 def test_a_subset_draws_its_own_patients_together():
-    patients = np.array([5, 5, 6, 7, 7, 8])
-    subset = Subset.of("some", np.array([0, 1, 3, 4]), patients)
+    patients = np.repeat(np.arange(15), 2)
+    subset = Subset.of("some", np.arange(4, 28), patients)
     for rows in subset.samples[:20]:
-        drawn = np.bincount(rows, minlength=4)
-        assert drawn[0] == drawn[1]
-        assert drawn[2] == drawn[3]
-        assert drawn[0] + drawn[2] == 2
-    found = subset.interval(np.array([1.0, 1.0, 99.0, 3.0, 3.0, 99.0]))
+        drawn = np.bincount(rows, minlength=24)
+        np.testing.assert_array_equal(drawn[::2], drawn[1::2])
+        assert drawn[::2].sum() == 12
+    values = np.where(patients < 8, 1.0, 3.0)
+    values[[*range(4), 28, 29]] = 99.0
+    found = subset.interval(values)
     assert found is not None
-    assert found.rounded(1, factor=10.0) == [20.0, 10.0, 30.0]
+    mean, low, high = found.rounded(1, factor=10.0)
+    assert mean == 20.0
+    assert 10.0 < low < mean < high < 30.0
+
+
+def test_few_patients_have_no_interval():
+    def of(values):
+        found = Subset.of("some", np.arange(20), np.arange(20) // 2).interval(values)
+        assert found is not None
+        return found.rounded(1)
+
+    values = np.arange(20.0)
+    assert len(of(values)) == 3
+    values[:2] = np.nan  # the patient's ECGs have no value, so that nine remain
+    assert of(values) == [10.5]

@@ -129,7 +129,23 @@ def test_differences_are_paired(gallery, random):
     assert high - low < apart[0][2] - apart[0][1]  # each alone is less certain
 
 
-def test_a_fold_without_statements_has_no_clinical_figure_but_zero(gallery):
+def test_a_fold_without_statements_has_no_clinical_figure(gallery):
     bare = Gallery(gallery.texts, gallery.columns, np.zeros((ENTRIES, 0), bool), gallery.commonness)
-    found = measure(np.eye(TEXTS)[:ECGS], bare)
-    assert found["clinical"]["model"]["nDCG@10"] == [0.0, 0.0, 0.0]
+    assert set(measure(np.eye(TEXTS)[:ECGS], bare)) == {"strict", "strict back", "distinct"}
+
+
+def test_what_has_no_codes_is_neither_asked_nor_found_by_statements(gallery, random):
+    coded = np.arange(ENTRIES) % 2 == 0
+    partly = Gallery(
+        gallery.texts, gallery.columns, gallery.statements & coded[:, None], gallery.commonness
+    )
+    alone = Gallery(
+        gallery.texts, gallery.columns[coded], gallery.statements[coded], gallery.commonness
+    )
+    scores = random.standard_normal((ECGS, TEXTS))
+    own = scores[coded[:ECGS]]
+    found = retrieval.measure(scores, scores, partly, ("clinical",))["clinical"]
+    expected = retrieval.measure(own, own, alone, ("clinical",))["clinical"]
+    for name, values in found["model"].items():
+        np.testing.assert_array_equal(np.isnan(values), ~coded[:ECGS])
+        np.testing.assert_array_equal(values[coded[:ECGS]], expected["model"][name])

@@ -2,6 +2,7 @@ import io
 
 from rich.console import Console
 
+from cardex.evaluation.markdown import bracket
 from cardex.evaluation.show import show
 
 AREA = {"positive": 7, "AUROC": [0.81, 0.72, 0.93]}
@@ -50,6 +51,18 @@ def test_every_subset_is_told_with_its_numbers():
     assert "other: 613 ECGs, gallery 1269 reports, 803 distinct; 315 abnormal ECGs" in text
 
 
+def test_ecgs_without_codes_are_counted():
+    assert "12 ECGs without codes" in shown(**{"ecgs without codes": 12})
+    assert "without codes" not in shown()
+
+
+def test_drafts_without_codes_have_no_statements():
+    scores = dict.fromkeys(("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "meteor"), 20.0)
+    assert "METEOR" in shown(drafts={"draft": scores})
+    assert "statement F1" not in shown(drafts={"draft": scores})
+    assert "statement F1" in shown(drafts={"draft": scores | {"statement_f1": 40.0}})
+
+
 def test_statements_of_interest_are_shown_where_they_are_known():
     (line,) = [line for line in shown().splitlines() if line.strip().startswith("LVH")]
     assert line.split() == ["LVH", "7", "0.810", "(0.720-0.930)", "too", "few", "ECGs"]
@@ -77,6 +90,14 @@ def test_languages_are_held_against_english_and_the_furthest_statements_shown():
     assert "-0.0100 (-0.0200 to +0.0050)  0.951" in text
     assert [f"S{number}" in text for number in (3, 4, 8)] == [False, True, True]
     assert "…" not in text
+
+
+def test_of_few_patients_the_mean_stands_alone():
+    found = {"as recorded": [1.5], "difference": [0.5]}
+    lines = [line.split() for line in shown(**{"out-of-distribution": found}).splitlines()]
+    assert ["as", "recorded", "1.5"] in lines
+    assert ["difference", "+0.5"] in lines
+    assert bracket([1.5], 2) == "1.50"
 
 
 def test_marks_are_shown_in_per_cent():

@@ -54,6 +54,11 @@ def test_site_and_device_are_read_where_the_table_has_them(folder):
     assert (second.site, second.device, second.abnormal) == ("", "", True)
 
 
+def test_a_record_without_codes_is_neither_normal_nor_abnormal(folder):
+    (record,) = read_records(folder(row(scp_codes="{}")))
+    assert (record.coded, record.abnormal) == (False, False)
+
+
 def test_the_representative_ids_are_those_of_the_list(folder):
     path = folder(row())
     assert read_representative(path) == frozenset()
