@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import choose
+from tests.browser.conftest import Held, choose
 from tests.browser.test_print import printed
 
 KEY = "cdx_of-this-test"
@@ -55,6 +55,27 @@ def test_a_session_outlives_a_reload_and_ends_with_signing_out(locked: Page, rec
     locked.click("#sign-out")
     expect(locked.locator("#sign-in")).to_be_visible()
     expect(locked.locator("#hits .hit")).to_have_count(0)
+
+
+def test_nothing_is_sent_before_the_session_is_known(locked: Page, recording):
+    """Without its token a recording would be refused, and sent a second time."""
+    sign_in(locked, KEY)
+    expect(locked.locator("#sign-out")).to_be_visible()
+    session = Held(locked, "**/v1/session")
+    locked.reload()
+    session.wait()
+    sent: list[dict[str, str]] = []
+    locked.on(
+        "request",
+        lambda request: sent.append(request.headers) if request.method == "POST" else None,
+    )
+    choose(locked, recording)
+    locked.wait_for_timeout(300)
+    assert sent == []
+    session.let_go()
+    expect(locked.locator("#hits .hit")).to_have_count(3)
+    assert sent
+    assert all("x-cardex-csrf" in headers for headers in sent)
 
 
 def test_a_failure_to_sign_out_is_told(locked: Page, pages, recording):

@@ -4,6 +4,9 @@
  */
 
 let csrf = "";
+let asked = Promise.resolve(); // settles once the session is known, or cannot be
+
+const SESSION = "/v1/session";
 
 /** An error as the web process tells it. */
 export class ApiError extends Error {
@@ -25,8 +28,10 @@ export class ApiError extends Error {
  * Asks whether a key is needed, and keeps the CSRF token.
  * @returns {Promise<{needs_key: boolean, signed_in: boolean}>} The session.
  */
-export async function getSession() {
-  return kept(await json("/v1/session"));
+export function getSession() {
+  const found = json(SESSION).then(kept);
+  asked = found.catch(() => {});
+  return found;
 }
 
 /**
@@ -35,13 +40,13 @@ export async function getSession() {
  * @returns {Promise<{needs_key: boolean, signed_in: boolean}>} The session.
  */
 export async function signIn(key) {
-  const response = await send("POST", "/v1/session", { body: JSON.stringify({ key }), json: true, quiet: true });
+  const response = await send("POST", SESSION, { body: JSON.stringify({ key }), json: true, quiet: true });
   return kept(await response.json());
 }
 
 /** Signs out. */
 export async function signOut() {
-  await send("DELETE", "/v1/session");
+  await send("DELETE", SESSION);
   csrf = "";
 }
 
@@ -166,6 +171,7 @@ async function json(path, { body, ...options } = {}) {
 }
 
 async function send(method, path, { body, json: isJson = false, signal, quiet = false, again = true } = {}) {
+  if (method !== "GET" && path !== SESSION) await asked; // without the token a recording would be sent for nothing
   const headers = isJson ? { "Content-Type": "application/json" } : {};
   if (method !== "GET" && csrf) headers["X-Cardex-Csrf"] = csrf;
   let response;
