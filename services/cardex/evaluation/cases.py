@@ -59,7 +59,7 @@ class Archive:
         reports: the distinct texts with their embeddings.
         cases: the cases with their ECGs' embeddings.
         texts: the distinct texts.
-        statements: (texts, S) whether most records of the text carry each statement.
+        statements: (texts, S) whether most of the text's records that have codes carry each one.
         commonness: (texts,) how many cases bear the text.
     """
 
@@ -92,6 +92,8 @@ class Archive:
         places = {text: place for place, text in enumerate(texts)}
         columns = np.array([places[record.text] for record in records])
         counts = np.bincount(columns, minlength=len(texts)).astype(np.float64)
+        coded = np.array([record.coded for record in records], dtype=np.bool_)
+        told = np.bincount(columns[coded], minlength=len(texts))
         shares = np.zeros((len(texts), len(codes)))
         np.add.at(shares, columns, carried(records, codes))
         filed = [
@@ -102,7 +104,7 @@ class Archive:
             WholeIndex.of(GENERATION, reports, embedder.texts(texts)),
             WholeCases.of(GENERATION, filed, ecgs),
             texts,
-            shares >= 0.5 * counts[:, None],
+            (shares > 0.0) & (shares >= 0.5 * told[:, None]),
             counts,
         )
 
@@ -233,6 +235,7 @@ def measure(
     places = {report_id(text): place for place, text in enumerate(archive.texts)}
     own = np.array([places.get(report_id(record.text), -1) for record in task.records])
     gains = agreement(carried(task.records, codes), archive.statements)
+    gains[[not record.coded for record in task.records]] = np.nan  # nobody knows what agrees
     shape = (len(own), len(archive.texts))
     common = np.broadcast_to(archive.commonness, shape)
     typical = np.broadcast_to(archive.typicality, shape)
@@ -291,6 +294,7 @@ def _means(figures: Mapping[str, Values], subset: Subset) -> dict[str, list[floa
     found = {}
     for name, values in figures.items():
         interval = subset.interval(values)
-        assert interval is not None
+        if interval is None:  # no ECG has codes
+            continue
         found[name] = interval.rounded(2 if name.startswith("R@") or name == LIMIT else 4)
     return found

@@ -86,12 +86,13 @@ def ndcg(gains: Values, order: NDArray[np.int64]) -> Values:
         order: (queries, k) columns of the first entries, the best first.
 
     Returns:
-        0 to 1; 0 where no entry has a gain.
+        0 to 1; 0 where no entry has a gain, NaN where the gains are.
     """
     discounts = 1.0 / np.log2(np.arange(order.shape[1]) + 2.0)
     found = (np.take_along_axis(gains, order, axis=1) * discounts).sum(axis=1)
     ideal = (-np.sort(-gains, axis=1)[:, : order.shape[1]] * discounts).sum(axis=1)
-    return np.asarray(np.divide(found, ideal, out=np.zeros_like(found), where=ideal > 0))
+    empty = np.where(np.isnan(ideal), np.nan, 0.0)
+    return np.asarray(np.divide(found, ideal, out=empty, where=ideal > 0))
 
 
 def aurocs(scores: Scores, true: NDArray[np.bool_], least: int = MIN_POSITIVE) -> Values:

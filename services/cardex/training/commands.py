@@ -142,8 +142,9 @@ def calibrate(
     codes = [code for code in model.codes if code in dataset.kinds]
     embedder = TorchEmbedder(model, distributed)
     prompts = {code: dataset.kinds[code].description for code in codes}
-    similarity = similarity_with(embedder, fold, prompts)
-    return dict(zip(codes, fit(similarity, carried(fold.records, codes)), strict=True))
+    coded = fold.rows([row for row, record in enumerate(fold.records) if record.coded])
+    similarity = similarity_with(embedder, coded, prompts)
+    return dict(zip(codes, fit(similarity, carried(coded.records, codes)), strict=True))
 
 
 def novelty_of(

@@ -85,7 +85,7 @@ def test_each_way_is_measured_and_what_it_has_more_than_the_reports(archive, mod
     assert found["ECG"]["jaccard@5"].tolist() == [0.5, 0.5]
     every = Subset.of("all", np.arange(2), np.arange(2))
     told = cases.summary(found, held, 4, every)
-    assert told["archive"] == {"cases": 4, "texts": 2, "limit": [100.0, 100.0, 100.0]}
+    assert told["archive"] == {"cases": 4, "texts": 2, "limit": [100.0]}
     gap = found["ECG"]["R@1"].mean() - found["REPORT"]["R@1"].mean()
     assert told["more than REPORT"]["ECG"]["R@1"][0] == gap
 
@@ -96,6 +96,26 @@ def test_a_text_that_the_archive_lacks_is_found_by_nobody(archive, model):
     assert found.pop("limit") == {"limit": [0.0]}
     for way in found.values():
         assert way["R@10"].tolist() == [0.0]
+
+
+def test_an_ecg_without_codes_agrees_with_nobody_knows_what(archive, model):
+    held, vectors = archive
+    asked = task_of(record(10, "normal"), record(11, "normal", "NORM"))
+    found = cases.measure(model, held, asked, vectors[:2], CODES)
+    every = Subset.of("all", np.arange(2), np.arange(2))
+    for name in ("ECG", "majority", "chance"):
+        for figure in ("jaccard@5", "nDCG@10"):
+            assert np.isnan(found[name][figure]).tolist() == [True, False]
+    alone = cases.measure(model, held, task_of(record(10, "normal")), vectors[:1], CODES)
+    told = cases.summary(alone, held, 4, Subset.of("all", np.arange(1), np.arange(1)))
+    assert set(told["figures"]["ECG"]) == {"R@1", "R@5", "R@10"}
+    assert "jaccard@5" in cases.summary(found, held, 4, every)["figures"]["ECG"]
+
+
+def test_of_a_text_those_records_count_that_have_codes(model):
+    records = [record(number, "normal") for number in range(5)] + [record(9, "normal", "NORM")]
+    held = cases.Archive.of(records, unit(np.eye(6, 8)), Texts(), CODES)
+    assert held.statements.tolist() == [[False, True]]
 
 
 def test_the_majority_has_the_best_order_for_agreement_too(model):

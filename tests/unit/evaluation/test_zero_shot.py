@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -130,3 +132,10 @@ def test_differences_are_paired(fold):
     assert macro is not None
     assert gap.mean == pytest.approx(1.0 - macro.mean)
     assert gap.low < gap.mean < gap.high
+
+
+def test_few_patients_have_no_interval(fold):
+    records, ecgs = fold
+    few = [dataclasses.replace(record, patient_id=record.ecg_id % 9) for record in records]
+    assert len(measure(ecgs, PROMPTS, few)["all"]["AUROC"]) == 1
+    assert len(measure(ecgs, PROMPTS, records)["all"]["AUROC"]) == 3
