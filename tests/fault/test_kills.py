@@ -127,7 +127,12 @@ def submit_and_kill(stack, settings, name: str, first: int, count: int) -> list[
     """Kill a part in the midst of jobs: some answered, some at work, some waiting."""
     half = count // 2
     answered = submit(settings, first, half)
-    _until(lambda: FINAL & set(last_states(settings, answered)))
+
+    def some_ended() -> bool:
+        stack.tend()  # what was killed before may take another part with it
+        return bool(FINAL & set(last_states(settings, answered)))
+
+    _until(some_ended)
     with held(stack, "triton"):
         open_ids = submit(settings, first + half, count - half)
         _until(lambda: "RUNNING" in last_states(settings, answered + open_ids))
@@ -230,7 +235,7 @@ def _health(settings) -> str:
         return health(channel, "cardex.v1.EcgRetrievalService")
 
 
-def _until(condition, seconds: float = 20) -> None:
+def _until(condition, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
