@@ -145,6 +145,14 @@ class Held:
         self._page.wait_for_timeout(100)  # a page that took what it should not would show it now
 
 
+def ask_from_age(page: Page, age: int) -> None:
+    """Ask about the open ECG again, for cases from an age on."""
+    if not page.locator("#ecg-question-min_age").is_visible():
+        page.click("#ecg-filter summary")
+    page.fill("#ecg-question-min_age", str(age))
+    page.keyboard.press("Enter")
+
+
 def choose(page: Page, *files: FilePayload) -> None:
     """Choose files."""
     page.set_input_files("#files", list(files))

@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.browser.conftest import Held, choose, csv
+from tests.browser.conftest import Held, ask_from_age, choose, csv
 from tests.helpers.ecgs import ecg
 from tests.helpers.page_gateway import table
 
@@ -46,9 +46,7 @@ def test_an_ecg_from_a_link_is_asked_about_again(pages, url, gateway, recording)
     expect(mine.locator("#hits .hit")).to_have_count(3)
     theirs = pages.open(f"{url}/#job=job-1")
     expect(theirs.locator("#hits .hit")).to_have_count(3)
-    theirs.click("#ecg-filter summary")
-    theirs.fill("#ecg-question-min_age", "53")
-    theirs.keyboard.press("Enter")
+    ask_from_age(theirs, 53)
     expect(theirs.locator("#hits .hit")).to_have_count(1)
     assert gateway.questions[-1].filter.min_age == 53
 
@@ -73,9 +71,7 @@ def test_a_link_goes_when_its_ecg_is_asked_about_again(pages, url, recording):
     theirs.click("#link")
     expect(theirs.locator("#link-part")).to_be_visible()
     assert theirs.url.endswith("#job=job-1")
-    theirs.click("#ecg-filter summary")
-    theirs.fill("#ecg-question-min_age", "53")
-    theirs.keyboard.press("Enter")
+    ask_from_age(theirs, 53)
     expect(theirs.locator("#hits .hit")).to_have_count(1)
     expect(theirs.locator("#link-part")).to_be_hidden()
     assert "#" not in theirs.url

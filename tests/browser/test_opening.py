@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Held, Pages, choose, csv
+from tests.browser.conftest import Held, Pages, ask_from_age, choose, csv
 from tests.helpers.ecgs import ecg, wfdb_record
 from tests.helpers.page_gateway import table
 
@@ -69,9 +69,7 @@ def test_the_image_comes_though_its_ecg_is_asked_about_again(page: Page, recordi
     held = Held(page, "**/v1/traces:image")
     page.click("#model-image summary")
     held.wait()
-    page.click("#ecg-filter summary")
-    page.fill("#ecg-question-min_age", "53")
-    page.keyboard.press("Enter")
+    ask_from_age(page, 53)
     expect(page.locator("#hits .hit")).to_have_count(1)
     held.let_go()
     expect(page.locator("#model-image img")).to_have_count(1)

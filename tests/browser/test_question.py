@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Pages, choose, csv
+from tests.browser.conftest import Pages, ask_from_age, choose, csv
 from tests.browser.test_print import printed
 from tests.helpers.ecgs import ecg
 from tests.helpers.page_gateway import PageGateway, table
@@ -20,13 +20,6 @@ def busy(route: Route) -> None:
     """Answer that the server is busy."""
     error = {"reason": "BACKLOG", "message": "too many jobs wait"}
     route.fulfill(status=503, json={"error": error}, headers={"Retry-After": "1"})
-
-
-def ask_from_age(page: Page, age: int) -> None:
-    if not page.locator("#ecg-question-min_age").is_visible():
-        page.click("#ecg-filter summary")
-    page.fill("#ecg-question-min_age", str(age))
-    page.keyboard.press("Enter")
 
 
 def test_after_a_first_question_that_failed_the_signal_is_shown_and_one_asks_again(

@@ -69,9 +69,14 @@ class Subset:
         """
         own = values[self.rows]
         found = interval(own, self.samples)
-        if found is None or len(np.unique(self.patients[~np.isnan(own)])) >= FEWEST_PATIENTS:
+        if found is None or are_enough(self.patients[~np.isnan(own)]):
             return found
         return Interval(found.mean, np.nan, np.nan)
+
+
+def are_enough(patients: NDArray[np.int64]) -> bool:
+    """Return whether ECGs of these (ECGs,) patients can tell an interval."""
+    return len(np.unique(patients)) >= FEWEST_PATIENTS
 
 
 def interval(values: Values, samples: Sequence[NDArray[np.int64]]) -> Interval | None:

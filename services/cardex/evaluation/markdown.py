@@ -17,10 +17,17 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def bracket(values: Sequence[float], digits: int) -> str:
-    """Return [mean, low, high] as a mean with its interval in brackets, and [mean] alone."""
-    mean, *bounds = (f"{value:.{digits}f}" for value in values)
-    return f"{mean} ({' to '.join(bounds)})" if bounds else mean
+def bracket(values: Sequence[float], digits: int, *, sign: str = "", between: str = " to ") -> str:
+    """Return [mean, low, high] as a mean with its interval in brackets, and [mean] alone.
+
+    Args:
+        values: the figure.
+        digits: after the decimal point.
+        sign: "+" to write it also before what is over 0.
+        between: stands between the bounds.
+    """
+    mean, *bounds = (f"{value:{sign}.{digits}f}" for value in values)
+    return f"{mean} ({between.join(bounds)})" if bounds else mean
 
 
 def subset_heads(found: Found) -> list[str]:

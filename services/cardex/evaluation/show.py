@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cardex.evaluation.markdown import bracket
 from cardex.evaluation.protocols import CASES, LANGUAGES, NOVELTY
 
 METHODS = ("model", "majority", "chance")
@@ -209,8 +210,7 @@ def _differences(found: Figures) -> Table:
 
 
 def _difference(value: Sequence[float], digits: int) -> str:
-    mean, *bounds = (f"{each:+.{digits}f}" for each in value)
-    return f"{mean} ({' to '.join(bounds)})" if bounds else mean
+    return bracket(value, digits, sign="+")
 
 
 def _drafts(methods: Mapping[str, Figures]) -> Table:
@@ -226,5 +226,4 @@ def _cell(value: float | Sequence[float] | None, digits: int) -> str:
         return "too few ECGs"
     if isinstance(value, int | float):
         return f"{value:.1f}" if isinstance(value, float) else str(value)
-    mean, *bounds = (f"{each:.{digits}f}" for each in value)
-    return f"{mean} ({'-'.join(bounds)})" if bounds else mean
+    return bracket(value, digits, between="-")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cardex.domain.ecg import Embedding
-from cardex.evaluation.intervals import BOUNDS, FEWEST_PATIENTS, Interval, Subset
+from cardex.evaluation.intervals import BOUNDS, Interval, Subset, are_enough
 from cardex.evaluation.metrics import MIN_POSITIVE, Values, aurocs
 from cardex.reports.ptbxl import Record, StatementKind
 
@@ -105,7 +105,7 @@ def measure(
         samples = subset.samples[:RESAMPLES]
         area = aurocs(scores, true)
         again = np.full((len(samples), len(labels)), np.nan)
-        judged = ~np.isnan(area) & (len(np.unique(subset.patients)) >= FEWEST_PATIENTS)
+        judged = ~np.isnan(area) & are_enough(subset.patients)
         for place, rows in enumerate(samples):
             # A class that is judged stays one in every sample: else a mean over classes would be
             # over others each time, those with few ECGs left out where they have the fewest.

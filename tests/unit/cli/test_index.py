@@ -116,6 +116,14 @@ def index_cases(client: FakeCaseClient, cases, *, merge: bool = False) -> tuple[
     return status, told.getvalue()
 
 
+def stop_after(count: int, client: FakeCaseClient, cases, *, merge: bool = False) -> None:
+    """Let a call stop after some cases; the next one finds the client whole."""
+    client.broken = count
+    with pytest.raises(Unavailable):
+        index_cases(client, cases, merge=merge)
+    client.broken = None
+
+
 def test_cases_are_filed_in_a_new_index_that_answers_at_the_end(cases):
     client = FakeCaseClient()
     status, told = index_cases(client, cases)
@@ -134,10 +142,7 @@ def test_a_merge_goes_into_the_index_that_answers(cases):
 
 def test_a_second_call_goes_on_where_the_first_stopped(cases):
     client = FakeCaseClient()
-    client.broken = 2
-    with pytest.raises(Unavailable):
-        index_cases(client, cases)
-    client.broken = None
+    stop_after(2, client, cases)
     _, told = index_cases(client, cases)
     assert "going on after 2 cases" in told
     assert client.filed == [("reports_1", "a"), ("reports_1", "b"), ("reports_1", "c")]
@@ -155,10 +160,7 @@ def test_what_went_wrong_before_a_stop_is_told_at_the_end(cases):
                 yield sent
 
     client = Losing()
-    client.broken = 2
-    with pytest.raises(Unavailable):
-        index_cases(client, cases)
-    client.broken = None
+    stop_after(2, client, cases)
     status, told = index_cases(client, cases)
     assert status == 1
     assert "2 cases were filed without their ECG" in told
@@ -197,30 +199,24 @@ def test_records_of_ptb_xl_whose_waveforms_are_missing_are_told(tmp_path):
 
 def test_a_merge_begins_anew_where_another_index_answers_by_now(cases):
     client = FakeCaseClient()
-    client.broken = 2
-    with pytest.raises(Unavailable):
-        index_cases(client, cases, merge=True)
-    client.broken, client.answering = None, "reports_9"
+    stop_after(2, client, cases, merge=True)
+    client.answering = "reports_9"
     index_cases(client, cases, merge=True)
     assert [case_id for _, case_id in client.filed[2:]] == ["a", "b", "c"]
 
 
 def test_an_index_that_is_gone_before_anything_was_filed_is_begun_anew(cases):
     client = FakeCaseClient()
-    client.broken = 0
-    with pytest.raises(Unavailable):
-        index_cases(client, cases)
-    client.broken, client.gone = None, {"reports_1"}
+    stop_after(0, client, cases)
+    client.gone = {"reports_1"}
     index_cases(client, cases)
     assert client.committed == ["reports_2"]
 
 
 def test_an_index_that_is_gone_is_begun_anew(cases):
     client = FakeCaseClient()
-    client.broken = 2
-    with pytest.raises(Unavailable):
-        index_cases(client, cases)
-    client.broken, client.gone = None, {"reports_1"}
+    stop_after(2, client, cases)
+    client.gone = {"reports_1"}
     index_cases(client, cases)
     assert client.filed[2:] == [("reports_2", "a"), ("reports_2", "b"), ("reports_2", "c")]
     assert client.committed == ["reports_2"]
@@ -228,10 +224,8 @@ def test_an_index_that_is_gone_is_begun_anew(cases):
 
 def test_an_index_that_is_gone_before_its_first_case_is_begun_anew(cases):
     client = FakeCaseClient()
-    client.broken = 0
-    with pytest.raises(Unavailable):
-        index_cases(client, cases)
-    client.broken, client.gone = None, {"reports_1"}
+    stop_after(0, client, cases)
+    client.gone = {"reports_1"}
     index_cases(client, cases)
     assert client.committed == ["reports_2"]
 
@@ -246,10 +240,7 @@ def test_a_new_index_that_is_gone_at_once_is_told(cases):
 
 def test_another_table_is_another_indexing(cases):
     client = FakeCaseClient()
-    client.broken = 2
-    with pytest.raises(Unavailable):
-        index_cases(client, cases)
-    client.broken = None
+    stop_after(2, client, cases)
     cases.write_text("case_id,report\nx,sinus rhythm\n")
     index_cases(client, cases)
     assert client.filed[2:] == [("reports_2", "x")]
