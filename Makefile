@@ -29,7 +29,7 @@ test: setup $(APP)/.dev $(TRAIN)/.ready browser-tools ## Run every test, with th
 	$(TRAIN)/bin/python -m pytest tests/training $(SPREAD)
 	$(BIN)/pytest tests/unit tests/engines $(SPREAD) --cov --cov-report=
 	@echo "branches and lines of services that the unit tests reach: $$($(BIN)/coverage report --format=total) %"
-	$(BIN)/pytest tests/stack
+	$(BIN)/pytest tests/stack $(SPREAD)
 	$(BIN)/pytest tests/browser $(SPREAD)
 	$(BIN)/pytest tests/fault tests/deploy $(SPREAD)
 
