@@ -122,6 +122,21 @@ def test_one_site_alone_cannot_be_held_out(data, of_sites, short, context, monke
         run_held_out_sites(data, context.work, data / "small.toml", data / "r.json", 1)
 
 
+def test_a_site_that_has_all_of_the_calibration_fold_is_refused_before_anything_is_trained(
+    data, of_sites, short, context, monkeypatch
+):
+    records = [
+        replace(each, fold=7 if each.fold == 8 and each.site != "0" else each.fold)
+        for each in of_sites.records
+    ]
+    ecgs = replace(of_sites, records=records)
+    monkeypatch.setattr(held_out, "open_dataset", lambda *_: Dataset(records, ecgs, KINDS))
+    monkeypatch.setattr(held_out, "read_recipe", lambda _: short)
+    with pytest.raises(InvalidReport, match="no ECG of fold 8 is of another site than 0"):
+        run_held_out_sites(data, context.work, data / "small.toml", data / "r.json", 1)
+    assert not list(context.work.glob("*.pt"))
+
+
 def test_the_figures_in_the_repository_are_of_its_recipe(root):
     found = json.loads((root / "experiments/results/held-out-sites.json").read_bytes())
     recipe = read_recipe(root / f"experiments/{found['name']}.toml")

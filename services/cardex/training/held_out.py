@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,7 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
             f"{data} has not two sites with {FEWEST} ECGs of patients who are at no other site:"
             " none can be held out"
         )
+    _require_calibration(dataset.ecgs, sites)
     _reports(dataset, training)
     found: dict[str, Any] = {
         "name": recipe_file.stem,
@@ -161,6 +163,16 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
     results.parent.mkdir(parents=True, exist_ok=True)
     replace_file(results, (json.dumps(found, indent=1) + "\n").encode())
     print(json.dumps(found, indent=1))
+
+
+def _require_calibration(ecgs: Ecgs, sites: Sequence[str]) -> None:
+    """Refuse, before hours of training, sites without which nothing is left to calibrate with."""
+    for site in sites:
+        if not Split.of(ecgs, site).calibration.records:
+            raise InvalidReport(
+                f"no ECG of fold {CALIBRATION_FOLD} is of another site than {site}, so without it"
+                " no probability can be calibrated: put ECGs of other sites into that fold"
+            )
 
 
 def _stage(dataset: Dataset, split: Split, training: Training, site: str) -> ImageStage:
