@@ -9,57 +9,36 @@ from dataclasses import replace
 import numpy as np
 
 from cardex.api.convert.jobs import encode_answer, filed_answer, from_cache
-from cardex.domain.cases import Filing, Nearness
+from cardex.domain.cases import Filing
 from cardex.domain.errors import CardexError, CaseNotFound, InvalidQuestion
-from cardex.domain.index import FoundCase, Hit
+from cardex.domain.index import FoundCase
 from cardex.domain.jobs import (
     MAX_TEXT,
-    MAX_TOP_K,
     Answer,
     EncodedAnswer,
     Priority,
     Question,
     StageTime,
 )
-from cardex.domain.quality import SignalQuality
 from cardex.domain.reports import Report
 from cardex.inference.encoder import Encoder
-from cardex.inference.novelty import OUT_OF_DISTRIBUTION
-from cardex.reports.validation import check_filter
 from cardex.retrieval.active_index import ActiveIndex, ServingSnapshot
+from cardex.retrieval.answers import answer_of, answer_to_ecg, answer_to_filing
 from cardex.retrieval.case_cache import CaseCache, NearestCases
-from cardex.retrieval.draft import VOTERS, draft_of
+from cardex.retrieval.draft import VOTERS
 from cardex.retrieval.filing import CaseFiler, EmbeddedCase
-from cardex.retrieval.findings import findings_of
 from cardex.retrieval.hits import hits_of
 from cardex.retrieval.metrics import count_answer
-from cardex.retrieval.nearest import Found, NearestSearch, Shown
+from cardex.retrieval.nearest import NearestSearch, Shown
 from cardex.retrieval.pipeline import QueryItem, QueryState, draw_images, prepare, timed
+from cardex.retrieval.question import check_question
 from cardex.retrieval.report_cache import ReportCache
-from cardex.retrieval.reranking import Ranked, as_found, check_rerank, reranked
+from cardex.retrieval.reranking import Ranked, as_found, reranked
 from cardex.stores.answer_cache import AnswerCache, answer_key
 from cardex.stores.report_index import ReportIndex
 
 TURN_S = 10.0
 """How long a thread waits for its turn to compute; then it shares with the one that has it."""
-
-
-def check_question(question: Question) -> Question:
-    """Return the question if it can be asked.
-
-    Raises:
-        InvalidQuestion: if top_k or rerank is out of range, or the filter cannot be used.
-    """
-    check_rerank(question)
-    if question.filter is not None:
-        check_filter(question.filter)
-    if not 1 <= question.top_k <= MAX_TOP_K:
-        raise InvalidQuestion(
-            f"top_k {question.top_k}: must be 1 to {MAX_TOP_K}",
-            reason="TOP_K",
-            field="question.top_k",
-        )
-    return question
 
 
 class Retriever:
@@ -141,7 +120,7 @@ class Retriever:
         shown = [Shown(embedding[0], _first(order, reports, question), question, found)]
         (cases,) = self._cases(shown, snapshot, stages)
         hits = hits_of(order, reports, question, found, cases)
-        return _answer(snapshot, hits[: question.top_k], stages, found)
+        return answer_of(hits[: question.top_k], found, stages, snapshot)
 
     def case(self, case_id: str) -> FoundCase:
         """Return a case of the index in force.
@@ -311,8 +290,7 @@ class Retriever:
                 assert query.found is not None
                 question = query.item.question
                 near = hits_of(order, reports, question, query.found, own)
-                plain = _answer(snapshot, near[: question.top_k], query.stages, query.found)
-                answer = _with_ecg(plain, near, query, snapshot)
+                answer = answer_to_ecg(query, near, snapshot)
                 encoded.append((query, encode_answer(answer)))
                 count_answer(answer)
                 answers[_key(query.item.sha256, question, snapshot)] = encoded[-1][1].message
@@ -341,7 +319,7 @@ class Retriever:
         for (query, case), error in zip(ready, errors, strict=True):
             answered = query.outcome
             if not isinstance(answered, EncodedAnswer):
-                answered = encode_answer(_only_filed(query, snapshot))
+                answered = encode_answer(answer_to_filing(query, snapshot))
             case_id = case.filing.case.case_id
             query.outcome = error or filed_answer(answered, case_id, tuple(stages.values()))
 
@@ -365,58 +343,11 @@ def _ranked(query: QueryState, snapshot: ServingSnapshot) -> list[Ranked]:
     return reranked(query.matches, query.match_logits, snapshot.calibration.match_weight)
 
 
-def _with_ecg(
-    answer: Answer, near: Sequence[Hit], query: QueryState, snapshot: ServingSnapshot
-) -> Answer:
-    """Add what is said of the ECG itself; `near` are the answer's hits and those after them."""
-    predictor, probabilities = snapshot.predictor, query.probabilities
-    return replace(
-        answer,
-        quality=_with_novelty(query, snapshot),
-        predictions=predictor.predict(probabilities)
-        if predictor is not None and probabilities is not None
-        else (),
-        draft=draft_of(near, len(answer.hits)),
-        trace=query.trace if query.item.question.trace else None,
-    )
-
-
-def _with_novelty(query: QueryState, snapshot: ServingSnapshot) -> SignalQuality | None:
-    """Return the quality, with a warning more where the model has seen nothing like the ECG.
-
-    The cache of embeddings keeps it without, so that the warning is always the snapshot's own.
-    """
-    quality, novelty, vector = query.quality, snapshot.novelty, query.vector
-    if quality is None or novelty is None or vector is None or not novelty.unlike(vector):
-        return quality
-    return replace(quality, warnings=(*quality.warnings, OUT_OF_DISTRIBUTION))
-
-
-def _answer(
-    snapshot: ServingSnapshot, hits: tuple[Hit, ...], stages: dict[str, StageTime], found: Found
-) -> Answer:
-    return Answer(
-        hits=hits,
-        findings=findings_of(hits),
-        model_version=snapshot.model.version,
-        index_name=snapshot.index.name,
-        index_generation=snapshot.index.generation,
-        stages=tuple(stages.values()),
-        by=found.by,
-    )
-
-
 def _embedded_case(query: QueryState, filing: Filing) -> EmbeddedCase:
     item = query.item
     return EmbeddedCase(
         filing, query.vector, query.trace, item.submitted, query.metadata, item.held
     )
-
-
-def _only_filed(query: QueryState, snapshot: ServingSnapshot) -> Answer:
-    """Return the answer to an ECG that was filed without a question."""
-    nothing = Found(Nearness.REPORT)
-    return replace(_answer(snapshot, (), query.stages, nothing), quality=query.quality)
 
 
 def _there(ranked: Sequence[Ranked], reports: Mapping[str, Report]) -> list[Ranked]:

@@ -22,7 +22,6 @@ from cardex.domain.errors import (
 from cardex.domain.jobs import (
     DISCLAIMER,
     MAX_TEXT,
-    MAX_TOP_K,
     SHOWN_RECORD_IDS,
     EncodedAnswer,
     Priority,
@@ -33,7 +32,6 @@ from cardex.inference.agreement import Agreement
 from cardex.retrieval import retriever
 from cardex.retrieval.draft import VOTERS
 from cardex.retrieval.pipeline import QueryItem, prepare
-from cardex.retrieval.retriever import check_question
 from cardex.signals.image_spec import ImageSpec
 from cardex.signals.images import image_of
 from cardex.signals.readers import read
@@ -550,16 +548,10 @@ def test_the_longest_text_is_searched(house):
     assert house.retriever.by_text("x" * MAX_TEXT, Question(1)).hits
 
 
-@pytest.mark.parametrize("top_k", [0, -1, MAX_TOP_K + 1])
-def test_a_top_k_out_of_range_is_refused(house, top_k):
-    with pytest.raises(InvalidQuestion, match=f"top_k {top_k}: must be 1 to {MAX_TOP_K}") as caught:
-        house.retriever.by_text("old infarct", Question(top_k))
-    assert (caught.value.reason, caught.value.field) == ("TOP_K", "question.top_k")
-
-
-@pytest.mark.parametrize("top_k", [1, MAX_TOP_K])
-def test_a_top_k_at_the_limits_can_be_asked(top_k):
-    assert check_question(Question(top_k)) == Question(top_k)
+def test_a_question_that_cannot_be_asked_is_refused(house):
+    with pytest.raises(InvalidQuestion, match="top_k 0"):
+        house.retriever.by_text("old infarct", Question(0))
+    assert not house.encoder.texts
 
 
 # The agreement of statements.
