@@ -21,8 +21,10 @@ from redis.retry import Retry
 
 from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import Claim, Priority, Question
-from cardex.stores.job_queue import JobLimits, JobQueue, Submission
+from cardex.stores.job_limits import JobLimits
+from cardex.stores.job_queue import JobQueue
 from cardex.stores.redis import connect
+from cardex.stores.submission import Submission
 from deploy.checks.rendered import name_of, of_kind, pod_of, rendered
 from deploy.play import PODMAN, podman
 from tests.deploy.images import IMAGES, missing

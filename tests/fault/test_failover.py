@@ -6,8 +6,10 @@ from cardex.api.client import Client
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import JobState, Priority, Question
-from cardex.stores.job_queue import PREFIX, JobLimits, JobQueue, Submission
+from cardex.stores.job_limits import JobLimits
+from cardex.stores.job_queue import PREFIX, JobQueue
 from cardex.stores.redis import connect
+from cardex.stores.submission import Submission
 from tests.helpers.real import reports
 from tests.helpers.sentinels import Failover, until
 from tests.helpers.stack import build_index, running_stack, variant

@@ -16,7 +16,7 @@ from cardex.gateway.health import HealthMonitor
 from cardex.gateway.keys import Principal, Scope
 from cardex.gateway.submissions import SubmissionService
 from cardex.retrieval.dependencies import Dependencies
-from cardex.stores.job_queue import Submission, Submitted
+from cardex.stores.submission import Submission, Submitted
 from tests.helpers.fakes import a_job
 
 ICU = Principal("icu", frozenset({Scope.SUBMIT}))

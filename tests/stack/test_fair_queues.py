@@ -8,8 +8,10 @@ import pytest
 
 from cardex.domain.errors import Overloaded
 from cardex.domain.jobs import JobError, JobState, Priority, Question
-from cardex.stores.job_queue import BACKLOG_RETRY_S, JobLimits, JobQueue, Submission, Submitted
+from cardex.stores.job_limits import JobLimits
+from cardex.stores.job_queue import JobQueue
 from cardex.stores.redis import connect
+from cardex.stores.submission import BACKLOG_RETRY_S, Submission, Submitted
 from tests.helpers.answers import ANSWER
 
 STAT, ROUTINE = Priority.STAT, Priority.ROUTINE

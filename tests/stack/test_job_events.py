@@ -9,8 +9,10 @@ from cardex.domain.errors import InvalidQuestion
 from cardex.domain.jobs import JobState, Priority, Question
 from cardex.stores import job_events as module
 from cardex.stores.job_events import JobEvents
-from cardex.stores.job_queue import EVENTS, JobLimits, JobQueue, Submission, Submitted
+from cardex.stores.job_limits import JobLimits
+from cardex.stores.job_queue import EVENTS, JobQueue
 from cardex.stores.redis import connect
+from cardex.stores.submission import Submission, Submitted
 from tests.helpers.answers import ANSWER
 
 

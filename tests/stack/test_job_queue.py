@@ -19,8 +19,10 @@ from cardex.domain.errors import (
 from cardex.domain.jobs import Claim, JobError, JobState, Priority, Question
 from cardex.local_stack.ports import free_ports
 from cardex.local_stack.valkey import ValkeyConfig, valkey_process
-from cardex.stores.job_queue import JobLimits, JobQueue, Submission, Submitted
+from cardex.stores.job_limits import JobLimits
+from cardex.stores.job_queue import JobQueue
 from cardex.stores.redis import connect
+from cardex.stores.submission import Submission, Submitted, submit_arguments
 from tests.helpers.answers import ANSWER
 from tests.helpers.cases import a_case
 
@@ -119,7 +121,7 @@ def test_of_many_one_that_is_refused_stops_no_other(store):
 
 
 def test_a_call_that_is_sent_again_because_its_reply_was_lost_makes_one_job(store, client):
-    arguments = store._submit_arguments([(submission(b"once"), None)])
+    arguments = submit_arguments([(submission(b"once"), None)], store.limits)
     first = store._scripts.run("submit", arguments)
     (claim,) = store.claim(ROUTINE, 9)
     store.finish([(claim, ANSWER.message)])

@@ -34,7 +34,7 @@ from cardex.gateway.rate_limit import RateLimit, check_size
 from cardex.reports.validation import validated_case
 from cardex.retrieval.dependencies import Dependencies
 from cardex.retrieval.question import check_question
-from cardex.stores.job_queue import Submission, Submitted
+from cardex.stores.submission import Submission, Submitted
 from cardex.telemetry.tracing import archive_traces, current_trace
 
 logger = logging.getLogger(__name__)

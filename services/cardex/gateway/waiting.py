@@ -11,7 +11,8 @@ from cardex.gateway.health import HealthMonitor
 from cardex.gateway.keys import Principal
 from cardex.gateway.submissions import Accepted, Envelope, SubmissionService
 from cardex.stores.job_events import JobEvents
-from cardex.stores.job_queue import JobQueue, Submitted
+from cardex.stores.job_queue import JobQueue
+from cardex.stores.submission import Submitted
 from cardex.telemetry.tracing import span
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from cardex.retrieval.retriever import Retriever
 from cardex.stores.answer_cache import AnswerCache
 from cardex.stores.broker import celery_app, notifier
 from cardex.stores.index_lock import IndexLock
-from cardex.stores.job_queue import JobLimits, JobQueue
+from cardex.stores.job_limits import JobLimits
+from cardex.stores.job_queue import JobQueue
 from cardex.stores.redis import connect
 from cardex.stores.report_index import ReportIndex
 

@@ -5,114 +5,31 @@ A job that is QUEUED stands in the list of its queue and owner, and owners take 
 RUNNING stands in a sorted set by the end of its lease.
 """
 
-import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
 
 import msgspec
 import redis as redis_py
 
-from cardex.domain.cases import Filing
-from cardex.domain.errors import (
-    CardexError,
-    JobNotFound,
-    Overloaded,
-    RequestIdReused,
-    Unavailable,
-)
-from cardex.domain.jobs import Claim, Job, JobError, JobState, Priority, Question, QueueState
+from cardex.domain.errors import CardexError, JobNotFound, Unavailable
+from cardex.domain.jobs import Claim, Job, JobError, JobState, Priority, QueueState
+from cardex.stores.job_limits import JobLimits
+from cardex.stores.job_record import job_of, result_fields
 from cardex.stores.redis import mapped
-from cardex.stores.scripts import NOT_REPLICATED, STORE, Argument, Scripts
+from cardex.stores.scripts import NOT_REPLICATED, STORE, Argument, Scripts, milliseconds
+from cardex.stores.submission import Submission, Submitted, outcome_of, submit_arguments
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "cardex:"
 EVENTS = f"{PREFIX}events"
-BACKLOG_RETRY_S = 5.0
-"""After how long to come back to a full queue of which nothing ended lately."""
-DRAINED = 0.05
-"""Share of a full queue that should have ended before its callers come back."""
-RETRY_S = (0.5, 60.0)
-
 _LOST_WORKER = JobError(
     "ATTEMPTS_EXHAUSTED",
     "every worker that began this ECG died or gave up: look at the worker's log, then submit it"
     " again",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class JobLimits:
-    """How long jobs are kept and how many may wait.
-
-    Attributes:
-        max_backlog: jobs that may wait in one queue.
-        max_backlog_per_key: how many of them may be of one owner.
-        watermark: share of the store's memory that may be filled before routine jobs are refused.
-        max_attempts: how often a job is begun before it is given up.
-        lease_s: after this without a sign of life a worker has lost its job.
-        latch_s: after this many seconds a wake-up that no worker took counts as lost.
-        payload_ttl_s: how long an ECG's bytes are kept.
-        job_ttl_s: how long the record of a final job is kept.
-        replicas: how many replicas have a job before it is acknowledged.
-    """
-
-    max_backlog: int = 100_000
-    max_backlog_per_key: int = 100_000
-    watermark: float = 0.8
-    max_attempts: int = 5
-    lease_s: float = 10.0
-    latch_s: float = 3.0
-    payload_ttl_s: float = 86_400.0
-    job_ttl_s: float = 86_400.0
-    replicas: int = 0
-
-
-@dataclass(frozen=True)
-class Submission:
-    """An ECG to be made a job.
-
-    Attributes:
-        owner: name of the API key.
-        priority: the queue.
-        payload: the ECG's bytes, as the claim check stores them.
-        question: what is asked.
-        request_id: the caller's idempotency key, or "".
-        trace: W3C traceparent of the call, or "".
-        filing: what the ECG is to be filed as; None for nothing.
-    """
-
-    owner: str
-    priority: Priority
-    payload: bytes
-    question: Question
-    request_id: str = ""
-    trace: str = ""
-    filing: Filing | None = None
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of the payload, in hex: the claim check. Computed at first use."""
-        return hashlib.sha256(self.payload).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """Outcome of a submission.
-
-    Attributes:
-        job_id: the job.
-        is_new: False where the request_id had made it before.
-        at: when, in Unix seconds by the store's clock.
-    """
-
-    job_id: str
-    is_new: bool
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +92,7 @@ class JobQueue:
         """
         if not submissions:
             return []
-        arguments, replicas = self._submit_arguments(submissions), self.limits.replicas
+        arguments, replicas = submit_arguments(submissions, self.limits), self.limits.replicas
         try:
             now_ms, *reply = self._scripts.run("submit", arguments, replicas)
         except Unavailable as error:
@@ -186,58 +103,11 @@ class JobQueue:
         for priority, wake in zip(Priority, reply[:2], strict=True):
             if wake:
                 self._notify(priority)
+        said = zip(reply[2::2], reply[3::2], strict=True)
         return [
-            self._outcome(submission.priority, outcome, detail.decode(), now_ms)
-            for (submission, _), outcome, detail in zip(
-                submissions, reply[2::2], reply[3::2], strict=True
-            )
+            outcome_of(each, submission.priority, now_ms, self.limits)
+            for each, (submission, _) in zip(said, submissions, strict=True)
         ]
-
-    def _submit_arguments(
-        self, submissions: Sequence[tuple[Submission, bytes | None]]
-    ) -> list[Argument]:
-        limits = self.limits
-        arguments: list[Argument] = [
-            _ms(limits.payload_ttl_s), limits.max_backlog, limits.max_backlog_per_key,
-            _ms(limits.latch_s), _ms(limits.job_ttl_s), str(limits.watermark),
-        ]  # fmt: skip
-        for submission, answer in submissions:
-            question, sha256 = msgspec.json.encode(submission.question), submission.sha256
-            filing = msgspec.json.encode(submission.filing) if submission.filing else b""
-            arguments += [
-                secrets.token_hex(12), submission.owner, submission.priority.value, sha256,
-                b"" if answer else submission.payload, question, _request_key(submission),
-                hashlib.sha256(sha256.encode() + question + filing).hexdigest(), answer or b"",
-                submission.trace, filing,
-            ]  # fmt: skip
-        return arguments
-
-    def _outcome(
-        self, priority: Priority, outcome: bytes, detail: str, now_ms: int
-    ) -> Submitted | CardexError:
-        limits = self.limits
-        if outcome in (b"NEW", b"KNOWN"):
-            return Submitted(detail, outcome == b"NEW", now_ms / 1e3)
-        if outcome == b"REUSED":
-            return RequestIdReused(
-                "this request_id stands for another ECG, question or case: use a new one",
-                field="request_id",
-            )
-        if outcome == b"TIGHT":
-            return Overloaded(
-                f"the state store is filled over {limits.watermark:.0%}, and the rest is kept for"
-                " STAT: try later, or raise its maxmemory",
-                reason="STORE_FULL",
-                retry_after_s=_retry_after_s(limits.max_backlog_per_key, float(detail)),
-            )
-        own = outcome == b"OWNER_FULL"
-        limit = limits.max_backlog_per_key if own else limits.max_backlog
-        whose = " of this key" if own else ""
-        return Overloaded(
-            f"{limit} jobs{whose} wait in the {priority} queue: try later",
-            reason="BACKLOG_FULL",
-            retry_after_s=_retry_after_s(limit, float(detail)),
-        )
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """Return a job.
@@ -263,7 +133,7 @@ class JobQueue:
                 pipeline.hgetall(f"{PREFIX}job:{job_id}")
             records = pipeline.execute()
         return [
-            _job(job_id, record)
+            job_of(job_id, record)
             if record and (owner is None or record[b"owner"].decode() == owner)
             else None
             for job_id, record in zip(job_ids, records, strict=True)
@@ -289,14 +159,14 @@ class JobQueue:
         token = token or claim_token()
         wake, *taken = self._scripts.run(
             "claim",
-            [priority.value, count, token, _ms(self.limits.lease_s), _ms(self.limits.latch_s),
-             _ms(idle_s), share],
+            [priority.value, count, token, milliseconds(self.limits.lease_s),
+             milliseconds(self.limits.latch_s), milliseconds(idle_s), share],
         )  # fmt: skip
         if wake:
             self._notify(priority)
         return [
             Claim(
-                _job(job_id.decode(), dict(zip(pairs[::2], pairs[1::2], strict=True))),
+                job_of(job_id.decode(), dict(zip(pairs[::2], pairs[1::2], strict=True))),
                 token,
                 payload,
             )
@@ -321,9 +191,9 @@ class JobQueue:
         written = list(results)
         if not written:
             return []
-        arguments: list[Argument] = [written[0][0].token, _ms(self.limits.job_ttl_s)]
+        arguments: list[Argument] = [written[0][0].token, milliseconds(self.limits.job_ttl_s)]
         for claim, result in written:
-            arguments += [claim.job.job_id, *_result_fields(result)]
+            arguments += [claim.job.job_id, *result_fields(result)]
         return [bool(done) for done in self._scripts.run("finish", arguments)]
 
     def release(self, claims: Sequence[Claim], error: JobError, *, counted: bool) -> list[str]:
@@ -341,7 +211,7 @@ class JobQueue:
             return []
         arguments: list[Argument] = [
             claims[0].token, int(counted), self.limits.max_attempts, msgspec.json.encode(error),
-            _ms(self.limits.job_ttl_s), *(claim.job.job_id for claim in claims),
+            milliseconds(self.limits.job_ttl_s), *(claim.job.job_id for claim in claims),
         ]  # fmt: skip
         return [state.decode() for state in self._scripts.run("release", arguments)]
 
@@ -355,7 +225,7 @@ class JobQueue:
         """Give live claims of one token a new lease."""
         if claims:
             ids = [claim.job.job_id for claim in claims]
-            self._scripts.run("extend", [claims[0].token, _ms(self.limits.lease_s), *ids])
+            self._scripts.run("extend", [claims[0].token, milliseconds(self.limits.lease_s), *ids])
 
     def cancel(self, job_id: str, owner: str | None = None) -> Job:
         """Cancel a job that is not final, and return it as it is now.
@@ -364,7 +234,7 @@ class JobQueue:
             JobNotFound: if there is no such job of this owner.
         """
         self.get(job_id, owner)
-        self._scripts.run("cancel", [job_id, _ms(self.limits.job_ttl_s)])
+        self._scripts.run("cancel", [job_id, milliseconds(self.limits.job_ttl_s)])
         return self.get(job_id, owner)
 
     def sweep(self, priority: Priority) -> Swept:
@@ -373,7 +243,7 @@ class JobQueue:
         requeued, failed, wake = self._scripts.run(
             "sweep",
             [priority.value, limits.max_attempts, msgspec.json.encode(_LOST_WORKER),
-             _ms(limits.job_ttl_s), _ms(limits.latch_s)],
+             milliseconds(limits.job_ttl_s), milliseconds(limits.latch_s)],
         )  # fmt: skip
         if wake:
             self._notify(priority)
@@ -402,49 +272,6 @@ class JobQueue:
             logger.warning("%s", error.message)
 
 
-def _request_key(submission: Submission) -> str:
-    """Return the hash under which a request_id is kept, so that no identifier stands in a key."""
-    if not submission.request_id:
-        return ""
-    return hashlib.sha256(f"{submission.owner}\0{submission.request_id}".encode()).hexdigest()
-
-
 def claim_token() -> str:
     """Return a token that no other claim has."""
     return secrets.token_hex(8)
-
-
-def _retry_after_s(limit: int, ended_per_s: float) -> float:
-    """Return in how many seconds some of a full queue will have ended, as it goes of late."""
-    if ended_per_s <= 0.0:
-        return BACKLOG_RETRY_S
-    return min(max(DRAINED * limit / ended_per_s, RETRY_S[0]), RETRY_S[1])
-
-
-def _result_fields(result: bytes | JobError) -> tuple[str, Literal["result", "error"], bytes]:
-    if isinstance(result, JobError):
-        return JobState.FAILED.value, "error", msgspec.json.encode(result)
-    return JobState.SUCCEEDED.value, "result", result
-
-
-def _job(job_id: str, record: dict[bytes, bytes]) -> Job:
-    error, filing = record.get(b"error"), record.get(b"filing")
-    return Job(
-        job_id=job_id,
-        owner=record[b"owner"].decode(),
-        state=JobState(record[b"state"].decode()),
-        priority=Priority(record[b"priority"].decode()),
-        payload=record[b"payload"].decode(),
-        question=msgspec.json.decode(record[b"question"], type=Question),
-        attempts=int(record[b"attempts"]),
-        submitted=int(record[b"submitted"]) / 1e3,
-        updated=int(record[b"updated"]) / 1e3,
-        trace=record.get(b"trace", b"").decode(),
-        filing=msgspec.json.decode(filing, type=Filing) if filing else None,
-        answer=record.get(b"result"),
-        error=msgspec.json.decode(error, type=JobError) if error else None,
-    )
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -74,3 +74,8 @@ class Scripts:
                 retry_after_s=REPLICATED_WITHIN_MS / 1000,
             )
         return reply
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time as the scripts take it."""
+    return int(seconds * 1000)

@@ -19,7 +19,7 @@ from cardex.domain.errors import (
 from cardex.domain.jobs import DEFAULT_TOP_K, MAX_REQUEST_ID, JobState, Priority, Question
 from cardex.domain.settings import Settings
 from cardex.gateway.keys import Principal, Scope
-from cardex.stores.job_queue import Submission
+from cardex.stores.submission import Submission
 from tests.helpers.answers import ANSWER
 from tests.helpers.gateway import ECG, ICU, SHA256, Parts, asked, service_of
 
