@@ -51,6 +51,22 @@ def test_an_ecg_from_a_link_is_asked_about_again(pages, url, gateway, recording)
     assert gateway.questions[-1].filter.min_age == 53
 
 
+def test_a_link_says_which_filter_its_answer_was_found_with(pages, url, recording):
+    mine = pages.open(url)
+    choose(mine, recording)
+    expect(mine.locator("#hits .hit")).to_have_count(3)
+    ask_from_age(mine, 53)
+    expect(mine.locator("#hits .hit")).to_have_count(1)
+    theirs = pages.open(f"{url}/#job=job-2")
+    expect(theirs.locator("#hits .hit")).to_have_count(1)
+    expect(theirs.locator("#ecg-filter .filtered")).to_have_text("filtered: Age from 53")
+    theirs.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(theirs.locator("#sheet .sheet-filter")).to_have_text("filtered: Age from 53")
+    everyone = pages.open(f"{url}/#job=job-1")
+    expect(everyone.locator("#hits .hit")).to_have_count(3)
+    expect(everyone.locator("#ecg-filter .filtered")).to_be_empty()
+
+
 def test_a_link_goes_when_another_ecg_is_opened(pages, url, recording):
     page = pages.open(url)
     choose(page, recording)

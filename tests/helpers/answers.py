@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from cardex.api.convert.cases import filter_of
 from cardex.api.convert.jobs import decode_answer, encode_answer
 from cardex.api.convert.reports import report_of
 from cardex.api.pb.v1 import job_pb2, report_pb2
@@ -44,6 +45,7 @@ def decoded(encoded: EncodedAnswer) -> DecodedAnswer:
         quality=_quality(message),
         predictions=tuple(_plain(Prediction, found) for found in message.predictions),
         draft=_draft(message.draft) if message.HasField("draft") else None,
+        filter=filter_of(message.filter) if message.HasField("filter") else None,
         from_cache=message.from_cache,
     )
 

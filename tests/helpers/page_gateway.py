@@ -139,6 +139,7 @@ def answer(question: pb.Question) -> job_pb2.Answer:
         index_name="reports",
         index_generation="7",
         by=question.by or "NEARNESS_BOTH",
+        filter=question.filter if question.HasField("filter") else None,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cardex.api.client import Client
+from cardex.api.convert.cases import filter_message
 from cardex.api.pb.v1 import case_pb2, ecg_retrieval_pb2, job_pb2, report_pb2
 from cardex.domain.cases import Case, CaseFilter, Nearness, Sex
 from cardex.domain.errors import CaseNotFound, InvalidQuestion
@@ -155,6 +156,7 @@ def test_a_filter_lets_through_what_fits_and_nothing_else(client, archive, name,
     known = {case.case_id: case for case, _ in archive}
     answer = client.retrieve(archive[COUNT + 2][1], Question(100, by=by, filter=wanted)).answer
     assert answer.hits
+    assert answer.filter == filter_message(wanted)
     shown = {case.case_id for hit in answer.hits for case in hit.cases}
     assert all(fits(known[one.removeprefix("text-")]) for one in shown)
     texts = {

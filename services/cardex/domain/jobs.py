@@ -92,6 +92,7 @@ class Answer:
             similar.
         by: what nearness meant.
         trace: the ECG itself, where the question wants it.
+        filter: which cases could be found; None where all could.
     """
 
     hits: tuple[Hit, ...]
@@ -106,6 +107,7 @@ class Answer:
     draft: Draft | None = None
     by: Nearness = Nearness.REPORT
     trace: Trace | None = None
+    filter: CaseFilter | None = None
 
 
 @dataclass(frozen=True, slots=True)

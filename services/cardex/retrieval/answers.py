@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cardex.domain.cases import Nearness
 from cardex.domain.index import Hit
-from cardex.domain.jobs import Answer, StageTime
+from cardex.domain.jobs import Answer, Question, StageTime
 from cardex.domain.quality import SignalQuality
 from cardex.inference.novelty import OUT_OF_DISTRIBUTION
 from cardex.retrieval.active_index import ServingSnapshot
@@ -16,7 +16,8 @@ from cardex.retrieval.pipeline import QueryState
 
 
 def answer_of(
-    hits: tuple[Hit, ...],
+    question: Question,
+    near: tuple[Hit, ...],
     found: Found,
     stages: Mapping[str, StageTime],
     snapshot: ServingSnapshot,
@@ -24,11 +25,13 @@ def answer_of(
     """Return what every answer says.
 
     Args:
-        hits: the reports that are shown.
+        question: what was asked.
+        near: the nearest reports, of which the first are shown.
         found: how they were found.
         stages: what it took so far, by stage.
         snapshot: model and index that answer.
     """
+    hits = near[: question.top_k]
     return Answer(
         hits=hits,
         findings=findings_of(hits),
@@ -37,6 +40,7 @@ def answer_of(
         index_generation=snapshot.index.generation,
         stages=tuple(stages.values()),
         by=found.by,
+        filter=question.filter,
     )
 
 
@@ -50,14 +54,14 @@ def answer_to_ecg(query: QueryState, near: tuple[Hit, ...], snapshot: ServingSna
     """
     question, predictor = query.item.question, snapshot.predictor
     assert query.found is not None
-    hits = near[: question.top_k]
+    plain = answer_of(question, near, query.found, query.stages, snapshot)
     return replace(
-        answer_of(hits, query.found, query.stages, snapshot),
+        plain,
         quality=_with_novelty(query, snapshot),
         predictions=predictor.predict(query.probabilities)
         if predictor is not None and query.probabilities is not None
         else (),
-        draft=draft_of(near, len(hits)),
+        draft=draft_of(near, len(plain.hits)),
         trace=query.trace if question.trace else None,
     )
 
@@ -65,7 +69,8 @@ def answer_to_ecg(query: QueryState, near: tuple[Hit, ...], snapshot: ServingSna
 def answer_to_filing(query: QueryState, snapshot: ServingSnapshot) -> Answer:
     """Return the answer to an ECG that was filed without a question."""
     nothing = Found(Nearness.REPORT)
-    return replace(answer_of((), nothing, query.stages, snapshot), quality=query.quality)
+    plain = answer_of(query.item.question, (), nothing, query.stages, snapshot)
+    return replace(plain, quality=query.quality)
 
 
 def _with_novelty(query: QueryState, snapshot: ServingSnapshot) -> SignalQuality | None:

@@ -119,8 +119,8 @@ class Retriever:
             order = _there(as_found(found.matches), reports)
         shown = [Shown(embedding[0], _first(order, reports, question), question, found)]
         (cases,) = self._cases(shown, snapshot, stages)
-        hits = hits_of(order, reports, question, found, cases)
-        return answer_of(hits[: question.top_k], found, stages, snapshot)
+        near = hits_of(order, reports, question, found, cases)
+        return answer_of(question, near, found, stages, snapshot)
 
     def case(self, case_id: str) -> FoundCase:
         """Return a case of the index in force.

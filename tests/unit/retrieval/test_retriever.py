@@ -8,7 +8,7 @@ import pytest
 
 from cardex.api.convert.jobs import decode_answer
 from cardex.api.pb.v1 import job_pb2
-from cardex.domain.cases import Filing
+from cardex.domain.cases import CaseFilter, Filing
 from cardex.domain.errors import (
     CardexError,
     CaseNotFound,
@@ -221,6 +221,14 @@ def test_each_question_gets_as_many_reports_as_it_asks_for(house):
     found = answer(house, asked(0, top_k=1), asked(1, top_k=4), asked(2, top_k=2))
     assert [len(one.hits) for one in found] == [1, 4, 2]
     assert house.store.top_ks == [VOTERS]
+
+
+def test_an_answer_tells_the_filter_that_it_was_found_with(house):
+    wanted = CaseFilter(min_age=40)
+    question = Question(3, filter=wanted)
+    found = answer(house, replace(asked(0), question=question), asked(1))
+    assert [one.filter for one in found] == [wanted, None]
+    assert house.retriever.by_text("old infarct", Question(2, filter=wanted)).filter == wanted
 
 
 def test_a_small_index_gives_what_it_has(house):

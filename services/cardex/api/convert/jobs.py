@@ -171,6 +171,7 @@ def answer_message(answer: Answer) -> job_pb2.Answer:
         draft=draft_message(answer.draft) if answer.draft else None,
         by=NEARNESS[answer.by],
         trace=trace_message(answer.trace) if answer.trace else None,
+        filter=filter_message(answer.filter) if answer.filter else None,
     )
 
 

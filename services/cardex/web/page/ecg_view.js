@@ -211,7 +211,6 @@ export class EcgView {
         ecg: this.shown,
         style: settings,
         answer: this.answer,
-        filter: this.asked?.filter,
         warnings: this.warnings,
         quality: this.quality,
         wander: this.wander,
@@ -291,6 +290,7 @@ export class EcgView {
     const began = performance.now();
     this.answer = answer;
     this.said = answer;
+    this.question.tell(answer.filter ?? null); // a link may lead to another question than the form's
     if (!this.recorded && answer.trace?.packed) await this.#take(answer.trace, this.opening.signal);
     if (signal.aborted) return;
     this.draw(); // the answer's warnings may be others than those that were read

@@ -20,7 +20,6 @@ const LEADS = 3; // warnings of leads; these stand beside their leads too
  * @param {import("./trace.js").Ecg} what.ecg The ECG.
  * @param {import("./layout.js").Style} what.style Speed, gain and layout.
  * @param {Object} what.answer The answer, or null.
- * @param {Object|null} what.filter The filter that it was asked with.
  * @param {Object[]} what.warnings Signal warnings.
  * @param {Object} what.quality Signal quality, or null.
  * @param {boolean} what.wander Whether baseline wander was taken off.
@@ -31,13 +30,13 @@ export function fillSheet(what) {
     sheet.replaceChildren();
     return;
   }
-  const { ecg, style, answer, filter, warnings, quality, wander } = what;
+  const { ecg, style, answer, warnings, quality, wander } = what;
   fill(
     sheet,
     el("p", { class: "sheet-notice" }, el("b", {}, "RESEARCH USE ONLY"), ` ${word("notice.long")}`),
     facts(ecg, style, quality, wander),
     printed(ecg, style, warnings, ROOM),
-    el("div", { class: "sheet-words" }, el("div", {}, doubts(warnings), predictions(answer)), hits(answer, filter)),
+    el("div", { class: "sheet-words" }, el("div", {}, doubts(warnings), predictions(answer)), hits(answer)),
   );
 }
 
@@ -79,8 +78,9 @@ function predictions(answer) {
   return first.length ? el("section", {}, el("h3", {}, word("answer.predictions")), el("ul", {}, ...first)) : null;
 }
 
-function hits(answer, filter) {
+function hits(answer) {
   if (!answer) return null;
+  const filtered = filterWords(answer.filter);
   const lines = (answer.hits ?? []).slice(0, HITS).map((hit) => {
     const text = shortened(hit.report.text);
     const [one] = hit.cases ?? [];
@@ -95,7 +95,7 @@ function hits(answer, filter) {
     "div",
     {},
     el("h3", {}, word("hits.title")),
-    filter ? el("p", { class: "sheet-filter" }, shortened(filterWords(filter))) : null,
+    filtered ? el("p", { class: "sheet-filter" }, shortened(filtered)) : null,
     lines.length ? el("ol", {}, ...lines) : el("p", {}, word("hits.none")),
   );
 }

@@ -137,12 +137,16 @@ export class QuestionForm {
  * @returns {string} For example "filtered: Age from 52; Sex female", or "" where there is none.
  */
 export function filterWords(filter) {
-  if (!filter) return "";
-  const parts = Object.entries(filter).map(([name, value]) => {
+  const parts = Object.entries(filter ?? {}).filter(([, value]) => isSet(value)).map(([name, value]) => {
     const words = name === "sex" ? word(`question.sex.${value.replace("SEX_", "")}`) : [value].flat().join(", ");
     return `${word(`question.${name}`)} ${visible(words)}`;
   });
-  return word("question.filtered", { filter: parts.join("; ") });
+  return parts.length ? word("question.filtered", { filter: parts.join("; ") }) : "";
+}
+
+/** Returns whether a field of a CaseFilter says something; in an answer those that do not are there too. */
+function isSet(value) {
+  return Array.isArray(value) ? value.length > 0 : !["", null, "SEX_UNSPECIFIED"].includes(value);
 }
 
 /**

@@ -28,27 +28,27 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x63\x61rdex/v1/job.proto\x12\tcardex.v1\x1a\x14\x63\x61rdex/v1/case.proto\x1a\x16\x63\x61rdex/v1/report.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.cardex.v1.JobState\x12%\n\x08priority\x18\x03 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12/\n\x0bsubmit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x06\x61nswer\x18\x07 \x01(\x0b\x32\x11.cardex.v1.Answer\x12\"\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x13.cardex.v1.JobError\"k\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x13\n\x0bhttp_status\x18\x05 \x01(\x05\x12\x0c\n\x04kind\x18\x06 \x01(\t\"\xdd\x03\n\x06\x41nswer\x12\x12\n\ndisclaimer\x18\x01 \x01(\t\x12\x1c\n\x04hits\x18\x02 \x03(\x0b\x32\x0e.cardex.v1.Hit\x12$\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x12.cardex.v1.Finding\x12*\n\x08warnings\x18\x04 \x03(\x0b\x32\x18.cardex.v1.SignalWarning\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x12\n\nindex_name\x18\x06 \x01(\t\x12\x18\n\x10index_generation\x18\x07 \x01(\t\x12$\n\x06stages\x18\x08 \x03(\x0b\x32\x14.cardex.v1.StageTime\x12\x12\n\nfrom_cache\x18\t \x01(\x08\x12\x30\n\x0esignal_quality\x18\n \x01(\x0b\x32\x18.cardex.v1.SignalQuality\x12*\n\x0bpredictions\x18\x0b \x03(\x0b\x32\x15.cardex.v1.Prediction\x12\x1f\n\x05\x64raft\x18\x0c \x01(\x0b\x32\x10.cardex.v1.Draft\x12\x1f\n\x02\x62y\x18\r \x01(\x0e\x32\x13.cardex.v1.Nearness\x12\x1f\n\x05trace\x18\x0e \x01(\x0b\x32\x10.cardex.v1.Trace\x12\x0f\n\x07\x63\x61se_id\x18\x0f \x01(\t\"N\n\rSignalQuality\x12\r\n\x05index\x18\x01 \x01(\x02\x12\x1b\n\x0eheart_rate_bpm\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x11\n\x0f_heart_rate_bpm\"=\n\rSignalWarning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05leads\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"G\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*M\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x14\n\x10PRIORITY_ROUTINE\x10\x01\x12\x11\n\rPRIORITY_STAT\x10\x02*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13\x63\x61rdex/v1/job.proto\x12\tcardex.v1\x1a\x14\x63\x61rdex/v1/case.proto\x1a\x16\x63\x61rdex/v1/report.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x02\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\"\n\x05state\x18\x02 \x01(\x0e\x32\x13.cardex.v1.JobState\x12%\n\x08priority\x18\x03 \x01(\x0e\x32\x13.cardex.v1.Priority\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12/\n\x0bsubmit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x06\x61nswer\x18\x07 \x01(\x0b\x32\x11.cardex.v1.Answer\x12\"\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x13.cardex.v1.JobError\"k\n\x08JobError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\x12\x13\n\x0bhttp_status\x18\x05 \x01(\x05\x12\x0c\n\x04kind\x18\x06 \x01(\t\"\x84\x04\n\x06\x41nswer\x12\x12\n\ndisclaimer\x18\x01 \x01(\t\x12\x1c\n\x04hits\x18\x02 \x03(\x0b\x32\x0e.cardex.v1.Hit\x12$\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x12.cardex.v1.Finding\x12*\n\x08warnings\x18\x04 \x03(\x0b\x32\x18.cardex.v1.SignalWarning\x12\x15\n\rmodel_version\x18\x05 \x01(\t\x12\x12\n\nindex_name\x18\x06 \x01(\t\x12\x18\n\x10index_generation\x18\x07 \x01(\t\x12$\n\x06stages\x18\x08 \x03(\x0b\x32\x14.cardex.v1.StageTime\x12\x12\n\nfrom_cache\x18\t \x01(\x08\x12\x30\n\x0esignal_quality\x18\n \x01(\x0b\x32\x18.cardex.v1.SignalQuality\x12*\n\x0bpredictions\x18\x0b \x03(\x0b\x32\x15.cardex.v1.Prediction\x12\x1f\n\x05\x64raft\x18\x0c \x01(\x0b\x32\x10.cardex.v1.Draft\x12\x1f\n\x02\x62y\x18\r \x01(\x0e\x32\x13.cardex.v1.Nearness\x12\x1f\n\x05trace\x18\x0e \x01(\x0b\x32\x10.cardex.v1.Trace\x12\x0f\n\x07\x63\x61se_id\x18\x0f \x01(\t\x12%\n\x06\x66ilter\x18\x10 \x01(\x0b\x32\x15.cardex.v1.CaseFilter\"N\n\rSignalQuality\x12\r\n\x05index\x18\x01 \x01(\x02\x12\x1b\n\x0eheart_rate_bpm\x18\x02 \x01(\x02H\x00\x88\x01\x01\x42\x11\n\x0f_heart_rate_bpm\"=\n\rSignalWarning\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05leads\x18\x02 \x03(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"G\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12+\n\x08\x64uration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration*M\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x14\n\x10PRIORITY_ROUTINE\x10\x01\x12\x11\n\rPRIORITY_STAT\x10\x02*\x9a\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x03\x12\x14\n\x10JOB_STATE_FAILED\x10\x04\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cardex.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=1236
-  _globals['_PRIORITY']._serialized_end=1313
-  _globals['_JOBSTATE']._serialized_start=1316
-  _globals['_JOBSTATE']._serialized_end=1470
+  _globals['_PRIORITY']._serialized_start=1275
+  _globals['_PRIORITY']._serialized_end=1352
+  _globals['_JOBSTATE']._serialized_start=1355
+  _globals['_JOBSTATE']._serialized_end=1509
   _globals['_JOB']._serialized_start=146
   _globals['_JOB']._serialized_end=429
   _globals['_JOBERROR']._serialized_start=431
   _globals['_JOBERROR']._serialized_end=538
   _globals['_ANSWER']._serialized_start=541
-  _globals['_ANSWER']._serialized_end=1018
-  _globals['_SIGNALQUALITY']._serialized_start=1020
-  _globals['_SIGNALQUALITY']._serialized_end=1098
-  _globals['_SIGNALWARNING']._serialized_start=1100
-  _globals['_SIGNALWARNING']._serialized_end=1161
-  _globals['_STAGETIME']._serialized_start=1163
-  _globals['_STAGETIME']._serialized_end=1234
+  _globals['_ANSWER']._serialized_end=1057
+  _globals['_SIGNALQUALITY']._serialized_start=1059
+  _globals['_SIGNALQUALITY']._serialized_end=1137
+  _globals['_SIGNALWARNING']._serialized_start=1139
+  _globals['_SIGNALWARNING']._serialized_end=1200
+  _globals['_STAGETIME']._serialized_start=1202
+  _globals['_STAGETIME']._serialized_end=1273
 # @@protoc_insertion_point(module_scope)

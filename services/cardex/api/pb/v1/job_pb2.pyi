@@ -74,7 +74,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., code: _Optional[int] = ..., http_status: _Optional[int] = ..., kind: _Optional[str] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache", "signal_quality", "predictions", "draft", "by", "trace", "case_id")
+    __slots__ = ("disclaimer", "hits", "findings", "warnings", "model_version", "index_name", "index_generation", "stages", "from_cache", "signal_quality", "predictions", "draft", "by", "trace", "case_id", "filter")
     DISCLAIMER_FIELD_NUMBER: _ClassVar[int]
     HITS_FIELD_NUMBER: _ClassVar[int]
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +90,7 @@ class Answer(_message.Message):
     BY_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     CASE_ID_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
     disclaimer: str
     hits: _containers.RepeatedCompositeFieldContainer[_report_pb2.Hit]
     findings: _containers.RepeatedCompositeFieldContainer[_report_pb2.Finding]
@@ -105,7 +106,8 @@ class Answer(_message.Message):
     by: _case_pb2.Nearness
     trace: _case_pb2.Trace
     case_id: str
-    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ..., signal_quality: _Optional[_Union[SignalQuality, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[_report_pb2.Prediction, _Mapping]]] = ..., draft: _Optional[_Union[_report_pb2.Draft, _Mapping]] = ..., by: _Optional[_Union[_case_pb2.Nearness, str]] = ..., trace: _Optional[_Union[_case_pb2.Trace, _Mapping]] = ..., case_id: _Optional[str] = ...) -> None: ...
+    filter: _case_pb2.CaseFilter
+    def __init__(self, disclaimer: _Optional[str] = ..., hits: _Optional[_Iterable[_Union[_report_pb2.Hit, _Mapping]]] = ..., findings: _Optional[_Iterable[_Union[_report_pb2.Finding, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[SignalWarning, _Mapping]]] = ..., model_version: _Optional[str] = ..., index_name: _Optional[str] = ..., index_generation: _Optional[str] = ..., stages: _Optional[_Iterable[_Union[StageTime, _Mapping]]] = ..., from_cache: _Optional[bool] = ..., signal_quality: _Optional[_Union[SignalQuality, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[_report_pb2.Prediction, _Mapping]]] = ..., draft: _Optional[_Union[_report_pb2.Draft, _Mapping]] = ..., by: _Optional[_Union[_case_pb2.Nearness, str]] = ..., trace: _Optional[_Union[_case_pb2.Trace, _Mapping]] = ..., case_id: _Optional[str] = ..., filter: _Optional[_Union[_case_pb2.CaseFilter, _Mapping]] = ...) -> None: ...
 
 class SignalQuality(_message.Message):
     __slots__ = ("index", "heart_rate_bpm")
