@@ -22,6 +22,7 @@ from cardex.evaluation.manifest import CALIBRATION_FOLD
 from cardex.evaluation.probabilities import FEWEST, Detector, at_one_site, probabilities_of
 from cardex.evaluation.provenance import provenance
 from cardex.models.files import replace as replace_file
+from cardex.reports.ptbxl import Record
 from cardex.training.commands import TEST_FOLD, calibrate
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
@@ -150,7 +151,7 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
             f"{data} has not two sites with {FEWEST} ECGs of patients who are at no other site:"
             " none can be held out"
         )
-    _require_calibration(dataset.ecgs, sites)
+    _require_calibration(dataset.ecgs.records, sites)
     _reports(dataset, training)
     found: dict[str, Any] = {
         "name": recipe_file.stem,
@@ -165,10 +166,11 @@ def run_held_out_sites(data: Path, work: Path, recipe_file: Path, results: Path,
     print(json.dumps(found, indent=1))
 
 
-def _require_calibration(ecgs: Ecgs, sites: Sequence[str]) -> None:
+def _require_calibration(records: Sequence[Record], sites: Sequence[str]) -> None:
     """Refuse, before hours of training, sites without which nothing is left to calibrate with."""
+    calibrating = {record.site for record in records if record.fold == CALIBRATION_FOLD}
     for site in sites:
-        if not Split.of(ecgs, site).calibration.records:
+        if not calibrating - {site}:
             raise InvalidReport(
                 f"no ECG of fold {CALIBRATION_FOLD} is of another site than {site}, so without it"
                 " no probability can be calibrated: put ECGs of other sites into that fold"
