@@ -218,6 +218,7 @@ def test_an_exported_report_vector_has_its_statements_on_the_axes_that_the_file_
     calibration = load_calibration(newest(repository).statements)
     assert calibration is not None and calibration.agreement is not None
     assert 0.0 < calibration.agreement.weight < 0.1
+    assert 0.0 < calibration.agreement.commonness_weight < 0.1 * calibration.agreement.weight
     found = stated(OnnxEmbedder(repository).texts(TEXTS), calibration.agreement, CODES)
     log_odds, _, _ = trained.text.read(torch.from_numpy(token_ids(trained.tokenizer, TEXTS)))
     np.testing.assert_allclose(found, torch.sigmoid(log_odds).detach().numpy(), atol=1e-3)
@@ -271,6 +272,12 @@ def test_a_recipe_of_two_images_is_refused(trained, repository, card):
 def test_a_graph_that_differs_is_refused(trained, repository, card, monkeypatch):
     monkeypatch.setattr("cardex.training.export.PARITY", -1.0)
     with pytest.raises(CardexError, match="ecg_image_encoder: ONNX Runtime differs"):
+        export(trained, repository, card)
+
+
+def test_a_matcher_is_held_to_the_precision_of_its_logits(trained, repository, card, monkeypatch):
+    monkeypatch.setattr("cardex.training.export.MATCH_PARITY", -1.0)
+    with pytest.raises(CardexError, match="ecg_report_matcher: ONNX Runtime differs"):
         export(trained, repository, card)
 
 
