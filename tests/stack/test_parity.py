@@ -1,6 +1,7 @@
 """Triton answers as the graphs do alone, on real ECGs and real reports."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_matches(encoder, graphs, images, texts):
 def test_the_reports_of_an_answer_are_the_best_of_the_nearest_of_all(
     ecgs, settings, encoder, graphs, images
 ):
-    ids, reports = embedded_reports(settings)
+    ids, reports, records = embedded_reports(settings)
     assert len(ids) == len(reports) > 9000
     (model,) = encoder.models()
     calibration = served_calibration(settings.model_repository, model)
@@ -79,8 +80,11 @@ def test_the_reports_of_an_answer_are_the_best_of_the_nearest_of_all(
         hits = ecgs.Retrieve(request, timeout=30).answer.hits
         own = graphs.images(image[None])[0]
         near = np.argsort(-(reports @ own))[:VOTERS]
-        scores = reports[near] @ own + predictor.agreement(
-            predictor.probabilities(own), reports[near]
+        agreeing = predictor.agreement(predictor.probabilities(own), reports[near])
+        scores = (
+            reports[near] @ own
+            + agreeing
+            + predictor.commonness([records[place] for place in near])
         )
         best = np.argsort(-scores)[:20]
         np.testing.assert_allclose([hit.score for hit in hits], scores[best], atol=TOLERANCE)
@@ -91,13 +95,17 @@ def test_the_reports_of_an_answer_are_the_best_of_the_nearest_of_all(
         }
 
 
-def embedded_reports(settings) -> tuple[list[str], np.ndarray]:
-    """Return ids and embeddings of all reports in the index."""
+def embedded_reports(settings) -> tuple[list[str], np.ndarray, list[int]]:
+    """Return ids, embeddings and numbers of records of all reports in the index."""
     client = MilvusClient(settings.milvus_uri)
     iterator = client.query_iterator(
-        ALIAS, batch_size=500, output_fields=["report_id", "embedding"]
+        ALIAS, batch_size=500, output_fields=["report_id", "embedding", "body"]
     )
     rows = list(itertools.chain.from_iterable(iter(iterator.next, [])))
     iterator.close()
     client.close()
-    return [row["report_id"] for row in rows], np.array([row["embedding"] for row in rows])
+    return (
+        [row["report_id"] for row in rows],
+        np.array([row["embedding"] for row in rows]),
+        [json.loads(row["body"])["record_count"] for row in rows],
+    )

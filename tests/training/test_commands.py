@@ -12,7 +12,13 @@ from cardex.evaluation.evaluate import TRAINING_FOLDS
 from cardex.evaluation.novelty import fit_space
 from cardex.reports.ptbxl import StatementKind
 from cardex.training import commands
-from cardex.training.commands import Options, calibrate, novelty_of, run_train
+from cardex.training.commands import (
+    Options,
+    calibrate,
+    novelty_of,
+    run_train,
+    warn_of_unused_weights,
+)
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.run import train, train_calibration_model
@@ -85,6 +91,16 @@ def test_a_part_without_ecgs_is_named_before_anything_is_trained(
     monkeypatch.setattr(commands, "Reports", None)  # the first stage
     with pytest.raises(InvalidReport, match=words):
         run_train(tmp_path, tmp_path, tmp_path, tmp_path / "small.toml", Options())
+
+
+def test_a_weight_of_a_statement_that_the_data_lacks_is_told(recipe, reports, caplog):
+    image = msgspec.structs.replace(recipe.image, voltages_of={"SLOW": 1.0, "VCLHV": 1.0})
+    warn_of_unused_weights(msgspec.structs.replace(recipe, image=image), reports.corpus)
+    (message,) = caplog.messages
+    assert "image.voltages_of" in message and "VCLHV" in message and "SLOW" not in message
+    caplog.clear()
+    warn_of_unused_weights(recipe, reports.corpus)
+    assert not caplog.messages
 
 
 def test_an_ecg_without_a_report_does_not_fill_its_fold(dataset, tmp_path):

@@ -93,7 +93,7 @@ def image(release, recipe):
     path, how = release.graph(IMAGE_ENCODER), recipe.image
     statements = len(weights(path)["offset"])
     members = [Vit(how.size, release.spec(), how.patch, statements) for _ in range(how.members)]
-    encoder = ImageEncoder(members, torch.zeros(statements), how.prototypes, how.voltages)
+    encoder = ImageEncoder(members, torch.zeros(statements), how.prototypes, how.has_voltages)
     fill_stems(encoder, path)
     return fill(encoder, path)
 

@@ -186,12 +186,29 @@ def test_a_matcher_belongs_to_the_voltages_and_prototypes_of_its_encoder(
         return set(context.work.glob("matcher-*.pt"))
 
     found = matchers(voltages=0.25)
-    for changes in ({"voltages": 0.5}, {"voltages": 0.0}, {"prototypes": 16}):
+    one = {"voltages": 0.25, "voltages_of": {"SLOW": 1.0}}
+    for changes in ({"voltages": 0.5}, {"voltages": 0.0}, {"prototypes": 16}, one):
         more = matchers(**changes)
         assert len(more) == len(found) + 1
         found = more
     assert matchers(voltages=0.25) == found
     assert len(list(context.work.glob("image-*.pt"))) == 1
+
+
+def test_a_statement_has_its_own_weight_of_the_voltages(reports, ecgs, recipe, context):
+    marked = msgspec.structs.replace(recipe, image_spec=recipe.image_spec | {"amplitude": True})
+
+    def weights(**changes):
+        image = msgspec.structs.replace(marked.image, plan=Plan(epochs=1, batch=16), **changes)
+        stage = ImageStage(reports, ecgs, msgspec.structs.replace(marked, image=image), context)
+        voltages = stage.train_encoder()[0].voltages
+        assert voltages is not None
+        return dict(zip(reports.corpus.codes, voltages.weights, strict=True))
+
+    whole, own = weights(voltages=1.0), weights(voltages=0.25, voltages_of={"SLOW": 0.5})
+    assert whole["FAST"].any() and whole["SLOW"].any()
+    torch.testing.assert_close(own["FAST"], 0.25 * whole["FAST"])
+    torch.testing.assert_close(own["SLOW"], 0.5 * whole["SLOW"])
 
 
 def test_the_usual_ways_to_join_members_are_not_part_of_a_matcher_s_key(

@@ -39,9 +39,10 @@ def test_what_high_voltages_tell_is_learned_and_nothing_of_unknown_ones(random):
     high = torch.from_numpy(peaks[:, 10] + peaks[:, 4] > 3.5)
     rare = torch.zeros(400, 1)
     rare[0] = 1.0
-    voltages = Voltages(LEADS, 2, SHARE)
+    voltages = Voltages(LEADS, 2)
     assert not voltages(signals).any()  # not fitted yet
-    voltages.fit(extremes(signals), torch.cat([high.float(), rare], dim=1))
+    shares, statements = torch.tensor([SHARE, SHARE]), torch.cat([high.float(), rare], dim=1)
+    voltages.fit(extremes(signals), statements, shares)
     found = voltages(signals)
     assert found[high[:, 0], 0].min() > found[~high[:, 0], 0].median()
     assert found[:, 0].mean() == pytest.approx(0.0, abs=SHARE * 0.05)
@@ -49,8 +50,20 @@ def test_what_high_voltages_tell_is_learned_and_nothing_of_unknown_ones(random):
     assert not voltages(torch.zeros_like(signals)).any()
 
 
+def test_a_statement_gets_its_own_share_of_what_they_tell(random):
+    peaks = random.uniform(0.5, 3.0, (200, LEADS, 1))
+    signals = waves(random, peaks)
+    high = torch.from_numpy(peaks[:, 10] > 1.5).float()
+    voltages = Voltages(LEADS, 3)
+    voltages.fit(extremes(signals), high.expand(-1, 3), torch.tensor([1.0, SHARE, 0.0]))
+    whole, part, nothing = voltages(signals).T
+    assert whole.abs().max() > 0.1
+    torch.testing.assert_close(part, SHARE * whole)
+    assert not nothing.any()
+
+
 def test_an_encoder_adds_them_to_the_log_odds_of_ecgs_in_millivolts(random):
-    encoder = ImageEncoder([Vit(SMALL, MARKED, 0, 2)], torch.zeros(2), voltages=SHARE).eval()
+    encoder = ImageEncoder([Vit(SMALL, MARKED, 0, 2)], torch.zeros(2), voltages=True).eval()
     signals = waves(random, random.uniform(0.5, 3.0, (40, LEADS, 1))).numpy()
     signals = np.tile(signals, (1, 1, 2))[:, :, : MARKED.window]
     pixels = torch.from_numpy(draw(signals, MARKED, np.ones(40, dtype=bool)))
@@ -59,7 +72,8 @@ def test_an_encoder_adds_them_to_the_log_odds_of_ecgs_in_millivolts(random):
     drawn = signals[:, :, :-1] - signals.mean(axis=2, keepdims=True)
     np.testing.assert_allclose(millivolts.numpy(), drawn, atol=0.08)
     before = [encoder.read(each)[0] for each in (pixels, lost)]
-    encoder.voltages.fit(extremes(millivolts), torch.from_numpy(random.integers(0, 2, (40, 2))))
+    statements = torch.from_numpy(random.integers(0, 2, (40, 2)))
+    encoder.voltages.fit(extremes(millivolts), statements, torch.full((2,), SHARE))
     added = encoder.read(pixels)[0] - before[0]
     np.testing.assert_allclose(added.detach(), encoder.voltages(millivolts).numpy(), atol=1e-4)
     assert added.abs().max() > 0.01

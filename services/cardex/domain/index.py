@@ -91,7 +91,8 @@ class Hit:
     Attributes:
         report: the report.
         score: what the order is by: the similarity of the text and what the agreement of statements
-            adds, the similarity of the nearest case, or what both together make.
+            and the number of records add, the similarity of the nearest case, or what both
+            together make.
         rank: 1 for the first: that with the highest score, or the one that the matcher put first.
         match: the matcher's log-odds that report and ECG belong together; None without re-ranking.
         report_similarity: cosine similarity of the question and the text.

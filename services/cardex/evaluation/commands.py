@@ -306,11 +306,13 @@ class _Measured:
         if not count or not wanted:
             return _Reranked()
         gallery = gallery_of(self.task)
-        similarity, scores = self.outcome.ranking.scores(gallery.texts)
+        scored = self.outcome.ranking.scores(gallery.texts, gallery.commonness)
         match_logits, cost = reranking.ask(
-            self.embedder, self.task.ecgs, gallery.texts, scores, count, self.track
+            self.embedder, self.task.ecgs, gallery.texts, scored.ranked, count, self.track
         )
-        answers = reranking.compare(scores, match_logits, similarity, gallery, weights, wanted)
+        answers = reranking.compare(
+            scored.ranked, match_logits, scored.similarity, gallery, weights, wanted
+        )
         return _Reranked(count, cost, dict(zip(weights, answers, strict=True)))
 
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from cardex.domain.index import Hit
 from cardex.domain.reports import Report
-from cardex.evaluation.evaluate import Ranking
-from cardex.evaluation.metrics import Scores
+from cardex.evaluation.evaluate import Ranking, Scored
 from cardex.reports.normalise import clean_report
 from cardex.reports.ptbxl import Record, StatementKind, reports_of
 from cardex.retrieval.draft import VOTERS, draft_of
@@ -44,8 +43,9 @@ def measure(
     from cardex.evaluation.texts import score  # nltk takes seconds to import
 
     index = reports_of(training, {code: kind.description for code, kind in kinds.items()})
-    _, scores = ranking.scores([report.text for report in index])
-    nearest = nearest_hits(scores, index)
+    records_of_texts = np.array([report.record_count for report in index], dtype=np.float64)
+    scored = ranking.scores([report.text for report in index], records_of_texts)
+    nearest = nearest_hits(scored, index)
     common = max(index, key=lambda report: (report.record_count, report.text))
     found: dict[str, Sequence[str]] = {
         "draft": [_drafted(hits) for hits in nearest],
@@ -95,15 +95,16 @@ def _statement_f1(
 
 
 def nearest_hits(
-    scores: Scores, index: Sequence[Report], count: int = VOTERS
+    scored: Scored, index: Sequence[Report], count: int = VOTERS
 ) -> list[tuple[Hit, ...]]:
-    """Return the `count` reports of each ECG that have the highest scores."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    """Return the `count` first reports of each ECG."""
+    order = np.argsort(-scored.ranked, axis=1, kind="stable")[:, :count]
     return [
         tuple(
-            Hit(index[place], float(row[place]), rank) for rank, place in enumerate(places, start=1)
+            Hit(index[place], float(ranked[place]), rank, text_score=float(said[place]))
+            for rank, place in enumerate(places, start=1)
         )
-        for row, places in zip(scores, order, strict=True)
+        for ranked, said, places in zip(scored.ranked, scored.said, order, strict=True)
     ]
 
 

@@ -23,7 +23,12 @@ from cardex.evaluation.task import (
     gallery_of,
     task_of,
 )
-from cardex.inference.agreement import Agreement, expected_jaccard, stated
+from cardex.inference.agreement import (
+    Agreement,
+    added_by_commonness,
+    expected_jaccard,
+    stated,
+)
 from cardex.retrieval.draft import VOTERS as CANDIDATES
 
 __all__ = [
@@ -69,8 +74,8 @@ def evaluate(
         embedder: the model.
         task: ECGs and galleries.
         detectors: statement code to how its probability is found; None for no probabilities.
-        agreement: how the service adds agreeing statements to the similarities; it needs
-            `detectors`. None to rank by similarity alone.
+        agreement: what the service adds to the similarities; it needs `detectors`. None to rank by
+            similarity alone.
         ecgs: names of the subsets; see `Task.subsets`.
     """
     outcome = outcome_of(embedder, task, detectors or {}, agreement=agreement)
@@ -97,6 +102,21 @@ def outcome_of(
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    """What texts are ranked by for some ECGs, as (ECGs, texts) arrays.
+
+    Attributes:
+        similarity: of each ECG with each text; a report's ECGs are ranked by it.
+        said: the same and what agreeing statements add: how much a text counts in a draft.
+        ranked: the same and what the number of its records adds: what an ECG's texts are ranked by.
+    """
+
+    similarity: Scores
+    said: Scores
+    ranked: Scores
+
+
+@dataclass(frozen=True, slots=True)
 class Ranking:
     """Scores reports as the service does.
 
@@ -104,7 +124,7 @@ class Ranking:
         embedder: the model.
         ecgs: (ECGs, E) embeddings.
         known: probabilities of the ECGs' statements; None where they are not known.
-        agreement: how agreeing statements are added; None for similarity alone.
+        agreement: what is added to similarities; None for similarity alone.
     """
 
     embedder: Embedder
@@ -119,25 +139,27 @@ class Ranking:
         )
         return replace(self, ecgs=self.ecgs[rows], known=known)
 
-    def scores(self, texts: Sequence[str]) -> tuple[Scores, Scores]:
-        """Return the similarity of each ECG with each text, and what reports are ranked by.
+    def scores(self, texts: Sequence[str], records: NDArray[np.floating]) -> Scored:
+        """Score texts for each ECG.
 
-        The service adds agreement to the `CANDIDATES` most similar reports of an ECG, and never to
-        the ECGs of a report. Agreement is not negative, so the other reports stay behind them.
+        The service adds to the similarity of an ECG's `CANDIDATES` most similar reports, and never
+        to that of a report's ECGs. What is added is not negative, so the other reports stay behind.
 
-        Returns:
-            Two arrays, (ECGs, texts).
+        Args:
+            texts: the distinct texts that are searched.
+            records: (texts,) how many records of an archive bear each.
         """
         vectors = self.embedder.texts(texts)
         similarity: Scores = self.ecgs @ vectors.T
         if self.known is None or self.agreement is None:
-            return similarity, similarity
+            return Scored(similarity, similarity, similarity)
+        near = np.zeros(similarity.shape)
+        order = np.argsort(-similarity, axis=1, kind="stable")
+        np.put_along_axis(near, order[:, :CANDIDATES], 1.0, axis=1)
         others = stated(vectors, self.agreement, self.known.codes)
-        added = self.agreement.weight * expected_jaccard(self.known.found, others)
-        near = np.argsort(-similarity, axis=1, kind="stable")[:, :CANDIDATES]
-        scores = similarity.astype(np.float64)
-        np.put_along_axis(scores, near, np.take_along_axis(scores + added, near, axis=1), axis=1)
-        return similarity, scores
+        agreeing = self.agreement.weight * expected_jaccard(self.known.found, others)
+        said = similarity + near * agreeing
+        return Scored(similarity, said, said + near * added_by_commonness(records, self.agreement))
 
 
 def _answers(ranking: Ranking, task: Task, protocols: Sequence[str]) -> Answers:
@@ -145,13 +167,13 @@ def _answers(ranking: Ranking, task: Task, protocols: Sequence[str]) -> Answers:
     abnormal = task.abnormal
     if "paper" in protocols and abnormal.any():
         gallery = abnormal_gallery_of(task)
-        similarity, scores = ranking.scores(gallery.texts)
-        found |= retrieval.measure_abnormal(scores, similarity, gallery, abnormal)
+        scored = ranking.scores(gallery.texts, gallery.commonness)
+        found |= retrieval.measure_abnormal(scored.ranked, scored.similarity, gallery, abnormal)
     wanted = [name for name in RETRIEVAL if name in protocols and name != "paper"]
     if wanted:
         gallery = gallery_of(task)
-        similarity, scores = ranking.scores(gallery.texts)
-        found |= retrieval.measure(scores, similarity, gallery, wanted)
+        scored = ranking.scores(gallery.texts, gallery.commonness)
+        found |= retrieval.measure(scored.ranked, scored.similarity, gallery, wanted)
     return found
 
 

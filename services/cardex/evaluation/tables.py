@@ -91,8 +91,8 @@ def measured(found: Found) -> str:
             f" {found['machine']}."
         )
         lines.append(
-            "Weights of losses, votes and agreement were chosen on this fold too, which flatters"
-            " these figures."
+            "Weights of losses, votes, agreement and commonness were chosen on this fold too, which"
+            " flatters these figures."
         )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""How well the statements of an ECG and of a report agree, by what the model holds probable."""
+"""What is added to the similarity of a report: how its statements agree, and how common it is."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from cardex.domain.ecg import Embedding
 
 
 class Agreement(msgspec.Struct, frozen=True):
-    """Where a report's vector has its statements, and what the agreement weighs in a ranking.
+    """Where a report's vector has its statements, and what is added to its similarity in a ranking.
 
     Attributes:
         weight: what a full agreement adds to the cosine similarity.
@@ -21,6 +21,9 @@ class Agreement(msgspec.Struct, frozen=True):
             is the larger the less the report says; None where there is no such axis.
         whole: axis that holds whether a text is a whole report (1) or the name of a statement (0),
             divided by the vector's length; it is there where `filling` is.
+        commonness_weight: what is added for each natural logarithm of the number of records that
+            bear the text. It decides among texts that fit about as well: the true one is more
+            likely the one that is written more often.
     """
 
     weight: Annotated[float, msgspec.Meta(ge=0)]
@@ -28,6 +31,7 @@ class Agreement(msgspec.Struct, frozen=True):
     axes: Annotated[dict[str, Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(min_length=1)]
     filling: Annotated[int, msgspec.Meta(ge=0)] | None = None
     whole: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    commonness_weight: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 
 def stated(reports: Embedding, agreement: Agreement, codes: list[str]) -> NDArray[np.float32]:
@@ -82,3 +86,9 @@ def expected_jaccard(
     both = own @ others.T
     either = own.sum(axis=-1)[..., None] + others.sum(axis=1) - both
     return np.asarray(both / np.maximum(either, 1e-6), dtype=np.float64)
+
+
+def added_by_commonness(records: NDArray[np.floating], agreement: Agreement) -> NDArray[np.float64]:
+    """Return what is added to the similarity of texts that so many records bear: (n,) each."""
+    counts = np.maximum(records, 1.0).astype(np.float64)
+    return np.asarray(agreement.commonness_weight * np.log(counts))

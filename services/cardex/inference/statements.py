@@ -1,6 +1,7 @@
 """Calibrated statements of a model: probabilities from an ECG's similarity with prompts."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -11,7 +12,13 @@ from numpy.typing import NDArray
 from cardex.domain.ecg import Embedding
 from cardex.domain.jobs import Priority
 from cardex.domain.reports import Prediction
-from cardex.inference.agreement import Agreement, expected_jaccard, stated, without_filling
+from cardex.inference.agreement import (
+    Agreement,
+    added_by_commonness,
+    expected_jaccard,
+    stated,
+    without_filling,
+)
 from cardex.inference.encoder import Encoder, ModelInfo
 from cardex.inference.model_file import read_model_file, require_version, wrong_model_file
 from cardex.inference.repository import ModelVersion
@@ -60,8 +67,8 @@ class Calibration(msgspec.Struct, frozen=True):
         match_weight: factor of the match logit that is added to the similarity in re-ranking.
         statements: the statements that have a probability.
         fingerprint: SHA-256 of the file, part of the answer cache's key.
-        agreement: how reports' statements are read and weighed in the ranking; None where the model
-            does not tell, and reports are ranked by similarity alone.
+        agreement: how reports' statements are read, and what is added in the ranking; None where
+            the model does not tell, and reports are ranked by similarity alone.
     """
 
     model_version: str
@@ -152,6 +159,11 @@ class Predictor:
         assert self._agreement is not None
         others = stated(reports, self._agreement, self._codes)
         return self._agreement.weight * expected_jaccard(probabilities, others)
+
+    def commonness(self, records: Sequence[int]) -> NDArray[np.float64]:
+        """Return what is added to reports that so many records bear each: (n,)."""
+        assert self._agreement is not None
+        return added_by_commonness(np.array(records, dtype=np.float64), self._agreement)
 
     def question(self, texts: Embedding) -> Embedding:
         """Return what reports are searched by for texts: (n, E) embeddings to (n, E)."""

@@ -42,7 +42,8 @@ class Found:
         matches: reports in their order.
         report_similarities: of the texts, by report id.
         ecg_similarities: of the nearest cases, by report id, as far as they are known.
-        text_scores: similarities of the texts and what agreement adds, where the order is by more.
+        text_scores: similarities of the texts and what the agreement of statements adds, where the
+            order is by more.
         cases: those that were near, nearest first, by report id.
     """
 
@@ -136,8 +137,8 @@ class NearestSearch:
         )
         for (scope, by, count), places in _groups(asked).items():
             known = probabilities[places] if probabilities is not None else None
-            group = _Group(snapshot, vectors[places], known, by)
-            self._search(group, scope, count)
+            group = _Group(snapshot, vectors[places], known, scope, by)
+            self._search(group, count)
             there = self._rank(group)
             reports.update(there)
             for place, found in zip(places, group.found, strict=True):
@@ -162,9 +163,9 @@ class NearestSearch:
                 result[place] = cases
         return result
 
-    def _search(self, group: "_Group", scope: Scope, count: int) -> None:
+    def _search(self, group: "_Group", count: int) -> None:
         """Find candidates: reports by their texts, and by the ECGs of their cases."""
-        index, narrowed = group.snapshot.index, scope.expression
+        index, narrowed = group.snapshot.index, group.scope.expression
         if group.by is not Nearness.REPORT:
             more = CASES_PER_REPORT * count if group.by is Nearness.ECG else 0
             group.cases = self._cases.search(
@@ -246,6 +247,7 @@ class _Group:
         snapshot: model and index.
         vectors: (B, E) embeddings of what is asked about.
         probabilities: (B, S) of the ECGs' statements; None for texts.
+        scope: which cases may be found.
         by: what nearness means.
         near: reports by their texts, nearest first.
         cases: cases by their ECGs, nearest first.
@@ -255,6 +257,7 @@ class _Group:
     snapshot: ServingSnapshot
     vectors: Embedding
     probabilities: NDArray[np.float64] | None
+    scope: Scope
     by: Nearness
     near: list[list[Match]] = field(init=False)
     cases: list[list[CaseMatch]] = field(init=False)
@@ -266,7 +269,7 @@ class _Group:
 
     @property
     def predictor(self) -> Predictor | None:
-        """Tells how statements agree; None for texts, and where the model does not tell."""
+        """Tells what is added to similarities; None for texts, and where the model adds nothing."""
         predictor = self.snapshot.predictor
         told = self.probabilities is not None and predictor is not None and predictor.agrees
         return predictor if told else None
@@ -287,16 +290,15 @@ class _Group:
         own = np.stack([vectors[one] for one in ids])  # (n, E)
         similarities = self.vectors @ own.T  # (B, n)
         stated = self._stated(own)  # (B, n)
-        coded = self._coded(ids, reports)  # (B, n)
+        more = self._common(ids, reports) + self._coded(ids, reports)  # (B, n)
         places = {one: place for place, one in enumerate(ids)}
         for row, (found, cases) in enumerate(zip(self.found, self.cases, strict=True)):
             candidates = [one for one in _candidates(found) if one in places]
             at = [places[one] for one in candidates]
             similar = dict(zip(candidates, similarities[row, at].tolist(), strict=True))
             texts = (similarities[row] + stated[row])[at]
-            scores = dict(zip(candidates, (texts + coded[row, at]).tolist(), strict=True))
-            if self.by is not Nearness.REPORT:
-                found.text_scores = dict(zip(candidates, texts.tolist(), strict=True))
+            scores = dict(zip(candidates, (texts + more[row, at]).tolist(), strict=True))
+            found.text_scores = dict(zip(candidates, texts.tolist(), strict=True))
             found.report_similarities = similar
             found.matches = self._ordered(found, cases, scores)
 
@@ -305,6 +307,16 @@ class _Group:
         if self.predictor is None or self.probabilities is None:
             return np.zeros((len(self.vectors), len(own)))
         return self.predictor.agreement(self.probabilities, own)
+
+    def _common(self, ids: Sequence[str], reports: Mapping[str, Report]) -> NDArray[np.float64]:
+        """Return what is added to each report for the number of its records: (n,).
+
+        Nothing where the caller may see the cases of one archive alone: the order would tell how
+        many records others have.
+        """
+        if self.predictor is None or self.scope.archive:
+            return np.zeros(len(ids))
+        return self.predictor.commonness([reports[one].record_count for one in ids])
 
     def _coded(self, ids: Sequence[str], reports: Mapping[str, Report]) -> NDArray[np.float64]:
         """Return what agreeing with the archive's coded statements adds to each: (B, n)."""

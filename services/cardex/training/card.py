@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 AGREEMENT = 5.0
 """What a full agreement of the statements adds to the score of an ECG and a report. With it, the
 statements of the first reports agree more; with much more, an ECG's own report is found less."""
+COMMONNESS = 0.05
+"""What each natural logarithm of the number of a report's records adds to that score. With much
+more, an ECG's own report is found less among common ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Card:
         figures: figures on ECGs that were not used in training, by subset of the ECGs.
         data: description of the training data.
         novelty: tells ECGs that the model has seen nothing like; None to export none.
-        agreement: how agreeing statements are weighed; None to rank by similarity alone.
+        agreement: what is added to similarities; None to rank by similarity alone.
     """
 
     kinds: Mapping[str, StatementKind]
@@ -73,15 +76,21 @@ def write_statements(path: Path, version: str, card: Card) -> None:
 
 
 def agreement_of(codes: Sequence[str], embedding: int) -> Agreement:
-    """Return how a model weighs the agreement of statements.
+    """Return how a model weighs the agreement of statements, and the commonness of a text.
 
     Args:
         codes: the statements of its first axes.
         embedding: number of its axes, of which the last four are those of `report_embedding`.
     """
-    weight = AGREEMENT / (ECG_LENGTH * REPORT_LENGTH) ** 0.5
-    axes = {code: axis for axis, code in enumerate(codes)}
-    return Agreement(round(weight, 6), REPORT_LENGTH, axes, embedding - 1, embedding - 4)
+    lengths = (ECG_LENGTH * REPORT_LENGTH) ** 0.5
+    return Agreement(
+        weight=round(AGREEMENT / lengths, 6),
+        report_length=REPORT_LENGTH,
+        axes={code: axis for axis, code in enumerate(codes)},
+        filling=embedding - 1,
+        whole=embedding - 4,
+        commonness_weight=round(COMMONNESS / lengths, 6),
+    )
 
 
 def write_card(release: ModelVersion, version: str, recipe: "Recipe", card: Card) -> None:

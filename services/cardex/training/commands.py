@@ -20,13 +20,13 @@ from cardex.evaluation.protocols import ECGS, chosen
 from cardex.inference.novelty import Novelty
 from cardex.reports.ptbxl import Record
 from cardex.training.card import Card, agreement_of
-from cardex.training.corpora import Corpus
+from cardex.training.corpora import MIN_RECORDS, Corpus
 from cardex.training.distributed import DistributedContext
 from cardex.training.embedder import TorchEmbedder
 from cardex.training.experiments import require_all, run_all, runs_of, table
 from cardex.training.export import check_exportable, export
 from cardex.training.members import Training, train_members
-from cardex.training.recipe import read_recipe
+from cardex.training.recipe import Recipe, read_recipe
 from cardex.training.run import (
     Part,
     Trained,
@@ -86,6 +86,7 @@ def run_train(
     dataset = open_dataset(data, work)
     refuse_empty_parts(data, dataset)
     corpus = Corpus.of([r for r in dataset.records if r.fold in TRAINING_FOLDS])
+    warn_of_unused_weights(recipe, corpus)
     ecgs = dataset.ecgs.of_folds(TRAINING_FOLDS)
     logger.info("%d reports and %d waveforms to train on", len(corpus.records), len(ecgs.records))
     reports = Reports(corpus, dataset.descriptions, recipe, context)
@@ -125,6 +126,17 @@ def refuse_empty_parts(data: Path, dataset: Dataset) -> None:
             f"{data} has no usable ECG with a report in {', nor in '.join(missing)}; it has folds"
             f" {', '.join(map(str, sorted(have))) or 'none'}: share the patients among these folds",
             field="fold",
+        )
+
+
+def warn_of_unused_weights(recipe: Recipe, corpus: Corpus) -> None:
+    """Say which statements have a weight in the recipe, and no axis of the embedding."""
+    if absent := sorted(recipe.image.weights_of_voltages.keys() - set(corpus.codes)):
+        logger.warning(
+            "image.voltages_of: fewer than %d reports of the training folds carry %s, or none; a"
+            " weight without a statement is not used",
+            MIN_RECORDS,
+            ", ".join(absent),
         )
 
 

@@ -227,8 +227,8 @@ class ImageEncoder(nn.Module):
 
     Attributes:
         members: the ViTs.
-        voltages: log-odds by the voltages alone; None where they have no weight, or the image has
-            no marks of them.
+        voltages: log-odds by the voltages alone; None where they are not asked for, or the image
+            has no marks of them.
         offset: (S,) what is usual of each statement's log-odds, as much as is taken off.
         partition: the partition of each ECG; 0 until it was fitted.
     """
@@ -236,7 +236,7 @@ class ImageEncoder(nn.Module):
     offset: Tensor
 
     def __init__(
-        self, members: Sequence[Vit], prior: Tensor, prototypes: int = 0, voltages: float = 0.0
+        self, members: Sequence[Vit], prior: Tensor, prototypes: int = 0, voltages: bool = False
     ) -> None:
         """Average `members`.
 
@@ -245,7 +245,7 @@ class ImageEncoder(nn.Module):
             prior: (S,) log-odds of each statement among the training ECGs. `PRIOR_SHARE` of it is
                 subtracted for retrieval, so that the commonest statements do not decide it.
             prototypes: number of reports that stand for all training reports in the partition.
-            voltages: weight of the log-odds by the voltages alone.
+            voltages: whether log-odds by the voltages alone are added.
         """
         super().__init__()
         self.members = nn.ModuleList(members)
@@ -253,8 +253,8 @@ class ImageEncoder(nn.Module):
         axes = len(prior) + members[0].space.wording.out_features
         self.partition = Margin(axes, prototypes)
         first, leads = members[0].reader, members[0].reader.shape[0]
-        told = voltages > 0.0 and first.marked and not isinstance(members[0], TwoImageVit)
-        self.voltages = Voltages(leads, len(prior), voltages) if told else None
+        told = voltages and first.marked and not isinstance(members[0], TwoImageVit)
+        self.voltages = Voltages(leads, len(prior)) if told else None
 
     def tokens(self, image: Tensor) -> Tensor:
         """Return the first member's tokens of (B, height, width, channels): (B, 1 + N, D)."""

@@ -54,13 +54,16 @@ def fit_margins(
 
 
 @torch.no_grad()
-def fit_voltages(image: ImageEncoder, ecgs: Ecgs, statements: Tensor, spec: ImageSpec) -> None:
+def fit_voltages(
+    image: ImageEncoder, ecgs: Ecgs, statements: Tensor, shares: Tensor, spec: ImageSpec
+) -> None:
     """Fit the voltages' log-odds, in place, where `image` has them.
 
     Args:
         image: the image encoder.
         ecgs: the training ECGs; those whose unit is lost are left out.
         statements: (ECGs, S), over 0 for those that an ECG has.
+        shares: (S,) how much of the voltages' log-odds each statement gets.
         spec: the image that the encoder sees.
     """
     known = [row for row, calibrated in enumerate(ecgs.calibrated) if calibrated]
@@ -70,7 +73,7 @@ def fit_voltages(image: ImageEncoder, ecgs: Ecgs, statements: Tensor, spec: Imag
         extremes(image.millivolts(torch.from_numpy(pixels)))
         for pixels in images_of(ecgs.rows(known), [spec])
     ]
-    image.voltages.fit(torch.cat(found), statements[known])
+    image.voltages.fit(torch.cat(found), statements[known], shares)
 
 
 @torch.no_grad()

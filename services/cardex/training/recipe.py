@@ -100,6 +100,9 @@ class TextRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
 
 
+Weight = Annotated[float, msgspec.Meta(ge=0)]
+
+
 class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the image encoder.
 
@@ -116,8 +119,9 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         views: random changes of the ECGs in that pretraining.
         members: number of ViTs whose outputs are averaged; they differ in their seeds.
         voltages: weight of what a logistic regression on the leads' voltages adds to the log-odds
-            (`cardex.training.voltages`), where the image has amplitudes. More serves hypertrophy,
-            and less all other statements.
+            (`cardex.training.voltages`), where the image has amplitudes.
+        voltages_of: weights of single statements in place of `voltages`, by their codes. The more
+            a statement is a sum of voltages, the more it gains by a large one.
         teachers: number of encoders that are trained by the losses with other seeds; the encoder is
             then trained towards their mean (born-again ensembles, Furlanello 2018). 0 for none.
         study: length and rate of the training towards teachers.
@@ -135,7 +139,8 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pretraining: Plan | None = None
     views: Augmentation = Augmentation()
     members: Annotated[int, msgspec.Meta(ge=1)] = 1
-    voltages: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    voltages: Weight = 0.0
+    voltages_of: dict[str, Weight] | msgspec.UnsetType = msgspec.UNSET
     teachers: Annotated[int, msgspec.Meta(ge=0)] = 0
     study: Plan = Plan(epochs=40)
     prototypes: Annotated[int, msgspec.Meta(ge=0)] = 512
@@ -145,6 +150,16 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The encoder's size."""
         base = self.tower or PRESETS[self.preset]
         return msgspec.structs.replace(base, dropout=self.dropout)
+
+    @property
+    def has_voltages(self) -> bool:
+        """Whether a statement gets anything of what the voltages say."""
+        return self.voltages > 0 or any(self.weights_of_voltages.values())
+
+    @property
+    def weights_of_voltages(self) -> dict[str, float]:
+        """`voltages_of`; empty where it is not given."""
+        return {} if self.voltages_of is msgspec.UNSET else self.voltages_of
 
 
 class SecondImage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 
 from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.evaluate import TRAINING_FOLDS
@@ -168,8 +168,8 @@ class ImageStage:
         seed, how = self.recipe.seed, self.recipe.image
         trained = [self.train_member(member_seed(seed, place)) for place in range(how.members)]
         members = [vit for vit, _ in trained]
-        encoder = ImageEncoder(members, self.prior, how.prototypes, how.voltages)
-        fit_voltages(encoder, self.ecgs, self.targets.statements, self.recipe.spec)
+        encoder = ImageEncoder(members, self.prior, how.prototypes, how.has_voltages)
+        fit_voltages(encoder, self.ecgs, self.targets.statements, self._shares(), self.recipe.spec)
         return encoder, hash_parts(*(key for _, key in trained))
 
     def train_member(self, seed: int) -> tuple[Vit, str]:
@@ -261,6 +261,11 @@ class ImageStage:
         torch.manual_seed(seed)
         return new_vit(self.recipe, self.prior)
 
+    def _shares(self) -> Tensor:
+        """Return how much of what the voltages say each statement gets: (S,)."""
+        how, codes = self.recipe.image, self.text.corpus.codes
+        return torch.tensor([how.weights_of_voltages.get(code, how.voltages) for code in codes])
+
     @property
     def _joined(self) -> tuple[str, ...]:
         """What the key of the matcher says of how the members are joined, where it is not usual.
@@ -268,7 +273,7 @@ class ImageStage:
         By the joined encoder its hard negatives are drawn, and its file holds that encoder too.
         """
         how, usual = self.recipe.image, ImageRecipe()
-        names = ("voltages", "prototypes")
+        names = ("voltages", "voltages_of", "prototypes")
         changed = [name for name in names if getattr(how, name) != getattr(usual, name)]
         return tuple(f"{name} {getattr(how, name)}" for name in changed)
 

@@ -29,7 +29,7 @@ from cardex.domain.errors import CardexError
 from cardex.training.blocks import TowerConfig
 
 WORDING_WEIGHT = 20.0
-NAME_WORDING = 0.2
+NAME_WORDING = 0.05
 """Share that the wording of a statement's name has: no report is worded like a name, but among the
 reports that a name finds, those that use its words come first."""
 PRIOR_SHARE = 0.8

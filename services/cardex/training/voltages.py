@@ -28,8 +28,8 @@ class Voltages(nn.Module):
     Attributes:
         middle: (2 * leads,) mean of the voltages among the training ECGs, mV.
         spread: (2 * leads,) their standard deviation, mV.
-        weights: (S, 2 * leads) change of the log-odds by one standard deviation.
-        bias: (S,) what makes the mean of the log-odds among the training ECGs 0.
+        weights: (S, 2 * leads) what one standard deviation adds to the log-odds.
+        bias: (S,) what makes the mean of what is added among the training ECGs 0.
     """
 
     middle: Tensor
@@ -37,10 +37,9 @@ class Voltages(nn.Module):
     weights: Tensor
     bias: Tensor
 
-    def __init__(self, leads: int, statements: int, share: float) -> None:
-        """Make room for `leads` leads and `statements` statements; `share` is their weight."""
+    def __init__(self, leads: int, statements: int) -> None:
+        """Make room for `leads` leads and `statements` statements."""
         super().__init__()
-        self.share = share
         self.register_buffer("middle", torch.zeros(2 * leads))
         self.register_buffer("spread", torch.ones(2 * leads))
         self.register_buffer("weights", torch.zeros(statements, 2 * leads))
@@ -54,26 +53,27 @@ class Voltages(nn.Module):
         """
         known = (millivolts.abs().amax(dim=(1, 2)) > 0.0).to(millivolts.dtype)
         given = self.standardised(extremes(millivolts))
-        log_odds = F.linear(given, self.weights, self.bias)
-        return self.share * known[:, None] * log_odds
+        return known[:, None] * F.linear(given, self.weights, self.bias)
 
     def standardised(self, voltages: Tensor) -> Tensor:
         """Map what `extremes` returns to standard deviations from the mean."""
         return ((voltages - self.middle) / self.spread).clamp(-FARTHEST, FARTHEST)
 
-    def fit(self, voltages: Tensor, statements: Tensor) -> None:
+    def fit(self, voltages: Tensor, statements: Tensor, shares: Tensor) -> None:
         """Fit to training ECGs whose millivolts are known.
 
         Args:
             voltages: (ECGs, 2 * leads), as `extremes` returns them.
             statements: (ECGs, S), over 0 for those that an ECG has.
+            shares: (S,) how much of the regression's log-odds is added.
         """
         self.middle.copy_(voltages.mean(dim=0))
         self.spread.copy_(voltages.std(dim=0, unbiased=False).clamp(min=1e-3))
         given = self.standardised(voltages).double().numpy()
-        rows = [_weights(given, has) for has in (statements > 0.0).T.numpy()]
-        self.weights.copy_(torch.from_numpy(np.stack(rows)))
-        self.bias.copy_(torch.from_numpy(-np.stack(rows) @ given.mean(axis=0)))
+        rows = np.stack([_weights(given, has) for has in (statements > 0.0).T.numpy()])
+        weights = shares.double().numpy()[:, None] * rows
+        self.weights.copy_(torch.from_numpy(weights))
+        self.bias.copy_(torch.from_numpy(-weights @ given.mean(axis=0)))
 
 
 def extremes(millivolts: Tensor) -> Tensor:

@@ -290,13 +290,24 @@ def test_agreement_moves_only_the_reports_that_the_service_orders_by_it():
     known = Probabilities(["AFIB"], np.array([[0.0], [1.0]]), np.array([[False], [True]]))
     ecgs = np.array([[1.0, 0.0], [1.0, 0.0]], dtype=np.float32)
     ranking = Ranking(Given(), ecgs, known, Agreement(2.0, 1.0, {"AFIB": 1}))
-    similarity, scores = ranking.scores([str(place) for place in range(len(vectors))])
-    np.testing.assert_allclose(similarity[1], vectors[:, 0])
-    order = np.argsort(-scores[1], kind="stable").tolist()
+    texts, once = [str(place) for place in range(len(vectors))], np.ones(len(vectors))
+    scored = ranking.scores(texts, once)
+    np.testing.assert_allclose(scored.similarity[1], vectors[:, 0])
+    order = np.argsort(-scored.ranked[1], kind="stable").tolist()
     assert order[:VOTERS] == list(range(VOTERS))[::-1]
     assert order[VOTERS:] == list(range(VOTERS, len(vectors)))
-    np.testing.assert_allclose(scores[0], similarity[0])  # nothing is held probable of this ECG
-    np.testing.assert_allclose(ranking.rows(np.array([1])).scores(["3"])[1], scores[1:, 3:4])
+    # Nothing is held probable of the first ECG.
+    np.testing.assert_allclose(scored.ranked[0], scored.similarity[0])
+    again = ranking.rows(np.array([1])).scores(["3"], np.ones(1))
+    np.testing.assert_allclose(again.ranked, scored.ranked[1:, 3:4])
+    common = replace(ranking, agreement=Agreement(0.0, 1.0, {"AFIB": 1}, commonness_weight=0.01))
+    often = once.copy()
+    often[[5, VOTERS]] = 100.0
+    scored = common.scores(texts, often)
+    added = scored.ranked[0] - scored.similarity[0]
+    assert added[5] == pytest.approx(0.01 * np.log(100))
+    assert not np.delete(added, 5).any()  # one that is not among the nearest stays where it is
+    np.testing.assert_allclose(scored.said, scored.similarity)
 
 
 def test_drafts_are_scored_beside_the_nearest_and_the_commonest_report(dataset):

@@ -4,6 +4,7 @@ import pytest
 
 from cardex.inference.agreement import (
     Agreement,
+    added_by_commonness,
     expected_jaccard,
     stated,
     without_filling,
@@ -23,6 +24,15 @@ def test_doubt_lowers_the_agreement_of_what_is_alike():
         expected_jaccard(np.array([p, 0.0]), np.array([[1.0, 0.0]]))[0] for p in (0.9, 0.4)
     )
     assert (sure, unsure) == (pytest.approx(0.9), pytest.approx(0.4))
+
+
+def test_a_text_gains_by_the_logarithm_of_its_records():
+    common = msgspec.structs.replace(AXES, commonness_weight=0.5)
+    found = added_by_commonness(np.array([0.0, 1.0, 10.0, 100.0]), common)
+    np.testing.assert_allclose(found, [0.0, 0.0, 0.5 * np.log(10), np.log(10)])
+    assert not added_by_commonness(
+        np.array([1.0, 100.0]), AXES
+    ).any()  # a model that does not tell adds nothing
 
 
 def test_without_any_statement_nothing_agrees():

@@ -76,11 +76,19 @@ class World:
         assert all(match.report_id in reports for one in found for match in one.matches)
         return found
 
-    def agrees(self, weight: float) -> Predictor:
+    def often(self, report_id: str, records: int) -> None:
+        """Let so many records bear a report."""
+        contents = self.store.contents[self.index.name]
+        report, vector = contents[report_id]
+        contents[report_id] = replace(report, record_count=records), vector
+
+    def agrees(self, weight: float, commonness: float = 0.0) -> Predictor:
         """Let the model tell statements of reports: AFIB, on the first axis."""
         made = msgspec.structs.replace(
             calibration("AFIB", slope=1.0),
-            agreement=Agreement(weight=weight, report_length=1.0, axes={"AFIB": 0}),
+            agreement=Agreement(
+                weight=weight, report_length=1.0, axes={"AFIB": 0}, commonness_weight=commonness
+            ),
         )
         predictor = Predictor(made, vectors(1, seed=9))
         self.snapshot = replace(self.snapshot, calibration=made, predictor=predictor)
@@ -122,6 +130,26 @@ def test_what_is_found_does_not_depend_on_what_else_is_asked_at_the_same_time(by
     beside, _ = world.found([question, question], asked, 3, 100)
     assert beside.matches == alone.matches
     assert len(alone.matches) == 3
+
+
+@pytest.mark.parametrize("by", [Nearness.REPORT, Nearness.BOTH])
+def test_a_text_that_many_records_bear_gains_and_is_told_apart_from_its_similarity(by):
+    (asked,) = vectors(1, seed=3)
+
+    def found(commonness, common=""):
+        world = World(texts=10, count=10)
+        world.agrees(weight=0.0, commonness=commonness)
+        for one in list(world.store.contents[world.index.name]):
+            world.often(one, 50 if one == common else 1)
+        (only,) = world.found([Question(by=by)], asked[None])
+        return only
+
+    plain = found(0.0)
+    last = order(plain)[-1]
+    gained = found(10.0, common=last)
+    assert order(gained) == [last, *order(plain)[:-1]]
+    assert gained.matches[0].score == pytest.approx(plain.matches[-1].score + 10.0 * np.log(50))
+    assert gained.report_similarities == plain.report_similarities
 
 
 # By the texts.
@@ -219,10 +247,12 @@ def test_by_both_votes_and_coded_statements_are_added_by_the_models_weight():
             assert match.score == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("by", [Nearness.ECG, Nearness.BOTH])
+@pytest.mark.parametrize("by", list(Nearness))
 def test_how_far_the_text_fits_is_told_whatever_the_order_is_by(by):
     world = World()
-    predictor = world.agrees(0.3)
+    predictor = world.agrees(0.3, commonness=10.0)
+    for place, one in enumerate(list(world.store.contents[world.index.name])):
+        world.often(one, 1 + place)
     asked = vectors(3, seed=7)
     probabilities = predictor.probabilities(asked)
     for row, (vector, found) in enumerate(
@@ -366,6 +396,22 @@ def test_a_caller_of_an_archive_finds_by_its_own_cases_alone(by):
             similarities = world.by_ecg(vector, own)
             for one, similarity in found.ecg_similarities.items():
                 assert similarity == pytest.approx(similarities[one], abs=1e-6)
+
+
+@pytest.mark.parametrize("by", BY_ALL)
+def test_a_caller_of_an_archive_is_not_told_how_many_records_others_have(by):
+    question = Question(by=by, archive="south")
+
+    def found(records):
+        world = World(texts=10)
+        world.agrees(weight=0.3, commonness=10.0)
+        world.knows(question, lambda filed: filed.case.case_id.startswith("south/"))
+        for one in list(world.store.contents[world.index.name]):
+            world.often(one, records)
+        (only,) = world.found([question], vectors(1, seed=7))
+        return only.matches
+
+    assert found(1) == found(1000) != []
 
 
 def test_questions_of_several_kinds_are_answered_as_each_alone():
