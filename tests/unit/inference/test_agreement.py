@@ -48,7 +48,15 @@ def test_a_reports_statements_stand_on_the_axes_of_its_vector():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"weight": -1.0}, {"report_length": 0.0}, {"axes": {}}, {"axes": {"AFIB": -1}}]
+    "fields",
+    [
+        {"weight": -1.0},
+        {"report_length": 0.0},
+        {"axes": {}},
+        {"axes": {"AFIB": -1}},
+        {"commonness_weight": -0.1},
+        {"commonness_weight": 1e308},
+    ],
 )
 def test_values_that_cannot_be_are_refused(fields):
     whole = {"weight": 0.02, "report_length": 12.0, "axes": {"AFIB": 2}}
