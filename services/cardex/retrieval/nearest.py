@@ -42,8 +42,8 @@ class Found:
         matches: reports in their order.
         report_similarities: of the texts, by report id.
         ecg_similarities: of the nearest cases, by report id, as far as they are known.
-        text_scores: similarities of the texts and what the agreement of statements adds, where the
-            order is by more.
+        text_scores: similarities of the texts and what the agreement of statements adds, by report
+            id; empty where the order is by the similarities alone.
         cases: those that were near, nearest first, by report id.
     """
 

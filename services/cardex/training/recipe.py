@@ -120,8 +120,8 @@ class ImageRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         members: number of ViTs whose outputs are averaged; they differ in their seeds.
         voltages: weight of what a logistic regression on the leads' voltages adds to the log-odds
             (`cardex.training.voltages`), where the image has amplitudes.
-        voltages_of: weights of single statements in place of `voltages`, by their codes. The more
-            a statement is a sum of voltages, the more it gains by a large one.
+        voltages_of: weights of single statements in place of `voltages`, by their codes, for those
+            that another weight serves better.
         teachers: number of encoders that are trained by the losses with other seeds; the encoder is
             then trained towards their mean (born-again ensembles, Furlanello 2018). 0 for none.
         study: length and rate of the training towards teachers.

@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -76,11 +77,11 @@ class World:
         assert all(match.report_id in reports for one in found for match in one.matches)
         return found
 
-    def often(self, report_id: str, records: int) -> None:
-        """Let so many records bear a report."""
+    def borne(self, records: Callable[[str], int]) -> None:
+        """Let so many records bear each report, by its id."""
         contents = self.store.contents[self.index.name]
-        report, vector = contents[report_id]
-        contents[report_id] = replace(report, record_count=records), vector
+        for one, (report, vector) in list(contents.items()):
+            contents[one] = replace(report, record_count=records(one)), vector
 
     def agrees(self, weight: float, commonness: float = 0.0) -> Predictor:
         """Let the model tell statements of reports: AFIB, on the first axis."""
@@ -139,8 +140,7 @@ def test_a_text_that_many_records_bear_gains_and_is_told_apart_from_its_similari
     def found(commonness, common=""):
         world = World(texts=10, count=10)
         world.agrees(weight=0.0, commonness=commonness)
-        for one in list(world.store.contents[world.index.name]):
-            world.often(one, 50 if one == common else 1)
+        world.borne(lambda one: 50 if one == common else 1)
         (only,) = world.found([Question(by=by)], asked[None])
         return only
 
@@ -251,8 +251,8 @@ def test_by_both_votes_and_coded_statements_are_added_by_the_models_weight():
 def test_how_far_the_text_fits_is_told_whatever_the_order_is_by(by):
     world = World()
     predictor = world.agrees(0.3, commonness=10.0)
-    for place, one in enumerate(list(world.store.contents[world.index.name])):
-        world.often(one, 1 + place)
+    counts = itertools.count(1)
+    world.borne(lambda _: next(counts))
     asked = vectors(3, seed=7)
     probabilities = predictor.probabilities(asked)
     for row, (vector, found) in enumerate(
@@ -406,8 +406,7 @@ def test_a_caller_of_an_archive_is_not_told_how_many_records_others_have(by):
         world = World(texts=10)
         world.agrees(weight=0.3, commonness=10.0)
         world.knows(question, lambda filed: filed.case.case_id.startswith("south/"))
-        for one in list(world.store.contents[world.index.name]):
-            world.often(one, records)
+        world.borne(lambda _: records)
         (only,) = world.found([question], vectors(1, seed=7))
         return only.matches
 
