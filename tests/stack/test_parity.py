@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from pymilvus import MilvusClient
 
 from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.domain.jobs import Priority
@@ -15,6 +14,7 @@ from cardex.inference.statements import Predictor, served_calibration
 from cardex.inference.triton_encoder import TritonEncoder
 from cardex.retrieval.dependencies import triton_server
 from cardex.retrieval.draft import VOTERS
+from cardex.stores.milvus import connect
 from cardex.stores.report_index import ALIAS
 from tests.helpers.real import ROOT, cpsc_images, reports
 from tests.helpers.stack import cpsc_ecgs
@@ -94,7 +94,7 @@ def test_the_reports_of_an_answer_are_the_best_of_the_nearest_of_all(
 
 def embedded_reports(settings) -> tuple[list[str], np.ndarray]:
     """Return ids and embeddings of all reports in the index."""
-    client = MilvusClient(settings.milvus_uri)
+    client = connect(settings.milvus_uri)
     iterator = client.query_iterator(
         ALIAS, batch_size=500, output_fields=["report_id", "embedding"]
     )
@@ -106,7 +106,7 @@ def embedded_reports(settings) -> tuple[list[str], np.ndarray]:
 
 def records_of(settings, report_ids: list[str]) -> list[int]:
     """Return how many records bear each report of the index."""
-    client = MilvusClient(settings.milvus_uri)
+    client = connect(settings.milvus_uri)
     rows = client.query(
         ALIAS, filter=f"report_id in {report_ids}", output_fields=["report_id", "body"]
     )

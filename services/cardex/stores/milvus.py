@@ -133,7 +133,7 @@ class Milvus:
     def _once(self, function: Callable[[MilvusClient], T], read: str) -> T:
         try:
             if self._client is None:
-                self._client = MilvusClient(uri=self._uri, token=self._token, timeout=3.0)
+                self._client = connect(self._uri, self._token)
             return function(self._client)
         except MilvusException as error:
             if error.code == NOT_LOADED and read:
@@ -149,6 +149,19 @@ class Milvus:
             self._client.load_collection(name, timeout=60.0)
         except MilvusException as error:
             raise _unavailable(error) from error
+
+
+def connect(uri: str, token: str = "") -> MilvusClient:
+    """Return a client of the Milvus server at `uri`, which pings it during calls only.
+
+    All clients of one server in a process share a connection, that of the first. Milvus Lite hangs
+    up when it is pinged between calls (gRPC's `too_many_pings`), and a call of that moment fails.
+
+    Raises:
+        MilvusException: if the server does not answer within seconds.
+    """
+    options = {"grpc.keepalive_permit_without_calls": 0}
+    return MilvusClient(uri=uri, token=token, timeout=3.0, grpc_options=options)
 
 
 def row_ids(ids: Iterable[str]) -> list[str]:
