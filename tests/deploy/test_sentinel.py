@@ -6,8 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,6 @@ import yaml
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import Claim, Priority, Question
 from cardex.stores.job_limits import JobLimits
 from cardex.stores.job_queue import JobQueue
@@ -28,6 +25,7 @@ from cardex.stores.submission import Submission
 from deploy.checks.rendered import name_of, of_kind, pod_of, rendered
 from deploy.play import PODMAN, podman
 from tests.deploy.images import IMAGES, missing
+from tests.helpers.waiting import until
 
 PREFIX = f"cardex-nodes-{os.getpid()}"
 """Of the network, the pods and the volumes of this test."""
@@ -35,7 +33,6 @@ PASSWORD = "of the test"  # the blanks are to survive each quoting
 PODS = ("state-0", "state-1", "state-2")
 NODES = tuple(f"{pod}.state-nodes" for pod in PODS)
 URL = f"sentinel://:of%20the%20test@{','.join(f'{node}:26379' for node in NODES)}/0?master=state"
-DEADLINE_S = 120.0
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -151,19 +148,6 @@ class Store:
 def _remove(pod: str) -> None:
     podman("pod", "kill", pod, check=False)
     podman("pod", "rm", "--force", "--time", "0", pod, check=False)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; a part that does not answer counts as no."""
-    deadline = time.monotonic() + DEADLINE_S
-    while True:
-        try:
-            if condition():
-                return
-        except (redis.exceptions.RedisError, Unavailable):
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")

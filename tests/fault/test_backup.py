@@ -16,9 +16,10 @@ from cardex.api.pb.v1 import job_pb2
 from cardex.domain.errors import CardexError
 from cardex.domain.settings import Settings
 from cardex.local_stack.stack import Stack
-from tests.fault.test_kills import FINAL, _until, events, held, kill, of_kind, submit, wait_final
+from tests.fault.test_kills import FINAL, events, held, kill, of_kind, submit, wait_final
 from tests.helpers.real import ROOT, reports
 from tests.helpers.stack import build_index, cpsc_ecgs, running_stack
+from tests.helpers.waiting import until
 
 SCRIPT = ROOT / "deploy" / "backup.sh"
 REWRITTEN = 75
@@ -78,7 +79,7 @@ def submitting(settings, first: int) -> Iterator[list[str]]:
     thread = threading.Thread(target=submit_on)
     thread.start()
     try:
-        _until(lambda: ids)
+        until(lambda: ids)
         yield ids
     finally:
         stop.set()
@@ -110,7 +111,7 @@ def test_a_backup_becomes_a_new_stack_with_every_job(tmp_path):
         kept, found = jobs(settings, ended), hits(settings)
         with held(stack, "triton"):
             running = submit(settings, 100, 10)
-            _until(lambda: all(events(settings)[each][-1] == "RUNNING" for each in running))
+            until(lambda: all(events(settings)[each][-1] == "RUNNING" for each in running))
             signal_all(stack, "worker-routine", signal.SIGSTOP)
             queued = submit(settings, 200, 10)
             with submitting(settings, 300) as meanwhile:

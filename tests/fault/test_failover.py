@@ -11,8 +11,9 @@ from cardex.stores.job_queue import PREFIX, JobQueue
 from cardex.stores.redis import connect
 from cardex.stores.submission import Submission
 from tests.helpers.real import reports
-from tests.helpers.sentinels import Failover, until
+from tests.helpers.sentinels import Failover
 from tests.helpers.stack import build_index, running_stack, variant
+from tests.helpers.waiting import until
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from cardex.reports.ptbxl import read_records
 from cardex.retrieval.dependencies import assemble
 from tests.fault.test_kills import kill
 from tests.helpers.stack import running_stack
+from tests.helpers.waiting import until
 
 COUNT = 300
 TEXTS = 7
@@ -58,7 +59,7 @@ def test_cases_are_filed_once_whatever_becomes_of_the_workers(shared, tmp_path):
         sending.start()
         for number in range(FAULTS):
             name = f"worker-routine-{1 + number % 2}"
-            _until(lambda: not sending.is_alive() or _filed(settings) > 0)
+            until(lambda: not sending.is_alive() or _filed(settings) > 0)
             if number % 3 == 2:
                 _stand_still(stack.processes[name])
             else:
@@ -76,13 +77,6 @@ def test_cases_are_filed_once_whatever_becomes_of_the_workers(shared, tmp_path):
 def _filed(settings) -> int:
     reports = assemble(settings).reports
     return reports.cases.count(reports.current())
-
-
-def _until(condition) -> None:
-    until = time.monotonic() + 120.0
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def _stand_still(part) -> None:

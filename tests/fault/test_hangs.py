@@ -11,7 +11,6 @@ from cardex.api.pb.v1 import ecg_retrieval_pb2 as pb
 from cardex.api.pb.v1 import job_pb2, report_index_pb2, report_index_pb2_grpc, report_pb2
 from tests.fault.test_kills import (
     _health,
-    _until,
     ecgs,
     held,
     leases,
@@ -21,6 +20,7 @@ from tests.fault.test_kills import (
     wait_final,
 )
 from tests.helpers.stack import Refusal, refusal, variant
+from tests.helpers.waiting import until
 
 __all__ = ["ecgs", "leases", "running", "settings", "stack"]
 
@@ -39,18 +39,18 @@ def test_a_milvus_that_hangs_stalls_no_known_answer(stack, settings, ecgs):
         assert job.state == job_pb2.JOB_STATE_QUEUED
         assert ecgs.Retrieve(known, timeout=10).answer.from_cache
     assert wait_final(stack, settings, [job.job_id]) == {"SUCCEEDED": 1}
-    _until(lambda: _health(settings) == "SERVING")
+    until(lambda: _health(settings) == "SERVING")
 
 
 def test_a_triton_that_hangs_stalls_no_known_answer(stack, settings, ecgs):
     known = pb.RetrieveRequest(ecg=variant(6010))
     ecgs.Retrieve(known, timeout=30)
     with held(stack, "triton"):
-        _until(lambda: _health(settings) == "NOT_SERVING")
+        until(lambda: _health(settings) == "NOT_SERVING")
         assert ecgs.Retrieve(known, timeout=10).answer.from_cache
         job = ecgs.SubmitEcg(pb.SubmitEcgRequest(ecg=variant(6011)), timeout=20).job
     assert wait_final(stack, settings, [job.job_id]) == {"SUCCEEDED": 1}
-    _until(lambda: _health(settings) == "SERVING")
+    until(lambda: _health(settings) == "SERVING")
 
 
 class Line:
@@ -112,7 +112,7 @@ def test_a_client_that_vanishes_keeps_others_from_the_index_for_seconds_only(sta
         line.cut()
         with grpc.insecure_channel(stack.gateway_bind) as other:
             assert _busy(other)
-            _until(lambda: not _busy(other))
+            until(lambda: not _busy(other))
         go_on.set()
         writing.cancel()
 

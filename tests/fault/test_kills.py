@@ -20,6 +20,7 @@ from cardex.domain.jobs import JobState
 from cardex.stores.job_queue import EVENTS
 from tests.helpers.real import reports
 from tests.helpers.stack import build_index, health, refusal, running_stack, variant
+from tests.helpers.waiting import until
 
 JOBS = 200
 FINAL = {state.value for state in JobState if state.final}
@@ -132,10 +133,10 @@ def submit_and_kill(stack, settings, name: str, first: int, count: int) -> list[
         stack.tend()  # what was killed before may take another part with it
         return bool(FINAL & set(last_states(settings, answered)))
 
-    _until(some_ended)
+    until(some_ended)
     with held(stack, "triton"):
         open_ids = submit(settings, first + half, count - half)
-        _until(lambda: "RUNNING" in last_states(settings, answered + open_ids))
+        until(lambda: "RUNNING" in last_states(settings, answered + open_ids))
         assert not FINAL & set(last_states(settings, open_ids))
         for each in of_kind(stack, name):
             kill(stack, each)
@@ -171,19 +172,19 @@ def test_a_bedside_caller_is_told_when_triton_is_down_and_a_job_waits(stack, set
     finally:
         stack.tend()
     assert wait_final(stack, settings, [job.job_id]) == {"SUCCEEDED": 1}
-    _until(lambda: _health(settings) == "SERVING")
+    until(lambda: _health(settings) == "SERVING")
 
 
 def test_a_stopped_milvus_is_a_clear_word_too(stack, settings, ecgs):
     kill(stack, "milvus")
     stack.processes["milvus"].process.wait()
     # Until then a worker may answer from the index in its memory.
-    _until(lambda: _health(settings) == "NOT_SERVING")
+    until(lambda: _health(settings) == "NOT_SERVING")
     found = refusal(ecgs.Retrieve, pb.RetrieveRequest(ecg=variant(3050)), timeout=30)
     assert found.code == grpc.StatusCode.UNAVAILABLE
     assert found.retry_s
     stack.tend()
-    _until(lambda: _health(settings) == "SERVING")
+    until(lambda: _health(settings) == "SERVING")
     assert ecgs.Retrieve(pb.RetrieveRequest(ecg=variant(3100)), timeout=30).answer.hits
 
 
@@ -233,10 +234,3 @@ def test_workers_that_are_asked_to_stop_finish_what_they_hold(stack, settings):
 def _health(settings) -> str:
     with grpc.insecure_channel(settings.gateway_target) as channel:
         return health(channel, "cardex.v1.EcgRetrievalService")
-
-
-def _until(condition, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

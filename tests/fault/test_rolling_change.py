@@ -11,8 +11,8 @@ from cardex.local_stack.ports import HOST, free_ports
 from loadtest.faults import meanwhile
 from tests.helpers.fleet import another, drained
 from tests.helpers.real import reports
-from tests.helpers.sentinels import until
 from tests.helpers.stack import build_index, running_stack, variant
+from tests.helpers.waiting import until
 
 CALLERS = 3
 ESTABLISHED = "01"

@@ -9,8 +9,8 @@ from loadtest.ecgs import Ecgs
 from loadtest.faults import Patient
 from tests.helpers.fleet import another, drained
 from tests.helpers.real import demo_data, reports
-from tests.helpers.sentinels import until
 from tests.helpers.stack import build_index, running_stack
+from tests.helpers.waiting import until
 
 JOBS = 2_000
 ROUNDS = 3

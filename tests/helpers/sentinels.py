@@ -2,8 +2,7 @@
 
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import redis
 
 from cardex.local_stack.ports import HOST, free_ports
 from cardex.local_stack.valkey import server_program
+from tests.helpers.waiting import until
 
 MASTER, PASSWORD = "state", "of-the-test"
 SENTINELS = 3
@@ -101,16 +101,3 @@ class Failover:
         for process in self._processes.values():
             process.kill()
             process.wait()
-
-
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait for a condition; what it raises of Redis counts as no."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except redis.exceptions.RedisError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

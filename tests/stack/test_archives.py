@@ -1,7 +1,5 @@
 """Keys of two hospitals in one house: each files, finds, sees and erases its own cases alone."""
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -17,6 +15,7 @@ from cardex.domain.reports import Statement
 from cardex.gateway.keys import add_to_file
 from tests.helpers.real import demo_data
 from tests.helpers.stack import running_stack
+from tests.helpers.waiting import until
 
 SCOPES = ("submit", "search", "index")
 COMMON = "sinus rhythm, normal ecg"
@@ -55,9 +54,7 @@ def clients(tmp_path_factory, files):
             *_, sent = made[name].file_cases(cases)
             assert (sent.cases, sent.without_ecg, sent.refused) == (2, 0, 0), sent.reasons
         generation = made["operator"].index().generation
-        within_seconds(
-            lambda: made["operator"].retrieve(files[4]).answer.index_generation == generation
-        )
+        until(lambda: made["operator"].retrieve(files[4]).answer.index_generation == generation)
         yield made
         for client in made.values():
             client.close()
@@ -68,14 +65,6 @@ def _with_keys(environment: pytest.MonkeyPatch, keys: Path, own: str, folder: Pa
     environment.setenv("CARDEX_API_KEYS", str(keys))
     environment.setenv("CARDEX_API_KEY", own)
     return folder / "data"
-
-
-def within_seconds(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds: each process looks at the index once a second."""
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("by", list(Nearness))
@@ -135,9 +124,9 @@ def test_erasing_takes_a_case_from_every_answer(clients, files):
     north, question = clients["north"], Question(3, by=Nearness.ECG)
     *_, sent = north.file_cases([(replace(Case("9", "to be erased")), files[4])])
     assert sent.refused == 0
-    within_seconds(lambda: "to be erased" in texts_of(north, files[4], question))
+    until(lambda: "to be erased" in texts_of(north, files[4], question))
     assert north.delete_cases(["9"]) == 1
-    within_seconds(lambda: "to be erased" not in texts_of(north, files[4], question))
+    until(lambda: "to be erased" not in texts_of(north, files[4], question))
     with pytest.raises(CaseNotFound):
         north.case("9")
 

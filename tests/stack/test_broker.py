@@ -1,7 +1,6 @@
 """Celery's worker on a real broker that refuses what it asks."""
 
 import queue
-import time
 
 import pytest
 import redis
@@ -10,8 +9,7 @@ from celery.signals import setup_logging
 
 from cardex.domain.jobs import Priority
 from cardex.stores.broker import TASK, celery_app, notifier
-
-DEADLINE_S = 60.0
+from tests.helpers.waiting import until
 
 
 @pytest.fixture
@@ -39,13 +37,6 @@ def refusals(client) -> int:
     return int(found["count"])
 
 
-def wait_for_refusals(client, count: int) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while refusals(client) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_worker_outlives_a_time_in_which_nobody_follows_the_primary(valkey, client, own_logging):
     app = celery_app(valkey)
     taken: queue.Queue[str] = queue.Queue()
@@ -55,7 +46,8 @@ def test_a_worker_outlives_a_time_in_which_nobody_follows_the_primary(valkey, cl
     )
     with worker:
         client.config_set("min-replicas-to-write", 1)
-        wait_for_refusals(client, refusals(client) + 3)
+        seen = refusals(client)
+        until(lambda: refusals(client) >= seen + 3)
         client.config_set("min-replicas-to-write", 0)
         notifier(app)(Priority.STAT)
-        assert taken.get(timeout=DEADLINE_S) == "stat"
+        assert taken.get(timeout=60.0) == "stat"

@@ -5,7 +5,6 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -32,6 +31,7 @@ from cardex.retrieval.dependencies import triton_server
 from tests.helpers.models import MIRRORED, mirrored
 from tests.helpers.real import ROOT, demo_data, reports
 from tests.helpers.stack import build_index, running_stack, variant
+from tests.helpers.waiting import until
 
 REQUESTS = 1000
 CLIENTS = 8
@@ -118,9 +118,7 @@ class Traffic:
 
     def wait_for(self, version: str) -> None:
         """Wait until a version answers; workers look at the index every second."""
-        deadline = time.monotonic() + 30
-        while self.next_version() != version:
-            assert time.monotonic() < deadline
+        until(lambda: self.next_version() == version)
 
 
 def test_1000_requests_flow_while_a_version_is_deployed_and_rolled_back(
@@ -150,7 +148,7 @@ def test_cases_come_along_with_their_ecgs(settings, deployment, mirror):
     try:
         with Client.from_settings(settings) as client:
             assert client.index().case_count == len(cases())
-            wait_until(lambda: client.retrieve(cases()[0][1]).answer.model_version == MIRRORED)
+            until(lambda: client.retrieve(cases()[0][1]).answer.model_version == MIRRORED)
             for case, path in cases():
                 hit = client.retrieve(path, Question(1, by=Nearness.ECG)).answer.hits[0]
                 assert (hit.report.text, hit.cases[0].case_id) == (case.text, case.case_id)
@@ -158,13 +156,6 @@ def test_cases_come_along_with_their_ecgs(settings, deployment, mirror):
                 assert client.case(case.case_id).trace.samples > 0
     finally:
         deployment.rollback(quietly)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_version_that_answers_wrongly_never_serves(settings, deployment, mirror, tmp_path):

@@ -1,13 +1,12 @@
 """The lock of the index's writers, against a real Valkey."""
 
-import time
-
 import pytest
 
 from cardex.domain.errors import Unavailable
 from cardex.local_stack.ports import free_ports
 from cardex.stores.index_lock import IndexLock
 from cardex.stores.redis import connect
+from tests.helpers.waiting import until
 
 
 @pytest.fixture
@@ -29,10 +28,7 @@ def test_one_holds_it_and_another_has_it_afterwards(client):
 def test_a_holder_that_died_is_waited_for_no_longer_than_the_lease(client):
     assert IndexLock(client, "index", 0.2).take()
     other = IndexLock(client, "index", 30.0)
-    deadline = time.monotonic() + 10
-    while not other.take():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(other.take)
 
 
 def test_a_renewed_lease_lasts_and_a_lost_one_is_not_taken_from_its_new_holder(client):
