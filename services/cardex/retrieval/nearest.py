@@ -290,7 +290,7 @@ class _Group:
         own = np.stack([vectors[one] for one in ids])  # (n, E)
         similarities = self.vectors @ own.T  # (B, n)
         stated = self._stated(own)  # (B, n)
-        more = self._common(ids, reports) + self._coded(ids, reports)  # (B, n)
+        more = self._recorded([reports[one] for one in ids])  # (B, n)
         places = {one: place for place, one in enumerate(ids)}
         for row, (found, cases) in enumerate(zip(self.found, self.cases, strict=True)):
             candidates = [one for one in _candidates(found) if one in places]
@@ -308,24 +308,22 @@ class _Group:
             return np.zeros((len(self.vectors), len(own)))
         return self.predictor.agreement(self.probabilities, own)
 
-    def _common(self, ids: Sequence[str], reports: Mapping[str, Report]) -> NDArray[np.float64]:
-        """Return what is added to each report for the number of its records: (n,).
+    def _recorded(self, reports: Sequence[Report]) -> NDArray[np.float64]:
+        """Return what its records add to each report, their number and coded statements: (B, n).
 
-        Nothing where the caller may see the cases of one archive alone: the order would tell how
-        many records others have.
+        Nothing where the caller may see the cases of one archive alone: the order would tell what
+        others have recorded.
         """
-        if self.predictor is None or self.scope.archive:
-            return np.zeros(len(ids))
-        return self.predictor.commonness([reports[one].record_count for one in ids])
-
-    def _coded(self, ids: Sequence[str], reports: Mapping[str, Report]) -> NDArray[np.float64]:
-        """Return what agreeing with the archive's coded statements adds to each: (B, n)."""
         predictor, probabilities = self.predictor, self.probabilities
-        if predictor is None or probabilities is None or self.by is not Nearness.BOTH:
-            return np.zeros((len(self.vectors), len(ids)))
-        known = fusion.coded([reports[one] for one in ids], predictor.codes)
-        weight = predictor.agreement_weight * fusion.CODED_WEIGHT
-        return weight * expected_jaccard(probabilities, known)
+        added = np.zeros((len(self.vectors), len(reports)))
+        if predictor is None or probabilities is None or self.scope.archive:
+            return added
+        added += predictor.commonness([one.record_count for one in reports])
+        if self.by is Nearness.BOTH:
+            weight = predictor.agreement_weight * fusion.CODED_WEIGHT
+            coded = fusion.coded(reports, predictor.codes)
+            added += weight * expected_jaccard(probabilities, coded)
+        return added
 
     def _ordered(
         self, found: Found, cases: Sequence[CaseMatch], scores: dict[str, float]

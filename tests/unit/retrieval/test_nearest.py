@@ -77,11 +77,12 @@ class World:
         assert all(match.report_id in reports for one in found for match in one.matches)
         return found
 
-    def borne(self, records: Callable[[str], int]) -> None:
-        """Let so many records bear each report, by its id."""
+    def borne(self, records: Callable[[str], int], *statements: Statement) -> None:
+        """Let so many records bear each report, by its id, and have these statements."""
         contents = self.store.contents[self.index.name]
         for one, (report, vector) in list(contents.items()):
-            contents[one] = replace(report, record_count=records(one)), vector
+            borne = replace(report, record_count=records(one), statements=statements)
+            contents[one] = borne, vector
 
     def agrees(self, weight: float, commonness: float = 0.0) -> Predictor:
         """Let the model tell statements of reports: AFIB, on the first axis."""
@@ -399,18 +400,18 @@ def test_a_caller_of_an_archive_finds_by_its_own_cases_alone(by):
 
 
 @pytest.mark.parametrize("by", BY_ALL)
-def test_a_caller_of_an_archive_is_not_told_how_many_records_others_have(by):
+def test_a_caller_of_an_archive_is_not_told_what_others_have_recorded(by):
     question = Question(by=by, archive="south")
 
-    def found(records):
+    def found(records, *statements):
         world = World(texts=10)
         world.agrees(weight=0.3, commonness=10.0)
         world.knows(question, lambda filed: filed.case.case_id.startswith("south/"))
-        world.borne(lambda _: records)
+        world.borne(lambda _: records, *statements)
         (only,) = world.found([question], vectors(1, seed=7))
         return only.matches
 
-    assert found(1) == found(1000) != []
+    assert found(1, Statement("AFIB", support=1.0)) == found(1000) != []
 
 
 def test_questions_of_several_kinds_are_answered_as_each_alone():
