@@ -24,17 +24,19 @@ up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/cardex up
 
 SPREAD := -n 2 --dist loadfile
+# Where nothing that tests share is slow to make, a process that has none left takes some of the other's.
+STEAL := -n 2 --dist worksteal
 
 test: setup $(APP)/.dev $(TRAIN)/.ready browser-tools ## Run every test, with the real parts
-	$(TRAIN)/bin/python -m pytest tests/training $(SPREAD)
-	$(BIN)/pytest tests/unit tests/engines $(SPREAD) --cov --cov-report=
+	$(TRAIN)/bin/python -m pytest tests/training $(STEAL)
+	$(BIN)/pytest tests/unit tests/engines $(STEAL) --cov --cov-report=
 	@echo "branches and lines of services that the unit tests reach: $$($(BIN)/coverage report --format=total) %"
-	$(BIN)/pytest tests/stack $(SPREAD)
+	$(BIN)/pytest tests/stack $(SPREAD) -n 3
 	$(BIN)/pytest tests/browser $(SPREAD)
 	$(BIN)/pytest tests/fault tests/deploy $(SPREAD)
 
 unit: $(APP)/.dev ## Run the unit tests only
-	$(BIN)/pytest tests/unit $(SPREAD)
+	$(BIN)/pytest tests/unit $(STEAL)
 
 browser-tools: ## Install Debian's Chromium for `make browser`, if there is none; needs root
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }

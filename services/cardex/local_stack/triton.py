@@ -133,7 +133,8 @@ def triton_process(
     argv = [
         str(runtime.server / "bin" / "tritonserver"),
         f"--model-repository={repository}", f"--backend-directory={backends}",
-        "--model-config-name=cpu", "--exit-timeout-secs=5",
+        # Whoever asks it has stopped before it, and nobody needs to wait for models to be unloaded.
+        "--model-config-name=cpu", "--exit-timeout-secs=1",
         # Versions come and go while others answer: the server stays ready meanwhile.
         "--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false",
         f"--http-address={HOST}", f"--http-port={http}",
