@@ -10,7 +10,8 @@ from cardex.domain.cases import Case, FiledCase
 from cardex.domain.trace import Trace
 from cardex.reports.records import report_of_case
 from cardex.stores.case_index import CaseRow
-from tests.helpers.fakes import DIMENSION, unit
+from tests.helpers.embeddings import unit
+from tests.helpers.fake_model import DIMENSION
 
 
 def a_case(case_id: str, text: str = "sinus rhythm", **fields: Any) -> Case:

@@ -17,7 +17,7 @@ from cardex.gateway.keys import Principal, Scope
 from cardex.gateway.submissions import SubmissionService
 from cardex.retrieval.dependencies import Dependencies
 from cardex.stores.submission import Submission, Submitted
-from tests.helpers.fakes import a_job
+from tests.helpers.fake_jobs import a_job
 
 ICU = Principal("icu", frozenset({Scope.SUBMIT}))
 ECG = ecg_pb2.Ecg(file=ecg_pb2.ClinicalFile(content=b"an ECG"))

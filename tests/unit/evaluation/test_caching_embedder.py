@@ -2,7 +2,7 @@ import numpy as np
 
 from cardex.evaluation.caching_embedder import CachingEmbedder, untracked
 from cardex.signals.image_spec import ImageSpec
-from tests.helpers.fakes import text_vector
+from tests.helpers.embeddings import text_vector
 
 
 class Embedder:

@@ -9,7 +9,7 @@ from cardex.evaluation.task import Task
 from cardex.inference.encoder import ModelInfo
 from cardex.reports.ptbxl import Record, report_id
 from cardex.signals.image_spec import ImageSpec
-from tests.helpers.fakes import text_vector, unit
+from tests.helpers.embeddings import text_vector, unit
 
 CODES = ["AFIB", "NORM"]
 

@@ -15,7 +15,7 @@ from cardex.evaluation.evaluate import Task
 from cardex.inference.repository import newest
 from cardex.reports.ptbxl import StatementKind
 from tests.helpers import formats
-from tests.helpers.fakes import calibration
+from tests.helpers.fake_model import calibration
 
 ROWS = (
     ("a.csv", "sinusrhythmus normales ekg", "NORM;SR", 9),

@@ -5,7 +5,7 @@ from cardex.evaluation.ecgs import Ecgs
 from cardex.evaluation.embeddings import AT_ONCE, embed_ecgs, embed_prompts, images_of
 from cardex.reports.ptbxl import Record, StatementKind
 from cardex.signals.image_spec import UNKNOWN_MARK, ImageSpec
-from tests.helpers.fakes import text_vector
+from tests.helpers.embeddings import text_vector
 
 
 class Seeing:

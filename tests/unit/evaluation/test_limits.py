@@ -11,7 +11,7 @@ from cardex.evaluation.limits import gallery_warnings, obstacles
 from cardex.evaluation.protocols import PROTOCOLS, RETRIEVAL
 from cardex.evaluation.task import Task, task_of
 from cardex.reports.ptbxl import Record, StatementKind
-from tests.helpers.fakes import calibration
+from tests.helpers.fake_model import calibration
 
 KINDS = {code: StatementKind(code, "", "", False, False) for code in ("AFIB", "NORM")}
 

@@ -14,7 +14,7 @@ from cardex.evaluation.novelty import (
 )
 from cardex.reports.ptbxl import Record
 from cardex.signals.image_spec import ImageSpec
-from tests.helpers.fakes import unit
+from tests.helpers.embeddings import unit
 
 ECGS = 12
 

@@ -16,8 +16,9 @@ from cardex.gateway.watches import JobWatches
 from cardex.retrieval.active_index import ActiveIndex
 from cardex.retrieval.dependencies import Dependencies
 from cardex.signals.image_spec import ImageSpec
-from tests.helpers.fakes import House, model_info
+from tests.helpers.fake_model import model_info
 from tests.helpers.gateway import ICU
+from tests.helpers.house import House
 
 OTHER = ImageSpec(tile=32)
 

@@ -11,7 +11,8 @@ from cardex.gateway import health as module
 from cardex.gateway.health import INDEX, PATIENCE_TICKS, RETRIEVAL, HealthMonitor
 from cardex.retrieval.dependencies import Dependencies
 from cardex.stores.job_queue import Swept
-from tests.helpers.fakes import FakeStore, House
+from tests.helpers.fake_store import FakeStore
+from tests.helpers.house import House
 
 
 class Health:

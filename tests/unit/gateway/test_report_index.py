@@ -30,7 +30,9 @@ from cardex.retrieval.index_writer import CLOCKS_APART_S, MAX_CHUNK, IndexWriter
 from cardex.retrieval.write_lease import WriteLease
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.cases import a_case, with_text
-from tests.helpers.fakes import FakeLock, House, model_info
+from tests.helpers.fake_lock import FakeLock
+from tests.helpers.fake_model import model_info
+from tests.helpers.house import House
 
 
 class Health:

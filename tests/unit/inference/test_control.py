@@ -7,7 +7,7 @@ from tritonclient.utils import InferenceServerException
 from cardex.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable, VersionMismatch
 from cardex.inference import control as module
 from cardex.inference.control import Replica, replicas
-from tests.helpers.fakes import FakeEncoder
+from tests.helpers.fake_encoder import FakeEncoder
 
 
 class Server:

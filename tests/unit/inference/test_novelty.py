@@ -13,7 +13,7 @@ from cardex.inference.novelty import (
     write_novelty,
 )
 from cardex.inference.repository import ModelVersion
-from tests.helpers.fakes import DIMENSION, model_info
+from tests.helpers.fake_model import DIMENSION, model_info
 
 FILE = {
     "model_version": "m1", "mean": [0.5, 0.0, 0.0], "axes": [[0.0, 1.0, 0.0]], "scales": [0.1],

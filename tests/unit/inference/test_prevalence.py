@@ -8,7 +8,9 @@ from cardex.domain.errors import ConfigurationError
 from cardex.inference.prevalence import corrected, corrected_calibration, own_shares, read_shares
 from cardex.inference.repository import GRAPHS, ModelVersion
 from cardex.inference.statements import CalibratedStatement, Calibration, Predictor
-from tests.helpers.fakes import FakeEncoder, model_info, text_vector
+from tests.helpers.embeddings import text_vector
+from tests.helpers.fake_encoder import FakeEncoder
+from tests.helpers.fake_model import model_info
 
 KNOWN = {"AFIB", "NORM", "SR"}
 

@@ -17,7 +17,9 @@ from cardex.inference.statements import (
     load_calibration,
     served_calibration,
 )
-from tests.helpers.fakes import FakeEncoder, model_info, text_vector
+from tests.helpers.embeddings import text_vector
+from tests.helpers.fake_encoder import FakeEncoder
+from tests.helpers.fake_model import model_info
 
 AFIB = {
     "code": "AFIB", "description": "atrial fibrillation", "prompt": "atrial fibrillation",

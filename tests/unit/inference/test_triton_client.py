@@ -11,7 +11,7 @@ from cardex.domain.circuit import Circuit
 from cardex.domain.errors import Busy, ConfigurationError, TooSlow, Unavailable
 from cardex.inference import triton_client as module
 from cardex.inference.triton_client import InferenceRequest, TritonClient
-from tests.helpers.fakes import FakeClock
+from tests.helpers.fake_clock import FakeClock
 
 TIMEOUT_S = 10.0
 UNAVAILABLE = "StatusCode.UNAVAILABLE"

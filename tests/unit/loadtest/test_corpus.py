@@ -5,7 +5,7 @@ import pytest
 
 from cardex.domain.reports import Report
 from loadtest.corpus import NOISE, between, copies, exact_scores, recall
-from tests.helpers.fakes import unit
+from tests.helpers.embeddings import unit
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from loadtest.ecgs import Ecgs
 from loadtest.files import DicomFiles, WfdbFiles
 from loadtest.peers.comparison import Run, check_alike, compare, figures_of
 from loadtest.peers.work import MemoryIndex, OnnxEncoder, Work, report_embeddings
-from tests.helpers.fakes import unit
+from tests.helpers.embeddings import unit
 from tests.helpers.real import ROOT, demo_data, reports
 
 REPOSITORY = ROOT / "model_repository"

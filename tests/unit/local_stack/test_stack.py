@@ -11,7 +11,7 @@ from cardex.local_stack import stack as module
 from cardex.local_stack.endpoints import DESCRIPTION, Endpoints, running_endpoints
 from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.stack import MAX_RESTARTS, RESTART_WINDOW_S, Stack
-from tests.helpers.fakes import FakeClock
+from tests.helpers.fake_clock import FakeClock
 
 ENDPOINTS = Endpoints(
     "unix:/g", "http://w", "t:1", "http://m", "http://v", "redis://s", "redis://c"

@@ -12,7 +12,7 @@ from cardex.inference.repository import MODELS, ModelVersion, model_versions, ne
 from cardex.models import deploy as module
 from cardex.models.deploy import Deployment
 from cardex.models.install import ORDER, install, serve, served_versions
-from tests.helpers.fakes import FakeClock
+from tests.helpers.fake_clock import FakeClock
 
 
 class Server:

@@ -7,14 +7,11 @@ import pytest
 from cardex.domain.errors import IndexMissing, Unavailable, VersionMismatch
 from cardex.retrieval import active_index as module
 from cardex.retrieval.active_index import PERIOD_S, STALE_S, ActiveIndex
-from tests.helpers.fakes import (
-    FakeClock,
-    FakeEncoder,
-    FakeStore,
-    FreshActiveIndex,
-    calibration,
-    model_info,
-)
+from tests.helpers.fake_clock import FakeClock
+from tests.helpers.fake_encoder import FakeEncoder
+from tests.helpers.fake_model import calibration, model_info
+from tests.helpers.fake_store import FakeStore
+from tests.helpers.fresh_active_index import FreshActiveIndex
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from cardex.retrieval.case_cache import COMMON, AskedCases, CaseCache, NearestCa
 from cardex.stores.case_filter import WITH_ECG
 from cardex.stores.case_index import CaseIndex
 from tests.helpers.cases import a_case, row_of, vectors
-from tests.helpers.fakes import FakeStore
+from tests.helpers.fake_store import FakeStore
 
 COUNT = 150
 TEXTS = 11

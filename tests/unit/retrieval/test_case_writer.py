@@ -18,7 +18,8 @@ from cardex.reports.records import with_case
 from cardex.retrieval.case_writer import CaseWriter
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.cases import a_case, vectors, with_text
-from tests.helpers.fakes import House, text_vector
+from tests.helpers.embeddings import text_vector
+from tests.helpers.house import House
 
 
 @pytest.fixture

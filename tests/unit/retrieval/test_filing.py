@@ -22,7 +22,11 @@ from cardex.retrieval.filing import PATIENCE_S, CaseFiler, EmbeddedCase
 from cardex.retrieval.write_lease import WriteLease
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.cases import a_case, vectors
-from tests.helpers.fakes import FakeClock, FakeLock, FakeStore, House, model_info
+from tests.helpers.fake_clock import FakeClock
+from tests.helpers.fake_lock import FakeLock
+from tests.helpers.fake_model import model_info
+from tests.helpers.fake_store import FakeStore
+from tests.helpers.house import House
 
 TRACE = Trace(250.0, 0.005, 10, b"packed")
 

@@ -19,7 +19,11 @@ from cardex.retrieval.index_writer import IndexWriter
 from cardex.retrieval.write_lease import WriteLease
 from cardex.stores.answer_cache import AnswerCache
 from cardex.stores.report_index import ReportIndex
-from tests.helpers.fakes import FakeClock, FakeLock, FakeStore, House, model_info
+from tests.helpers.fake_clock import FakeClock
+from tests.helpers.fake_lock import FakeLock
+from tests.helpers.fake_model import model_info
+from tests.helpers.fake_store import FakeStore
+from tests.helpers.house import House
 
 REPORT = Report("r1", "sinus rhythm")
 

@@ -11,7 +11,8 @@ from cardex.retrieval.index_writer import CLOCKS_APART_S, IndexWriter
 from cardex.stores.answer_cache import AnswerCache
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.cases import a_case, row_of
-from tests.helpers.fakes import FakeLock, House
+from tests.helpers.fake_lock import FakeLock
+from tests.helpers.house import House
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from cardex.domain.index import CaseMatch, IndexInfo
 from cardex.retrieval.memory_cases import MemoryCases, WholeCases
 from cardex.stores.case_index import CaseIndex
 from tests.helpers.cases import a_case, row_of, vectors
-from tests.helpers.fakes import DIMENSION, FakeStore
+from tests.helpers.fake_model import DIMENSION
+from tests.helpers.fake_store import FakeStore
 
 
 def whole_of(count: int, *, every: int = 1) -> tuple[WholeCases, list[FiledCase], np.ndarray]:

@@ -15,7 +15,10 @@ from cardex.signals.trace import trace_of, waveform_of
 from cardex.stores.case_index import CaseRow
 from tests.helpers.cases import a_case, row_of, vectors
 from tests.helpers.ecgs import ecg, typed
-from tests.helpers.fakes import FakeEncoder, House, model_info, text_vector
+from tests.helpers.embeddings import text_vector
+from tests.helpers.fake_encoder import FakeEncoder
+from tests.helpers.fake_model import model_info
+from tests.helpers.house import House
 
 REPORTS = [
     Report(f"r{number}", text, "en", (f"record-{number}",), 1, (Statement("SR"),))

@@ -21,7 +21,9 @@ from cardex.retrieval.report_cache import ReportCache
 from cardex.stores.case_index import CaseIndex
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.cases import a_case, row_of, vectors
-from tests.helpers.fakes import FakeStore, calibration, model_info, unit
+from tests.helpers.embeddings import unit
+from tests.helpers.fake_model import calibration, model_info
+from tests.helpers.fake_store import FakeStore
 
 TEXTS = 40
 COUNT = 200

@@ -9,7 +9,7 @@ from cardex.domain.index import Match
 from cardex.domain.jobs import Question
 from cardex.retrieval.active_index import ServingSnapshot
 from cardex.retrieval.reranking import Ranked, as_found, check_matcher, check_rerank, reranked
-from tests.helpers.fakes import calibration, model_info
+from tests.helpers.fake_model import calibration, model_info
 
 MATCHES = [Match("a", 0.9), Match("b", 0.8), Match("c", 0.7)]
 

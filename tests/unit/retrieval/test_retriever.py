@@ -38,7 +38,10 @@ from cardex.signals.readers import read
 from tests.helpers.answers import decoded
 from tests.helpers.cases import a_case
 from tests.helpers.ecgs import ecg, typed
-from tests.helpers.fakes import FakeStore, House, calibration, model_info, novelty, text_vector
+from tests.helpers.embeddings import text_vector
+from tests.helpers.fake_model import calibration, model_info, novelty
+from tests.helpers.fake_store import FakeStore
+from tests.helpers.house import House
 
 REPORTS = [
     Report(f"r{number}", text, "en", statements=(Statement("SR"),))

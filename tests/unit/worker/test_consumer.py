@@ -23,7 +23,7 @@ from cardex.stores.job_queue import JobQueue
 from cardex.worker.consumer import IDLE_S, MARGIN_S, JobConsumer
 from tests.helpers.answers import ANSWER
 from tests.helpers.cases import a_case
-from tests.helpers.fakes import FakeJobs
+from tests.helpers.fake_jobs import FakeJobs
 
 BATCH = 4
 

@@ -9,7 +9,7 @@ from cardex.domain.jobs import Claim
 from cardex.stores.job_queue import JobQueue
 from cardex.worker import heartbeat as module
 from cardex.worker.heartbeat import MAX_HOLD_S, LeaseHeartbeat
-from tests.helpers.fakes import a_job
+from tests.helpers.fake_jobs import a_job
 
 LEASE_S = 9.0
 

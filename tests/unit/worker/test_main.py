@@ -4,7 +4,7 @@ import pytest
 
 from cardex.domain.errors import ConfigurationError, Unavailable, VersionMismatch
 from cardex.worker.main import check_models
-from tests.helpers.fakes import FakeEncoder
+from tests.helpers.fake_encoder import FakeEncoder
 
 
 def test_what_is_served_is_told_at_the_start(caplog):
