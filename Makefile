@@ -24,6 +24,8 @@ up: setup ## Run everything on this machine until Ctrl-C
 	$(BIN)/cardex up
 
 SPREAD := -n 2 --dist loadfile
+# Where tests wait for parts to start and stop, one process more keeps two cores busy.
+WAITING := -n 3 --dist loadfile
 # Where nothing that tests share is slow to make, a process that has none left takes some of the other's.
 STEAL := -n 2 --dist worksteal
 
@@ -31,9 +33,9 @@ test: setup $(APP)/.dev $(TRAIN)/.ready browser-tools ## Run every test, with th
 	$(TRAIN)/bin/python -m pytest tests/training $(STEAL)
 	$(BIN)/pytest tests/unit tests/engines $(STEAL) --cov --cov-report=
 	@echo "branches and lines of services that the unit tests reach: $$($(BIN)/coverage report --format=total) %"
-	$(BIN)/pytest tests/stack $(SPREAD) -n 3
+	$(BIN)/pytest tests/stack $(WAITING)
 	$(BIN)/pytest tests/browser $(SPREAD)
-	$(BIN)/pytest tests/fault tests/deploy $(SPREAD)
+	$(BIN)/pytest tests/fault tests/deploy $(WAITING)
 
 unit: $(APP)/.dev ## Run the unit tests only
 	$(BIN)/pytest tests/unit $(STEAL)
