@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from cardex.local_stack.managed_process import ManagedProcess
 from cardex.local_stack.ports import HOST, free_ports
+from cardex.stores.milvus import connect
 from loadtest.peers.ways import PEERS
 from loadtest.processes import resident_bytes
 
@@ -59,7 +59,7 @@ def milvus_server(folder: Path) -> Iterator[MilvusServer]:
 
 def _answers(uri: str) -> bool:
     try:
-        client = MilvusClient(uri=uri, timeout=2.0)
+        client = connect(uri, timeout_s=2.0)
         client.list_collections(timeout=2.0)
     except MilvusException:
         return False

@@ -29,6 +29,7 @@ from cardex.reports.ptbxl import distinct_reports
 from cardex.retrieval.draft import VOTERS
 from cardex.signals.images import image_of
 from cardex.signals.readers import read
+from cardex.stores.milvus import connect
 from cardex.stores.report_index import ReportIndex
 from cardex.stores.vector_index import KINDS, Kind, cells_for, kind_of
 from loadtest.corpus import between, copies, exact_scores, recall
@@ -170,7 +171,7 @@ def _filled(store: ReportIndex, reports: list[Report], corpus: Embedding) -> Ind
 
 def _build(server: MilvusServer, index: IndexInfo, trial: Trial) -> float:
     """Build the vector index of a trial in place of the one before, load it, return the seconds."""
-    client = MilvusClient(uri=server.uri, timeout=60.0)
+    client = connect(server.uri, timeout_s=60.0)
     client.release_collection(index.name)
     client.drop_index(index.name, "embedding")
     params = client.prepare_index_params()

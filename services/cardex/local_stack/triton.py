@@ -133,7 +133,7 @@ def triton_process(
     argv = [
         str(runtime.server / "bin" / "tritonserver"),
         f"--model-repository={repository}", f"--backend-directory={backends}",
-        # Whoever asks it has stopped before it, and nobody needs to wait for models to be unloaded.
+        # A stack stops whoever asks it before it: what is left is to unload models, in seconds.
         "--model-config-name=cpu", "--exit-timeout-secs=1",
         # Versions come and go while others answer: the server stays ready meanwhile.
         "--model-control-mode=explicit", "--load-model=*", "--strict-readiness=false",

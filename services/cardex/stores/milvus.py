@@ -16,6 +16,8 @@ from cardex.stores.vector_index import kind_of
 NOT_LOADED = 101
 BUILT_WITHIN_S = 3600.0
 """How long Milvus may take to divide the vectors of a large index."""
+KEEPALIVE_MS = 300_000
+"""The shortest time between pings that a gRPC server allows if it is not told otherwise."""
 _ROW_ID = re.compile(r"[\w.:/-]{1,256}", re.ASCII)
 T = TypeVar("T")
 
@@ -151,17 +153,23 @@ class Milvus:
             raise _unavailable(error) from error
 
 
-def connect(uri: str, token: str = "") -> MilvusClient:
-    """Return a client of the Milvus server at `uri`, which pings it during calls only.
+def connect(uri: str, token: str = "", timeout_s: float = 3.0) -> MilvusClient:
+    """Return a client of the Milvus server at `uri`, which pings it no more than gRPC lets it.
 
-    All clients of one server in a process share a connection, that of the first. Milvus Lite hangs
-    up when it is pinged between calls (gRPC's `too_many_pings`), and a call of that moment fails.
+    pymilvus pings every ten seconds, also between calls. Milvus Lite hangs up on that after two
+    minutes without a word of its own (gRPC's `too_many_pings`), and what is asked then fails. A
+    connection that has died is noticed by the first bytes that nobody confirms for five seconds,
+    since gRPC sets TCP_USER_TIMEOUT where pings are on at all.
+    All clients of one server in a process share a connection, that of the first.
 
     Raises:
-        MilvusException: if the server does not answer within seconds.
+        MilvusException: if the server does not answer within the timeout.
     """
-    options = {"grpc.keepalive_permit_without_calls": 0}
-    return MilvusClient(uri=uri, token=token, timeout=3.0, grpc_options=options)
+    options = {
+        "grpc.keepalive_time_ms": KEEPALIVE_MS,
+        "grpc.keepalive_permit_without_calls": 0,
+    }
+    return MilvusClient(uri=uri, token=token, timeout=timeout_s, grpc_options=options)
 
 
 def row_ids(ids: Iterable[str]) -> list[str]:
