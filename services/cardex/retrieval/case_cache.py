@@ -1,5 +1,6 @@
 """Searches the cases of the index in force: in memory where they are few, else in Milvus."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from cardex.domain.cases import SHOWN_CASES, FiledCase
@@ -11,7 +12,7 @@ from cardex.stores.case_filter import WITH_ECG, every_of
 from cardex.stores.case_index import CaseIndex
 
 COMMON = 64
-"""A report of more records is searched for its nearest cases; those of others are all read."""
+"""A report of more cases is searched for its nearest ones; those of others are all read."""
 AT_ONCE = 256
 
 NearestCases = Mapping[str, list[CaseMatch]]
@@ -81,7 +82,8 @@ class CaseCache:
         expression: str,
     ) -> list[NearestCases]:
         every = {report.report_id: report for _, reports, _ in asked for report in reports}
-        rare = sorted(one for one, report in every.items() if report.record_count <= COMMON)
+        common = self._common(index, list(every.values()), expression)
+        rare = sorted(every.keys() - common)
         read: dict[str, list[tuple[FiledCase, Embedding]]] = {}
         for first in range(0, len(rare), AT_ONCE):
             filed, vectors = self._store.of_reports(
@@ -93,7 +95,7 @@ class CaseCache:
             {
                 report.report_id: (
                     _nearest(embedding, read.get(report.report_id, []))
-                    if report.record_count <= COMMON
+                    if report.report_id not in common
                     # A search for each common report of each ECG would cost more than all else.
                     else known.get(report.report_id, [])[:SHOWN_CASES]
                     or self._of_common(index, embedding, report.report_id, expression)
@@ -102,6 +104,20 @@ class CaseCache:
             }
             for embedding, reports, known in asked
         ]
+
+    def _common(
+        self, index: IndexInfo, reports: Sequence[Report], expression: str
+    ) -> frozenset[str]:
+        """Return the reports that very many of the cases bear that may be shown.
+
+        A caller who may see some cases alone is shown the same of them whatever others there are.
+        """
+        often = [report.report_id for report in reports if report.record_count > COMMON]
+        if often and expression:
+            which = every_of(f"report_id in {often}", expression)
+            borne = Counter(self._store.reports_with(index, which))
+            often = [one for one in often if borne[one] > COMMON]
+        return frozenset(often)
 
     def _of_common(
         self, index: IndexInfo, embedding: Embedding, report_id: str, expression: str

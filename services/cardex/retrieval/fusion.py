@@ -1,7 +1,8 @@
 """How the nearness of reports and the nearness of cases become one order.
 
 An ECG's nearest cases vote for their reports, and a vote adds to the score of a report; so does the
-agreement of the ECG's probable statements with those that the archive has coded for the report.
+agreement of the ECG's probable statements with those that the archive has coded for the report,
+which callers who see the cases of one archive alone do without (`nearest.py`).
 docs/evaluation.md has what each is worth.
 """
 

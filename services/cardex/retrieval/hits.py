@@ -70,6 +70,7 @@ def _of_cases(report: Report, near: Sequence[CaseMatch]) -> Report:
     codes = ({one.code: one.likelihood or 0.0 for one in case.statements} for case in own)
     return replace(
         report,
+        language=next((case.language for case in own if case.language), ""),
         record_ids=tuple(case.case_id for case in own),
         record_count=len(own),
         statements=merge_statements(codes, descriptions) if own else (),

@@ -151,6 +151,20 @@ def test_of_a_common_report_without_an_ecg_some_cases_are_shown():
     assert all(even(match.filed) for match in some[report.report_id])
 
 
+@pytest.mark.parametrize("others", [0, COMMON - 3, COMMON - 2, COMMON])
+def test_how_many_cases_others_have_changes_nothing_of_those_that_may_be_shown(others):
+    store, index = store_of()
+    own = [row_of(a_case(f"x{n}", "rare", age=2 * n)) for n in range(2)]
+    own.append(row_of(a_case("x2", "rare", age=4), vectors(1)[0]))
+    more = [row_of(a_case(f"y{n}", "rare", age=1), vectors(1)[0]) for n in range(others)]
+    store.cases.upsert(index, [*own, *more])
+    store.cases.predicates["even"] = even
+    report = Report(own[0].filed.report_id, "rare", record_count=3 + others)
+    (found,) = cache_of(store).of_reports(index, [(vectors(1)[0], [report], {})], "even")
+    shown = [match.filed.case.case_id for match in found[report.report_id]]
+    assert shown == ["x2", "x0", "x1"]
+
+
 def test_for_a_text_only_cases_with_an_ecg_are_asked_for(monkeypatch):
     """Milvus would put the zeros of the others before an ECG that is unlike the text."""
     store, index = store_of()

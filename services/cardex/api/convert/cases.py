@@ -142,7 +142,11 @@ def case_response(found: FoundCase, *, restricted: bool) -> case_pb2.GetCaseResp
     if restricted:
         own = found.filed.case
         report = replace(
-            report, record_ids=(own.case_id,), record_count=1, statements=own.statements
+            report,
+            language=own.language,
+            record_ids=(own.case_id,),
+            record_count=1,
+            statements=own.statements,
         )
     elif len(report.record_ids) > SHOWN_RECORD_IDS:
         report = replace(report, record_ids=report.record_ids[:SHOWN_RECORD_IDS])
