@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from cardex.domain.errors import Unavailable
 from cardex.domain.jobs import Claim, Priority, Question
 from cardex.stores.job_limits import JobLimits
 from cardex.stores.job_queue import JobQueue
@@ -164,7 +166,7 @@ def store(tmp_path_factory):
         try:
             for pod in PODS:
                 store.start(pod)
-            until(store.agreed)
+            settle(store.agreed)
             yield store
         finally:
             store.remove()
@@ -185,6 +187,11 @@ def submitted(jobs: JobQueue, first: int, count: int) -> list[str]:
     ]
     outcomes = jobs.submit([(each, None) for each in batch])
     return [outcome.job_id for outcome in outcomes]  # type: ignore[union-attr]
+
+
+def settle(condition: Callable[[], bool]) -> None:
+    """Wait for what the pods come to by themselves; meanwhile they may refuse to answer."""
+    until(condition, despite=(redis.exceptions.RedisError, Unavailable))
 
 
 def answers(jobs: JobQueue) -> bool:
@@ -230,7 +237,7 @@ def test_no_stranger_comes_in(store):
 
 def test_what_was_acknowledged_survives_the_primary_and_goes_on(failover):
     jobs = failover.jobs
-    until(lambda: answers(jobs))
+    settle(lambda: answers(jobs))
     assert all(job is not None for job in jobs.find(failover.ids))
     assert jobs.finish([(failover.held, b"answer")]) == [True]
     assert len(submitted(jobs, 50, 50)) == 50
@@ -238,28 +245,28 @@ def test_what_was_acknowledged_survives_the_primary_and_goes_on(failover):
 
 
 def test_an_old_primary_changes_nothing_and_becomes_a_replica(store, failover):
-    until(lambda: answers(failover.jobs))
+    settle(lambda: answers(failover.jobs))
     assert "replicaof" not in store.kept(failover.dead, "valkey.conf")
     store.start(failover.dead)
     old = store.valkey(f"{failover.dead}.state-nodes")
-    until(lambda: bool(old.ping()))
+    settle(lambda: bool(old.ping()))
     refused = "Not enough good replicas|read only"  # as what it was, then as a replica
     with pytest.raises(redis.exceptions.ResponseError, match=refused):
         old.set("a", "b")
-    until(store.agreed)
+    settle(store.agreed)
     assert old.info("replication")["role"] == "slave"
     assert "replicaof" in store.kept(failover.dead, "valkey.conf")
 
 
 def test_after_a_power_cut_and_an_empty_claim_there_is_one_primary_with_everything(store, failover):
-    until(store.agreed)
+    settle(store.agreed)
     ids, (primary,) = submitted(failover.jobs, 100, 50), store.primaries()
     store.kill(*PODS)
     assert primary != NODES[0]  # which without settings takes itself for the primary
     store.lose(PODS[0])
     for pod in PODS:
         store.start(pod)
-    until(store.agreed)
+    settle(store.agreed)
     assert store.primaries() == [primary]
     assert all(job is not None for job in queue().find([*failover.ids, *ids]))
     assert len(submitted(queue(), 150, 10)) == 10

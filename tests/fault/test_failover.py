@@ -45,7 +45,7 @@ def test_what_a_replica_had_is_there_after_the_failover_and_goes_on(failover):
     (held, *_) = jobs.claim(Priority.ROUTINE, 10)
     failover.kill_primary()
     failover.wait_promoted()
-    until(lambda: _answers(jobs))
+    until(lambda: _answers(jobs), seconds=30.0)
     assert all(job is not None for job in jobs.find(ids))
     assert jobs.finish([(held, b"answer")]) == [True]
     assert len(jobs.claim(Priority.ROUTINE, 50)) == 40
@@ -65,12 +65,12 @@ def test_what_no_replica_has_is_not_acknowledged_where_that_is_asked(failover):
 def test_without_that_a_promoted_replica_lacks_what_it_had_not_heard(failover):
     jobs = queue(failover)
     (kept,) = submitted(jobs, 0, 1)
-    until(lambda: failover.replica.exists(f"{PREFIX}job:{kept}") == 1)
+    until(lambda: failover.replica.exists(f"{PREFIX}job:{kept}") == 1, seconds=30.0)
     with failover.replica_cut_off():
         (lost,) = submitted(jobs, 1, 1)
         failover.kill_primary()
     failover.wait_promoted()
-    until(lambda: _answers(jobs))
+    until(lambda: _answers(jobs), seconds=30.0)
     found = jobs.find([kept, lost])
     assert found[0] is not None
     assert found[1] is None

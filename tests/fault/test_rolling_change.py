@@ -63,7 +63,7 @@ def test_no_caller_is_refused_while_gateways_and_workers_are_replaced(tmp_path, 
                     drained(gateways[number])
                     callers.go_on()
                     gateways[number] = _gateway(stack, tmp_path, number, port)
-                    until(partial(is_used, port))
+                    until(partial(is_used, port), seconds=30.0)
                 for number in range(2):
                     assert drained(workers[number]) == 0
                     callers.go_on()

@@ -42,7 +42,7 @@ def test_workers_that_are_taken_away_let_no_job_fall(patient, tmp_path):
                 patient.stack, tmp_path, name, "worker", "--queue", "routine", "--name", name
             )
             with patient.stopped("triton"):
-                until(lambda: patient.running() > 0)
+                until(lambda: patient.running() > 0, seconds=30.0)
                 more.ask_to_stop()
             assert drained(more) == 0
             assert patient.running() == 0

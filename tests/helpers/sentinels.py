@@ -2,7 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,14 @@ class Failover:
         data += "repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n"
         self._start(self._primary, data)
         self._start(self._replica, f"{data}replicaof {HOST} {self._primary}\n")
-        until(lambda: self.client(self._primary).info("replication")["connected_slaves"] == 1)
+        _settle(lambda: self.client(self._primary).info("replication")["connected_slaves"] == 1)
         for port in self._sentinels:
             watched = f"sentinel monitor {MASTER} {HOST} {self._primary} 2\n"
             watched += f"sentinel auth-pass {MASTER} {PASSWORD}\n"
             watched += f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}\n"
             watched += f"sentinel failover-timeout {MASTER} 2000\n"
             self._start(port, watched, "--sentinel")
-        until(lambda: all(map(self._knows_all, self._sentinels)))
+        _settle(lambda: all(map(self._knows_all, self._sentinels)))
 
     def _start(self, port: int, settings: str, *options: str) -> None:
         folder = self._folder / str(port)
@@ -89,8 +89,8 @@ class Failover:
 
     def wait_promoted(self) -> None:
         """Wait until the replica is the primary, for itself and for the sentinels."""
-        until(lambda: self.client(self._replica).info("replication")["role"] == "master")
-        until(lambda: all(self._names(port) == self._replica for port in self._sentinels))
+        _settle(lambda: self.client(self._replica).info("replication")["role"] == "master")
+        _settle(lambda: all(self._names(port) == self._replica for port in self._sentinels))
 
     def _names(self, port: int) -> int:
         found: Any = redis.Redis(host=HOST, port=port).sentinel_master(MASTER)
@@ -101,3 +101,8 @@ class Failover:
         for process in self._processes.values():
             process.kill()
             process.wait()
+
+
+def _settle(condition: Callable[[], bool]) -> None:
+    """Wait for what the processes come to by themselves; meanwhile they may refuse to answer."""
+    until(condition, 30.0, despite=(redis.exceptions.RedisError,))

@@ -1,5 +1,6 @@
 """Keys of two hospitals in one house: each files, finds, sees and erases its own cases alone."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -54,7 +55,7 @@ def clients(tmp_path_factory, files):
             *_, sent = made[name].file_cases(cases)
             assert (sent.cases, sent.without_ecg, sent.refused) == (2, 0, 0), sent.reasons
         generation = made["operator"].index().generation
-        until(lambda: made["operator"].retrieve(files[4]).answer.index_generation == generation)
+        seen(lambda: made["operator"].retrieve(files[4]).answer.index_generation == generation)
         yield made
         for client in made.values():
             client.close()
@@ -65,6 +66,11 @@ def _with_keys(environment: pytest.MonkeyPatch, keys: Path, own: str, folder: Pa
     environment.setenv("CARDEX_API_KEYS", str(keys))
     environment.setenv("CARDEX_API_KEY", own)
     return folder / "data"
+
+
+def seen(condition: Callable[[], bool]) -> None:
+    """Wait until all processes have seen a change: each looks at the index once a second."""
+    until(condition, seconds=30.0)
 
 
 @pytest.mark.parametrize("by", list(Nearness))
@@ -124,9 +130,9 @@ def test_erasing_takes_a_case_from_every_answer(clients, files):
     north, question = clients["north"], Question(3, by=Nearness.ECG)
     *_, sent = north.file_cases([(replace(Case("9", "to be erased")), files[4])])
     assert sent.refused == 0
-    until(lambda: "to be erased" in texts_of(north, files[4], question))
+    seen(lambda: "to be erased" in texts_of(north, files[4], question))
     assert north.delete_cases(["9"]) == 1
-    until(lambda: "to be erased" not in texts_of(north, files[4], question))
+    seen(lambda: "to be erased" not in texts_of(north, files[4], question))
     with pytest.raises(CaseNotFound):
         north.case("9")
 

@@ -118,7 +118,7 @@ class Traffic:
 
     def wait_for(self, version: str) -> None:
         """Wait until a version answers; workers look at the index every second."""
-        until(lambda: self.next_version() == version)
+        until(lambda: self.next_version() == version, seconds=30.0)
 
 
 def test_1000_requests_flow_while_a_version_is_deployed_and_rolled_back(
@@ -148,7 +148,10 @@ def test_cases_come_along_with_their_ecgs(settings, deployment, mirror):
     try:
         with Client.from_settings(settings) as client:
             assert client.index().case_count == len(cases())
-            until(lambda: client.retrieve(cases()[0][1]).answer.model_version == MIRRORED)
+            until(
+                lambda: client.retrieve(cases()[0][1]).answer.model_version == MIRRORED,
+                seconds=30.0,
+            )
             for case, path in cases():
                 hit = client.retrieve(path, Question(1, by=Nearness.ECG)).answer.hits[0]
                 assert (hit.report.text, hit.cases[0].case_id) == (case.text, case.case_id)

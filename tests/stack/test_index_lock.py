@@ -28,7 +28,7 @@ def test_one_holds_it_and_another_has_it_afterwards(client):
 def test_a_holder_that_died_is_waited_for_no_longer_than_the_lease(client):
     assert IndexLock(client, "index", 0.2).take()
     other = IndexLock(client, "index", 30.0)
-    until(other.take)
+    until(other.take, seconds=10.0)
 
 
 def test_a_renewed_lease_lasts_and_a_lost_one_is_not_taken_from_its_new_holder(client):
