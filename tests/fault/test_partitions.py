@@ -102,6 +102,7 @@ def test_nothing_is_left_of_a_network():
         pytest.fail(f"{device} is left")
 
 
+@pytest.mark.timeout(600)  # longer than jobs are waited for, so that a lost one is counted
 def test_jobs_end_once_whatever_befalls_the_network():
     data = demo_data()
     with partitions.hosts(7, data) as own:
