@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from cardex.inference.agreement import Agreement
 from cardex.inference.encoder import ModelInfo
 from cardex.inference.novelty import EmbeddingSpace, Novelty
 from cardex.inference.statements import CalibratedStatement, Calibration
@@ -23,6 +24,13 @@ def calibration(
     """Statements whose prompt is their code; without a slope each has a probability of one half."""
     statements = tuple(CalibratedStatement(code, code, code, slope, 0.0, "1") for code in codes)
     return Calibration(version, match_weight, statements, "fingerprint")
+
+
+def agreement(weight: float, commonness: float = 0.0) -> Agreement:
+    """What agreeing with reports weighs, which state AFIB on the first axis."""
+    return Agreement(
+        weight=weight, report_length=1.0, axes={"AFIB": 0}, commonness_weight=commonness
+    )
 
 
 def novelty(threshold: float, version: str = VERSION) -> Novelty:

@@ -11,6 +11,8 @@ from cardex.domain.jobs import Priority
 from cardex.stores.broker import TASK, celery_app, notifier
 from tests.helpers.waiting import until
 
+DEADLINE_S = 60.0
+
 
 @pytest.fixture
 def client(valkey):
@@ -47,7 +49,7 @@ def test_a_worker_outlives_a_time_in_which_nobody_follows_the_primary(valkey, cl
     with worker:
         client.config_set("min-replicas-to-write", 1)
         seen = refusals(client)
-        until(lambda: refusals(client) >= seen + 3)
+        until(lambda: refusals(client) >= seen + 3, seconds=DEADLINE_S)
         client.config_set("min-replicas-to-write", 0)
         notifier(app)(Priority.STAT)
-        assert taken.get(timeout=60.0) == "stat"
+        assert taken.get(timeout=DEADLINE_S) == "stat"

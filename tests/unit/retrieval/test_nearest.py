@@ -10,7 +10,7 @@ import pytest
 from cardex.domain.cases import Case, CaseFilter, FiledCase, Nearness
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report, Statement
-from cardex.inference.agreement import Agreement, expected_jaccard
+from cardex.inference.agreement import expected_jaccard
 from cardex.inference.statements import Predictor
 from cardex.reports.records import report_of_case
 from cardex.retrieval import fusion, nearest
@@ -22,7 +22,7 @@ from cardex.stores.case_index import CaseIndex
 from cardex.stores.report_index import ReportIndex
 from tests.helpers.cases import a_case, row_of, vectors
 from tests.helpers.embeddings import unit
-from tests.helpers.fake_model import calibration, model_info
+from tests.helpers.fake_model import agreement, calibration, model_info
 from tests.helpers.fake_store import FakeStore
 
 TEXTS = 40
@@ -89,10 +89,7 @@ class World:
     def agrees(self, weight: float, commonness: float = 0.0) -> Predictor:
         """Let the model tell statements of reports: AFIB, on the first axis."""
         made = msgspec.structs.replace(
-            calibration("AFIB", slope=1.0),
-            agreement=Agreement(
-                weight=weight, report_length=1.0, axes={"AFIB": 0}, commonness_weight=commonness
-            ),
+            calibration("AFIB", slope=1.0), agreement=agreement(weight, commonness)
         )
         predictor = Predictor(made, vectors(1, seed=9))
         self.snapshot = replace(self.snapshot, calibration=made, predictor=predictor)

@@ -4,10 +4,9 @@ import pytest
 
 from cardex.domain.jobs import Question
 from cardex.domain.reports import Report
-from cardex.inference.agreement import Agreement
 from cardex.retrieval.draft import VOTERS
 from tests.helpers.embeddings import text_vector
-from tests.helpers.fake_model import calibration, model_info
+from tests.helpers.fake_model import agreement, calibration, model_info
 from tests.helpers.house import House
 from tests.helpers.retrieval import REPORTS, answer, asked
 
@@ -15,9 +14,11 @@ from tests.helpers.retrieval import REPORTS, answer, asked
 def agreeing(weight: float):
     """Return a calibration that expects AFIB of every ECG, and reads it on the first axis."""
     sure = [msgspec.structs.replace(each, intercept=9.0) for each in calibration("AFIB").statements]
-    axes = Agreement(weight=weight, report_length=1.0, axes={"AFIB": 0})
     return msgspec.structs.replace(
-        calibration("AFIB"), statements=tuple(sure), agreement=axes, fingerprint=f"by {weight}"
+        calibration("AFIB"),
+        statements=tuple(sure),
+        agreement=agreement(weight),
+        fingerprint=f"by {weight}",
     )
 
 

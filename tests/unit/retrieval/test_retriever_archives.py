@@ -8,12 +8,11 @@ from cardex.api.pb.v1 import job_pb2
 from cardex.domain.cases import Nearness
 from cardex.domain.jobs import EncodedAnswer, Priority, Question
 from cardex.domain.reports import Report, Statement
-from cardex.inference.agreement import Agreement
 from cardex.reports.records import report_of_case
 from cardex.retrieval.case_cache import COMMON
 from cardex.retrieval.nearest import Scope
 from tests.helpers.cases import a_case, row_of, vectors
-from tests.helpers.fake_model import calibration
+from tests.helpers.fake_model import agreement, calibration
 from tests.helpers.house import House
 from tests.helpers.retrieval import asked
 
@@ -22,8 +21,7 @@ OWN = [
     for n, text in enumerate(["sinus rhythm", "old infarct", "sinus rhythm, old infarct"] * 3)
 ]
 MODEL = msgspec.structs.replace(
-    calibration("AFIB", slope=1.0),
-    agreement=Agreement(weight=0.3, report_length=1.0, axes={"AFIB": 0}, commonness_weight=1.0),
+    calibration("AFIB", slope=1.0), agreement=agreement(0.3, commonness=1.0)
 )
 
 
